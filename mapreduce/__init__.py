@@ -1,0 +1,1 @@
+"""Raw reviews to a store: three mrjob jobs and the command that drives them."""

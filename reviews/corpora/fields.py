@@ -1,0 +1,86 @@
+"""Which field of a file's records holds what."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reviews.errors import UserError
+from reviews.recipe import Recipe
+
+# The names that public corpora use, the better known first. Case does not matter.
+_KNOWN = {
+    "text": ("reviewText", "text", "review_text", "review_body", "reviewBody", "content",
+             "review", "body", "comment"),
+    "rating": ("overall", "rating", "score", "stars", "star_rating", "review_rating", "ratings"),
+    "reviewer": ("reviewerID", "user_id", "UserId", "customer_id", "reviewer_id", "reviewer"),
+    "product": ("asin", "parent_asin", "ProductId", "product_id", "product"),
+    "time": ("unixReviewTime", "timestamp", "Time", "at", "review_date", "date"),
+}  # fmt: skip
+_MCAULEY = {
+    "text": ("reviewText",),
+    "rating": ("overall",),
+    "reviewer": ("reviewerID",),
+    "product": ("asin",),
+    "time": ("unixReviewTime",),
+}
+_SHOWN = 12  # fields named in an error
+
+
+@dataclass(frozen=True)
+class Names:
+    """The field of each part of a review; None where the corpus has none."""
+
+    text: str | None = None
+    rating: str | None = None
+    label: str | None = None
+    reviewer: str | None = None
+    product: str | None = None
+    time: str | None = None
+
+    def roles(self) -> dict[str, str]:
+        """Part -> field, without the parts that the corpus does not have."""
+        return {role: name for role, name in vars(self).items() if name is not None}
+
+
+def choose_names(path: str, recipe: Recipe, samples: Sequence[Mapping[str, Any]]) -> Names:
+    """The fields named by the recipe, the others found in records of the file's start.
+
+    A UserError says which fields there are when a named one, the text, or rating and label
+    are not among them. Without samples nothing can be missed: every record is bad.
+    """
+    counts: dict[str, int] = {}
+    texts: dict[str, int] = {}
+    for sample in samples:
+        for name, value in sample.items():
+            counts[name] = counts.get(name, 0) + (value is not None)
+            texts[name] = texts.get(name, 0) + isinstance(value, str)
+    known = _MCAULEY if recipe.format == "amazon" else _KNOWN
+    shown = ", ".join(list(counts)[:_SHOWN]) + (", ..." if len(counts) > _SHOWN else "")
+    chosen: dict[str, str | None] = {}
+    for role in Names.__dataclass_fields__:
+        given = getattr(recipe, f"{role}_field")
+        if given is not None and samples and given not in counts:
+            raise UserError(f"{path}: no field {given!r} among {shown}; see --{role}-field")
+        if given is None and role in known:
+            given = _best(known[role], texts if role == "text" else counts)
+            if given is None and not samples:
+                given = known[role][0]
+        chosen[role] = given
+    if chosen["text"] is None:
+        raise UserError(f"{path}: no text field among {shown}; name it with --text-field")
+    if chosen["rating"] is None and chosen["label"] is None:
+        raise UserError(
+            f"{path}: no rating field among {shown}; name it with --rating-field or --label-field"
+        )
+    return Names(**chosen)
+
+
+def _best(known: Sequence[str], counts: Mapping[str, int]) -> str | None:
+    """The known name that most records fill; the better known one where two are equal."""
+    rank = {name.casefold(): place for place, name in enumerate(known)}
+    found = [
+        (-count, rank[name.casefold()], name)
+        for name, count in counts.items()
+        if name.casefold() in rank
+    ]
+    return min(found)[2] if found else None

@@ -1,0 +1,78 @@
+"""Input cut into stretches of whole records, whatever the sizes in which its bytes arrive."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reviews.corpora.inputs import BOM, TruncatedGzip
+
+Spans = NDArray[np.int64]
+# (data, whether the input ends with it) -> first bytes and ends of records, bytes used up
+Find = Callable[[bytes, bool], tuple[Spans, Spans, int]]
+
+_STRETCH = 4 << 20
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Records data[starts[i]:ends[i]]; `line` lines of the input lie before data.
+
+    `used` bytes of data belong to it. With `cut`, one more record begins at `used` and is cut
+    off by the early end of a gzip file.
+    """
+
+    data: bytes
+    starts: Spans
+    ends: Spans
+    line: int
+    used: int
+    cut: bool
+
+    def line_of(self, position: int) -> int:
+        """The line, from 1, in which a byte of data stands."""
+        return self.line + self.data.count(b"\n", 0, position) + 1
+
+
+def stretches(pieces: Iterator[bytes], find: Find, at_start: bool) -> Iterator[Stretch]:
+    """Cut pieces of bytes into stretches; a BOM is left out when they are a file's start."""
+    left, line, cut, final = b"", 0, False, False
+    while not final:
+        fresh, size = [left], 0
+        while size < max(_STRETCH, len(left)):  # at least doubling: long records stay linear
+            try:
+                piece = next(pieces)
+            except StopIteration:
+                final = True
+                break
+            except TruncatedGzip:
+                final = cut = True
+                break
+            fresh.append(piece)
+            size += len(piece)
+        data = b"".join(fresh)
+        if at_start:
+            data = data.removeprefix(BOM)
+            at_start = False
+        starts, ends, used = find(data, final and not cut)
+        yield Stretch(data, starts, ends, line, used, cut)
+        left = data[used:]
+        line += data.count(b"\n", 0, used)
+
+
+def find_lines(data: bytes, final: bool) -> tuple[Spans, Spans, int]:
+    """Lines that are not blank; the last one needs no newline when the input is at its end."""
+    codes = np.frombuffer(data, np.uint8)
+    newlines = np.flatnonzero(codes == 10)
+    used = int(newlines[-1]) + 1 if newlines.size else 0
+    starts = np.concatenate([[0], newlines[:-1] + 1]) if newlines.size else newlines
+    if final and used < len(data):
+        starts = np.append(starts, used)
+        newlines = np.append(newlines, len(data))
+        used = len(data)
+    keep = starts < newlines
+    doubtful = np.flatnonzero(keep & (codes[np.minimum(starts, len(data) - 1)] <= 32))
+    for row in doubtful if data else ():
+        keep[row] = bool(data[starts[row] : newlines[row]].strip(b" \t\r"))
+    return starts[keep], newlines[keep], used

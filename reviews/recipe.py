@@ -1,0 +1,126 @@
+"""Every choice of the preparation in one frozen dataclass, and the presets."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reviews.errors import UserError
+from reviews.options import from_mapping, near, option, to_mapping
+
+SPLITS = ("train", "validation", "test")
+CLASSES = ("negative", "positive")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How raw reviews become rows of a store. `resolved` replaces names of word lists."""
+
+    format: str = option(
+        "auto", "format of the input", ("auto", "amazon", "jsonl", "fasttext", "csv")
+    )
+    text_field: str | None = option(None, "field that holds the text")
+    rating_field: str | None = option(None, "field that holds the rating, 1 to 5")
+    label_field: str | None = option(None, "field that holds the label; ratings decide without it")
+    reviewer_field: str | None = option(None, "field that names the reviewer")
+    product_field: str | None = option(None, "field that names the product")
+    time_field: str | None = option(None, "field that holds the time")
+    positive_from: float = option(4.0, "ratings from here on are positive")
+    negative_to: float = option(2.0, "ratings up to here are negative; between: dropped as neutral")
+    html: bool = option(True, "decode HTML entities and remove tags")
+    tokens: str = option(
+        "words+marks",
+        "what a token is: runs of a-z; words of any script with inner apostrophes; "
+        "or these and single punctuation marks",
+        ("letters", "words", "words+marks"),
+    )
+    stop_words: tuple[str, ...] = option((), "words to leave out; @nltk stands for NLTK's list")
+    dedupe: str = option(
+        "text", "what makes two reviews one", ("none", "text", "reviewer-product")
+    )
+    sample: float = option(1.0, "fraction of the corpus to keep, chosen by hash")
+    split: tuple[float, ...] = option((0.8, 0.1, 0.1), "train,validation,test: fractions or rows")
+    split_by: str = option(
+        "review", "what stays together in one split", ("review", "reviewer", "product", "time")
+    )
+    seed: int = option(0, "seed of sampling and splitting")
+    vocabulary_size: int = option(30_000, "words kept, most frequent first")
+    length: int = option(256, "token ids per review")
+    keep: str = option(
+        "head+tail", "which words of a longer review are kept", ("head", "head+tail")
+    )
+    max_bad_fraction: float = option(0.01, "stop when more records than this cannot be read")
+
+    def __post_init__(self) -> None:
+        if len(self.split) != 3 or min(self.split) < 0 or sum(self.split) <= 0:
+            raise UserError(f"split is {_commas(self.split)}: give three numbers >= 0, not all 0")
+        if not self.split_is_rows and sum(self.split) > 1 + 1e-9:
+            raise UserError(f"split fractions {_commas(self.split)} add up to more than 1")
+        if not 0 < self.sample <= 1:
+            raise UserError(f"sample is {self.sample}: give a fraction above 0, at most 1")
+        if not 0 <= self.max_bad_fraction <= 1:
+            raise UserError(f"max_bad_fraction is {self.max_bad_fraction}: give 0 to 1")
+        if not 1 <= self.length <= 65_535:
+            raise UserError(f"length is {self.length}: give 1 to 65535")
+        if self.vocabulary_size < 1:
+            raise UserError(f"vocabulary_size is {self.vocabulary_size}: give 1 or more")
+        if self.negative_to >= self.positive_from:
+            raise UserError(
+                f"negative_to {self.negative_to} is not below positive_from {self.positive_from}"
+            )
+
+    @property
+    def split_is_rows(self) -> bool:
+        """Whether the split names numbers of rows instead of fractions of all rows."""
+        return any(part > 1 for part in self.split)
+
+    def resolved(self) -> "Recipe":
+        """The recipe with named word lists replaced by their words, so it stands by itself."""
+        words: set[str] = set()
+        for entry in self.stop_words:
+            words.update(_nltk_stop_words() if entry == "@nltk" else [entry])
+        return dataclasses.replace(self, stop_words=tuple(sorted(words)))
+
+    def to_yaml(self) -> str:
+        """The recipe as YAML, one key a line."""
+        return yaml.safe_dump(to_mapping(self), sort_keys=False, allow_unicode=True)
+
+
+def load_recipe(name: str = "default", changes: Mapping[str, Any] | None = None) -> Recipe:
+    """A preset by name, or a recipe file, with the given changes laid over it."""
+    presets = {path.name[:-5]: path for path in resources.files("reviews.recipes").iterdir()
+               if path.name.endswith(".yaml")}
+    if name in presets:
+        text, where = presets[name].read_text("utf-8"), f"recipe {name}"
+    elif Path(name).is_file():
+        text, where = Path(name).read_text("utf-8"), name
+    else:
+        known = ", ".join(sorted(presets))
+        raise UserError(f"no recipe {name!r}{near(name, presets)}; presets: {known}, or a file")
+    try:
+        values = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{where} is not a mapping of keys to values")
+    return from_mapping(Recipe, {**values, **(changes or {})}, where)
+
+
+def _commas(numbers: tuple[float, ...]) -> str:
+    return ",".join(f"{number:g}" for number in numbers)
+
+
+def _nltk_stop_words() -> list[str]:
+    from nltk.corpus import stopwords
+
+    try:
+        return list(stopwords.words("english"))
+    except LookupError:
+        raise UserError(
+            "the recipe wants NLTK's stop words, which are not installed: "
+            "run 'python -m nltk.downloader stopwords', or set NLTK_DATA"
+        ) from None
