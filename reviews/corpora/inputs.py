@@ -39,7 +39,7 @@ def head(path: str, size: int) -> tuple[bytes, bool]:
     """The first bytes (uncompressed, without a BOM), and whether they are the whole file."""
     pieces, total = [], 0
     try:
-        for piece in inflate(path) if is_gzip(path) else read_plain(path):
+        for piece in read_input(path):
             pieces.append(piece)
             total += len(piece)
             if total > size:
@@ -50,15 +50,22 @@ def head(path: str, size: int) -> tuple[bytes, bool]:
     return data[:size].removeprefix(BOM), len(data) <= size
 
 
+def read_input(path: str) -> Iterator[bytes]:
+    """The uncompressed bytes of a file; TruncatedGzip at an early end."""
+    return inflate(path) if is_gzip(path) else _read_plain(path)
+
+
 def inflate(path: str) -> Iterator[bytes]:
     """The uncompressed bytes of all gzip members; TruncatedGzip at an early end."""
     with open_input(path) as file:
         member = isal_zlib.decompressobj(wbits=31)
-        begun = False
+        begun = ended = False
         waiting = b""
         while waiting or (waiting := file.read(_READ)):
-            if not begun and not (waiting := waiting.lstrip(b"\0") if file.tell() else waiting):
-                continue  # zero padding after a member, as tapes and some uploads leave it
+            if ended and not begun:  # zeros may pad a file after its last member
+                waiting = waiting.lstrip(b"\0")
+                if not waiting:
+                    continue
             begun = True
             try:
                 piece = member.decompress(waiting, _PIECE)
@@ -68,14 +75,14 @@ def inflate(path: str) -> Iterator[bytes]:
             if member.eof:
                 waiting = member.unused_data
                 member = isal_zlib.decompressobj(wbits=31)
-                begun = False
+                begun, ended = False, True
             if piece:
                 yield piece
         if begun:
             raise TruncatedGzip
 
 
-def read_plain(path: str) -> Iterator[bytes]:
+def _read_plain(path: str) -> Iterator[bytes]:
     """The bytes of a file as they are."""
     with open_input(path) as file:
         while piece := file.read(_PIECE):

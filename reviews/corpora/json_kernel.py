@@ -333,8 +333,10 @@ def _record(data, i, end, names, bounds, stack, row, kinds, numbers, out, filled
             return False
         c = data[i]
         if field < 0:
-            i = _skip_nested(data, i, end, stack) if c == 123 or c == 91 else (
-                _skip_scalar(data, i, end)
+            i = (
+                _skip_nested(data, i, end, stack)
+                if c == 123 or c == 91
+                else (_skip_scalar(data, i, end))
             )
             if i < 0:
                 return False
@@ -345,9 +347,7 @@ def _record(data, i, end, names, bounds, stack, row, kinds, numbers, out, filled
                 close, escaped = _string_end(data, i + 1, end)
                 if close < 0:
                     return False
-                filled[field] = _put_string(
-                    data, i + 1, close, escaped, out[field], filled[field]
-                )
+                filled[field] = _put_string(data, i + 1, close, escaped, out[field], filled[field])
                 kinds[field, row] = STRING
                 i = close + 1
             elif c == 45 or 48 <= c <= 57:

@@ -1,0 +1,172 @@
+"""What raw values mean: columns of fields become reviews, or reasons why not.
+
+Every format ends here, so that a rating, a label or a time is read alike in all of them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from reviews.corpora.json_kernel import FALSE, NULL, NUMBER, STRING, TRUE, ABSENT
+from reviews.corpora.times import seconds
+from reviews.record import SCHEMA
+
+# Why a record is bad; the first one means that it is not.
+REASONS = (
+    "", "invalid_json", "not_an_object", "invalid_utf8", "wrong_columns", "truncated_gzip",
+    "missing_text", "missing_rating", "rating_out_of_range", "missing_label", "unknown_label",
+)  # fmt: skip
+CODE = {reason: code for code, reason in enumerate(REASONS)}
+
+_LABELS = {
+    "0": 0, "0.0": 0, "false": 0, "negative": 0, "neg": 0, "__label__1": 0,
+    "1": 1, "1.0": 1, "true": 1, "positive": 1, "pos": 1, "__label__2": 1,
+}  # fmt: skip
+_UNKNOWN, _MISSING = 254, 255
+_NUMERALS = frozenset("0123456789+-.eE")
+_NOT_FINITE = frozenset(["nan", "inf", "infinity"])
+
+
+@dataclass(frozen=True)
+class Column:
+    """One field of n records: kinds (n) of json_kernel, numbers (n), strings (n).
+
+    `numbers` is valid where the kind is NUMBER; `strings` (no nulls) where it is STRING, and
+    holds the digits of a NUMBER that was written as an integer.
+    """
+
+    kinds: NDArray[np.uint8]
+    numbers: NDArray[np.float64]
+    strings: pa.StringArray
+
+
+def string_array(n: int, offsets: NDArray[np.int32], data: NDArray[np.uint8]) -> pa.StringArray:
+    """An Arrow array of n strings over the scanners' buffers, without a copy."""
+    return pa.StringArray.from_buffers(n, pa.py_buffer(offsets), pa.py_buffer(data))
+
+
+def string_column(strings: pa.StringArray) -> Column:
+    """A field that every record has, as a string: CSV knows nothing else."""
+    n = len(strings)
+    return Column(np.full(n, STRING, np.uint8), np.zeros(n), strings)
+
+
+def to_reviews(
+    columns: Mapping[str, Column], reasons: NDArray[np.uint8], labelled: bool
+) -> tuple[pa.RecordBatch, NDArray[np.uint8]]:
+    """The good reviews, in order, and a reason (n) for each record, 0 for the good ones.
+
+    `columns` are by part of the review; `reasons` (n) says which could not be read at all.
+    When the label is wanted a rating may be missing, and an impossible one counts as missing.
+    """
+    n = len(reasons)
+    reasons = reasons.copy()
+    text = columns["text"]
+    _blame(reasons, text.kinds != STRING, "missing_text")
+    rating, present = _ratings(columns["rating"]) if "rating" in columns else _nothing(n)
+    possible = present & (rating >= 1) & (rating <= 5)
+    label = None
+    if labelled:
+        label = _labels(columns["label"])
+        _blame(reasons, label == _MISSING, "missing_label")
+        _blame(reasons, label == _UNKNOWN, "unknown_label")
+    else:
+        _blame(reasons, ~present, "missing_rating")
+        _blame(reasons, ~possible, "rating_out_of_range")
+    with np.errstate(over="ignore"):
+        ratings = rating.astype(np.float32)
+    batch = pa.record_batch(
+        [
+            text.strings,
+            pa.array(ratings, mask=~possible),
+            pa.nulls(n, pa.uint8()) if label is None else pa.array(label),
+            _keys(columns.get("reviewer"), n),
+            _keys(columns.get("product"), n),
+            _times(columns.get("time"), n),
+        ],
+        schema=SCHEMA,
+    )
+    if reasons.any():
+        batch = batch.filter(pa.array(reasons == 0))
+    return batch, reasons
+
+
+def _blame(reasons: NDArray[np.uint8], where: NDArray[np.bool_], reason: str) -> None:
+    """Give a reason to those records that have none yet."""
+    reasons[where & (reasons == 0)] = CODE[reason]
+
+
+def _nothing(n: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    return np.zeros(n), np.zeros(n, np.bool_)
+
+
+def _by_value(strings: pa.StringArray, meaning: Callable[[str], Any], type: Any) -> NDArray[Any]:
+    """meaning(string) of each string (n), asked once for each distinct one."""
+    encoded = strings.dictionary_encode()
+    values = np.array([meaning(value) for value in encoded.dictionary.to_pylist()], type)
+    return values[encoded.indices.to_numpy()] if len(values) else np.zeros(0, type)
+
+
+def _ratings(column: Column) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(values, whether there is a number at all), each (n)."""
+    present = column.kinds == NUMBER
+    values = np.where(present, column.numbers, 0.0)
+    texts = column.kinds == STRING
+    if texts.any():
+        parsed = _by_value(column.strings, _rating, object)
+        numeric = texts & np.not_equal(parsed, None)
+        values[numeric] = parsed[numeric].astype(np.float64)
+        present |= numeric
+    return values, present
+
+
+def _rating(text: str) -> float | None:
+    """The number that a string stands for, None if it is none."""
+    text = text.strip(" \t\r\n")
+    if text.lstrip("+-").lower() in _NOT_FINITE:
+        return float("nan")
+    if not _NUMERALS.issuperset(text):
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _labels(column: Column) -> NDArray[np.uint8]:
+    """Class index (n), or _MISSING or _UNKNOWN."""
+    kinds = column.kinds
+    labels = np.full(len(kinds), _UNKNOWN, np.uint8)
+    labels[(kinds == ABSENT) | (kinds == NULL)] = _MISSING
+    labels[(kinds == FALSE) | ((kinds == NUMBER) & (column.numbers == 0))] = 0
+    labels[(kinds == TRUE) | ((kinds == NUMBER) & (column.numbers == 1))] = 1
+    texts = kinds == STRING
+    if texts.any():
+        labels[texts] = _by_value(column.strings, _label, np.uint8)[texts]
+    return labels
+
+
+def _label(text: str) -> int:
+    text = text.strip(" \t\r\n").lower()
+    return _LABELS.get(text, _UNKNOWN) if text else _MISSING
+
+
+def _keys(column: Column | None, n: int) -> pa.StringArray:
+    """Names of reviewers or products: strings and integers; an empty one is none."""
+    if column is None:
+        return pa.nulls(n, pa.string())
+    fitting = (column.kinds == STRING) | (column.kinds == NUMBER)
+    wanted = pc.and_(pa.array(fitting), pc.not_equal(column.strings, ""))
+    return pc.if_else(wanted, column.strings, pa.scalar(None, pa.string()))
+
+
+def _times(column: Column | None, n: int) -> pa.Int64Array:
+    """Seconds since 1970 from seconds, milliseconds or ISO dates; null where unreadable."""
+    if column is None:
+        return pa.nulls(n, pa.int64())
+    return seconds(column.kinds == NUMBER, column.numbers, column.kinds == STRING, column.strings)

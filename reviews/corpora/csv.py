@@ -1,0 +1,193 @@
+"""CSV with a header, quoted as in RFC 4180: quotes doubled inside, newlines allowed in quotes.
+
+A row whose quoting is broken (text after a closing quote, or a quote that is never closed)
+costs its own first line: reading goes on at the next one, so that a stray quote does not
+swallow the rows up to the next quote.
+"""
+
+import csv
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reviews.corpora.columns import CODE, Column, string_array, string_column
+from reviews.corpora.fields import choose_names
+from reviews.corpora.inputs import head
+from reviews.corpora.stretches import Spans
+from reviews.corpora.utf8 import compiled, utf8_valid
+from reviews.errors import UserError
+from reviews.recipe import Recipe
+
+LONGEST_FIELD = 1 << 20  # bytes between quotes; longer ones were never closed
+DELIMITERS = ",;\t"
+_SNIFFED = 1 << 20
+_GOES_ON, _BROKEN = -1, -2
+_INVALID_UTF8 = CODE["invalid_utf8"]
+_WRONG_COLUMNS = CODE["wrong_columns"]
+
+
+@compiled
+def _field_end(data, i, size, delimiter, longest):
+    """The index of the delimiter or line end after the field at i, or _GOES_ON or _BROKEN."""
+    if i < size and data[i] == 34:
+        first = i
+        i += 1
+        while True:
+            while i < size and data[i] != 34 and i - first <= longest:
+                i += 1
+            if i < size and i - first > longest:
+                return _BROKEN
+            if i + 1 >= size:  # a closing quote is known by what follows it
+                return _GOES_ON if i >= size else size
+            if data[i + 1] != 34:
+                break
+            i += 2
+        i += 1
+        if data[i] == delimiter or data[i] == 10:
+            return i
+        if data[i] == 13 and (i + 1 == size or data[i + 1] == 10):
+            return i
+        return _BROKEN
+    while i < size and data[i] != delimiter and data[i] != 10:
+        i += 1
+    return i
+
+
+@compiled
+def _find(data, final, delimiter, longest, starts, ends):
+    """Fill in the spans of rows, without their line ends; (number of rows, bytes used)."""
+    size = data.size
+    n = 0
+    i = 0
+    while i < size:
+        first = i
+        while True:
+            i = _field_end(data, i, size, delimiter, longest)
+            if i < 0 or i >= size or data[i] != delimiter:
+                break
+            i += 1
+        if i == _GOES_ON and final:
+            i = _BROKEN
+        if i == _GOES_ON:
+            return n, first
+        if i == _BROKEN:
+            i = first
+            while i < size and data[i] != 10:
+                i += 1
+        elif i < size and data[i] == 13:
+            i += 1
+        if i >= size and not final:
+            return n, first
+        end = i
+        if end > first and data[end - 1] == 13:
+            end -= 1
+        if end > first:
+            starts[n] = first
+            ends[n] = end
+            n += 1
+        i += 1
+    return n, size
+
+
+@compiled
+def _scan(data, starts, ends, delimiter, width, fields, reasons, out, filled, bounds):
+    """Write the wanted fields of each row; fields (width) says which column is which, or -1."""
+    before = np.zeros_like(filled)
+    for row in range(starts.size):
+        end = ends[row]
+        i = starts[row]
+        before[:] = filled
+        column = 0
+        broken = False
+        while True:
+            after = _field_end(data, i, end, delimiter, data.size)
+            if after < 0 or (after < end and data[after] != delimiter):
+                broken = True
+                break
+            f = fields[column] if column < width else -1
+            if f >= 0 and i < after and data[i] == 34:
+                i += 1
+                while i < after - 1:
+                    out[f, filled[f]] = data[i]
+                    filled[f] += 1
+                    i += 2 if data[i] == 34 else 1
+            elif f >= 0:
+                out[f, filled[f] : filled[f] + after - i] = data[i:after]
+                filled[f] += after - i
+            column += 1
+            if after >= end:
+                break
+            i = after + 1
+        if not utf8_valid(data, starts[row], end):
+            reasons[row] = _INVALID_UTF8
+        elif broken or column != width:
+            reasons[row] = _WRONG_COLUMNS
+        if reasons[row]:
+            filled[:] = before
+        for f in range(filled.size):
+            bounds[f, row + 1] = filled[f]
+
+
+class Csv:
+    """Reads the wanted columns of each row; the header says which they are."""
+
+    def __init__(self, path: str, recipe: Recipe) -> None:
+        header, self._delimiter = read_header(path)
+        names = choose_names(path, recipe, [dict.fromkeys(header, "")] if header else []).roles()
+        self.labelled = "label" in names
+        wanted = sorted(set(names.values()))
+        self._place = {role: wanted.index(name) for role, name in names.items()}
+        self._fields = np.full(len(header), -1, np.int64)
+        for place, name in enumerate(wanted):
+            if name in header:
+                self._fields[header.index(name)] = place
+        self._wanted = len(wanted)
+        self._in_header = True
+
+    def find(self, data: bytes, final: bool) -> tuple[Spans, Spans, int]:
+        """The rows that are whole in data, without the header; to be called in file order."""
+        starts, ends, used = find_rows(data, final, self._delimiter)
+        if self._in_header and len(starts):
+            self._in_header = False
+            return starts[1:], ends[1:], used
+        return starts, ends, used
+
+    def parse(
+        self, data: bytes, starts: Spans, ends: Spans
+    ) -> tuple[dict[str, Column], NDArray[np.uint8]]:
+        """Columns by part of the review, and for each row (n) why it cannot be read, or 0."""
+        n, room = len(starts), int((ends - starts).sum()) + 1
+        reasons = np.zeros(n, np.uint8)
+        out = np.empty((self._wanted, room), np.uint8)
+        bounds = np.zeros((self._wanted, n + 1), np.int32)
+        _scan(
+            np.frombuffer(data, np.uint8), starts, ends, ord(self._delimiter), len(self._fields),
+            self._fields, reasons, out, np.zeros(self._wanted, np.int64), bounds,
+        )  # fmt: skip
+        columns = [string_column(string_array(n, bounds[f], out[f])) for f in range(self._wanted)]
+        return {role: columns[place] for role, place in self._place.items()}, reasons
+
+
+def find_rows(data: bytes, final: bool, delimiter: str) -> tuple[Spans, Spans, int]:
+    """First bytes and ends of the rows that are whole in data, and the bytes used up."""
+    room = data.count(b"\n") + 1
+    starts, ends = np.empty(room, np.int64), np.empty(room, np.int64)
+    codes = np.frombuffer(data, np.uint8)
+    n, used = _find(codes, final, ord(delimiter), LONGEST_FIELD, starts, ends)
+    return starts[:n], ends[:n], used
+
+
+def read_header(path: str) -> tuple[list[str], str]:
+    """The names of the columns, and the delimiter between them; no names in an empty file."""
+    data, whole = head(path, _SNIFFED)
+    line = data.lstrip(b"\r\n").split(b"\n", 1)[0]
+    delimiter = max(DELIMITERS, key=lambda mark: line.count(mark.encode()))
+    starts, ends, _ = find_rows(data, whole, delimiter)
+    if not len(starts):
+        return [], delimiter
+    try:
+        text = data[starts[0] : ends[0]].decode()
+        names = next(csv.reader([text], delimiter=delimiter, strict=True))
+    except (UnicodeDecodeError, csv.Error):
+        raise UserError(f"{path}: its first row is not a CSV header") from None
+    return [name.strip() for name in names], delimiter

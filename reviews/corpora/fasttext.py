@@ -1,0 +1,110 @@
+"""fastText's format: `__label__NAME text`, one review a line."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reviews.corpora.columns import CODE, Column, string_array, string_column
+from reviews.corpora.inputs import read_input
+from reviews.corpora.stretches import Spans, find_lines, stretches
+from reviews.corpora.utf8 import compiled, utf8_valid
+from reviews.errors import UserError
+from reviews.recipe import Recipe
+
+PREFIX = b"__label__"
+_PREFIX = np.frombuffer(PREFIX, np.uint8)
+_INVALID_UTF8 = CODE["invalid_utf8"]
+_MISSING_LABEL = CODE["missing_label"]
+_SEVERAL = 255
+
+
+@compiled
+def _labelled(data, i, end, prefix):
+    if end - i < prefix.size:
+        return False
+    for j in range(prefix.size):
+        if data[i + j] != prefix[j]:
+            return False
+    return True
+
+
+@compiled
+def _skip_space(data, i, end):
+    while i < end and (data[i] == 32 or data[i] == 9):
+        i += 1
+    return i
+
+
+@compiled
+def _scan(data, starts, ends, prefix, reasons, labels, label_bounds, texts, text_bounds):
+    """Split each line at the end of its label; the strings go end to end."""
+    k = 0
+    m = 0
+    for row in range(starts.size):
+        end = ends[row]
+        if data[end - 1] == 13:
+            end -= 1
+        i = _skip_space(data, starts[row], end)
+        if not utf8_valid(data, i, end):
+            reasons[row] = _INVALID_UTF8
+        elif not _labelled(data, i, end, prefix):
+            reasons[row] = _MISSING_LABEL
+        else:
+            first = i
+            while i < end and data[i] != 32 and data[i] != 9:
+                i += 1
+            labels[k : k + i - first] = data[first:i]
+            k += i - first
+            i = _skip_space(data, i, end)
+            if _labelled(data, i, end, prefix):
+                reasons[row] = _SEVERAL
+            texts[m : m + end - i] = data[i:end]
+            m += end - i
+        label_bounds[row + 1] = k
+        text_bounds[row + 1] = m
+
+
+class FastText:
+    """Reads label and text of each line; there is nothing else in it."""
+
+    labelled = True
+
+    def __init__(self, path: str, recipe: Recipe) -> None:
+        self._path = path
+
+    def find(self, data: bytes, final: bool) -> tuple[Spans, Spans, int]:
+        """The lines that are whole in data."""
+        return find_lines(data, final)
+
+    def parse(
+        self, data: bytes, starts: Spans, ends: Spans
+    ) -> tuple[dict[str, Column], NDArray[np.uint8]]:
+        """Columns by part of the review, and for each line (n) why it cannot be read, or 0."""
+        n, room = len(starts), int((ends - starts).sum()) + 1
+        reasons = np.zeros(n, np.uint8)
+        labels, texts = np.empty(room, np.uint8), np.empty(room, np.uint8)
+        label_bounds, text_bounds = np.zeros(n + 1, np.int32), np.zeros(n + 1, np.int32)
+        _scan(
+            np.frombuffer(data, np.uint8), starts, ends, _PREFIX,
+            reasons, labels, label_bounds, texts, text_bounds,
+        )  # fmt: skip
+        several = np.flatnonzero(reasons == _SEVERAL)
+        if several.size:
+            line = data[starts[several[0]] : ends[several[0]]]
+            raise UserError(
+                f"{self._path}:{_line_number(self._path, line)}: several labels on a line; "
+                "a review has one"
+            )
+        columns = {
+            "label": string_column(string_array(n, label_bounds, labels)),
+            "text": string_column(string_array(n, text_bounds, texts)),
+        }
+        return columns, reasons
+
+
+def _line_number(path: str, line: bytes) -> int:
+    """Where in the whole file a line stands first."""
+    for stretch in stretches(read_input(path), find_lines, at_start=True):
+        for start, end in zip(stretch.starts, stretch.ends, strict=True):
+            if stretch.data[start:end] == line:
+                return stretch.line_of(start)
+    raise AssertionError(f"{path} has changed while it was read")

@@ -1,0 +1,85 @@
+"""A split -> blocks of reviews, with what is wrong in it counted."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reviews.corpora.columns import CODE, REASONS, Column, to_reviews
+from reviews.corpora.csv import Csv
+from reviews.corpora.detect import CSV, FASTTEXT, JSON_LINES, JSON_OBJECTS
+from reviews.corpora.fasttext import FastText
+from reviews.corpora.inputs import is_gzip, read_input, read_lines_from
+from reviews.corpora.json_lines import JsonLines
+from reviews.corpora.json_objects import JsonObjects
+from reviews.corpora.splits import Split
+from reviews.corpora.stretches import Spans, Stretch, stretches
+from reviews.recipe import Recipe
+from reviews.record import BadRecord, Block
+
+PLACES = 3  # bad records of a block that are named
+
+
+class Reader(Protocol):
+    """What a format has to offer; made from a path and a recipe, for one split."""
+
+    labelled: bool  # whether records have labels, so that they need no rating
+
+    def find(self, data: bytes, final: bool) -> tuple[Spans, Spans, int]:
+        """First bytes and ends of the records whole in data, and how many bytes they use up."""
+
+    def parse(
+        self, data: bytes, starts: Spans, ends: Spans
+    ) -> tuple[dict[str, Column], NDArray[np.uint8]]:
+        """Columns by part of the review; for each record (n) why it cannot be read, or 0."""
+
+
+_READERS: dict[str, type[JsonLines] | type[FastText] | type[Csv]] = {
+    JSON_LINES: JsonLines, JSON_OBJECTS: JsonObjects, FASTTEXT: FastText, CSV: Csv,
+}  # fmt: skip
+
+
+def read_blocks(split: Split, recipe: Recipe, rows: int = 16384) -> Iterator[Block]:
+    """The reviews of a split in blocks of at most `rows` records, in the order of the input.
+
+    Every record is a review or counted as bad; a block without a good one is given too. A
+    UserError names a file without the fields that are needed.
+    """
+    reader: Reader = _READERS[split.format](split.path, recipe)
+    if split.format in (JSON_LINES, FASTTEXT) and not is_gzip(split.path):
+        pieces = read_lines_from(split.path, split.offset, split.length)
+    else:
+        pieces = read_input(split.path)
+    for stretch in stretches(pieces, reader.find, at_start=split.offset == 0):
+        yield from _blocks(split.path, reader, stretch, rows)
+
+
+def _blocks(path: str, reader: Reader, stretch: Stretch, rows: int) -> Iterator[Block]:
+    """The blocks of one stretch; bytes between records belong to the block before them."""
+    count = len(stretch.starts)
+    begin = 0
+    for first in range(0, count, rows):
+        last = min(first + rows, count)
+        end = stretch.used if last == count else int(stretch.starts[last])
+        starts, ends = stretch.starts[first:last], stretch.ends[first:last]
+        columns, reasons = reader.parse(stretch.data, starts, ends)
+        reviews, reasons = to_reviews(columns, reasons, reader.labelled)
+        wrong = np.flatnonzero(reasons)
+        counts = np.bincount(reasons[wrong], minlength=len(REASONS))
+        places = [
+            BadRecord(path, stretch.line_of(int(starts[row])), REASONS[reasons[row]])
+            for row in wrong[:PLACES]
+        ]
+        bad = {REASONS[code]: int(counts[code]) for code in np.flatnonzero(counts)}
+        yield Block(reviews, len(reasons), end - begin, bad, places)
+        begin = end
+    if stretch.cut:
+        reason = "truncated_gzip"
+        empty, _ = to_reviews(*reader.parse(b"", *_NO_SPANS), reader.labelled)
+        place = BadRecord(path, stretch.line_of(stretch.used), reason)
+        yield Block(empty, 1, len(stretch.data) - begin, {reason: 1}, [place])
+
+
+_NO_SPANS = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+assert CODE["truncated_gzip"]
