@@ -1,0 +1,28 @@
+# Everything runs in .venv, which the first target that needs it sets up.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: demo test soak lint bench clean
+
+demo: .venv/ready
+	$(BIN)/reviewmill demo --out demo
+
+test: .venv/ready lint
+	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile
+
+soak: .venv/ready
+	$(BIN)/python -m pytest -m soak
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: .venv/ready
+	$(BIN)/reviewmill bench prepare
+	$(BIN)/reviewmill bench train
+
+clean:
+	rm -rf .venv demo build *.egg-info
+
+.venv/ready: bootstrap/environment.sh setup.py pyproject.toml constraints.txt
+	bash bootstrap/environment.sh "$(PYTHON)" .venv

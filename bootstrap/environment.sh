@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Makes a virtual environment with all that the demo and the tests need.
+# usage: bootstrap/environment.sh PYTHON FOLDER, from the root of a checkout
+set -euo pipefail
+python=$1 folder=$2
+
+command -v "$python" >/dev/null || { echo "$python is not there; set PYTHON=..." >&2; exit 2; }
+[ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
+"$folder/bin/pip" install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,report,dev]'
+# Kernels are compiled once for an installation, not in the first run of each command.
+"$folder/bin/python" -m reviews.warm
+touch "$folder/ready"

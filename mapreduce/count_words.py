@@ -1,0 +1,95 @@
+"""Job 2: how often each word occurs in the training rows.
+
+Input and --gathered are the output of job 1; the output is `word<TAB>count` for the words that
+can be among the most frequent, and one line of totals whose key is null.
+
+    python -m mapreduce.count_words -r local --gathered gathered --work-dir work gathered > words
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from mrjob.job import MRJob
+from mrjob.protocol import JSONProtocol
+
+from mapreduce.gathered import Gathered
+from mapreduce.parcels import Parcel, ParcelWriter, Ragged, read_bytes
+from reviews.recipe import load_recipe
+from reviews.sequences import gather
+from reviews.tokenizer import WordTable, hash_strings
+from reviews.vocabulary import most_frequent
+
+# One word partition for so many partitions of rows.
+ROW_PARTITIONS = 16
+
+
+class CountWords(MRJob):
+    """Partition files to the most frequent words of the training split."""
+
+    INPUT_PROTOCOL = JSONProtocol
+    INTERNAL_PROTOCOL = JSONProtocol
+    OUTPUT_PROTOCOL = JSONProtocol
+
+    def configure_args(self) -> None:
+        super().configure_args()
+        self.add_file_arg("--recipe", default="default", help="preset, or recipe file")
+        self.add_file_arg("--gathered", required=True, help="output of job 1")
+        self.add_passthru_arg("--work-dir", required=True, help="folder for the parcels")
+
+    def mapper_init(self) -> None:
+        self.recipe = load_recipe(self.options.recipe).resolved()
+        self.gathered = Gathered.read(self.options.gathered, self.recipe)
+
+    def mapper(self, _: Any, line: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """One partition: its word counts into a file, in parcels by word partition."""
+        if "file" not in line:
+            return
+        parcel = Parcel.from_bytes(read_bytes(line))
+        train = np.flatnonzero(self.gathered.splits(parcel.rows) == 0)
+        values, _ = gather(parcel.ids.values, parcel.ids.ends, train)
+        counts = np.bincount(values, minlength=len(parcel.words))
+        parts = -(-self.gathered.partitions // ROW_PARTITIONS)
+        part = hash_strings(parcel.words)[:, 0] % np.uint64(parts)
+        writer = ParcelWriter(Path(self.options.work_dir) / "words", "task")
+        for number in range(parts):
+            here = np.flatnonzero((part == number) & (counts > 0))
+            if len(here):
+                table = pa.table({"count": counts[here].astype(np.int64)})
+                one = np.arange(len(here), dtype=np.int32)
+                words = Parcel(table, Ragged(one, one.astype(np.int64) + 1),
+                               parcel.words.take(pa.array(here)))
+                yield number, writer.write(words.to_bytes())
+        writer.close()
+
+    def reducer_init(self) -> None:
+        self.recipe = load_recipe(self.options.recipe).resolved()
+
+    def reducer(
+        self, _: int, places: Iterator[dict[str, Any]]
+    ) -> Iterator[tuple[str | None, Any]]:
+        """One word partition: add up, and pass on what can be in the vocabulary."""
+        table = WordTable()
+        counts = np.zeros(1 << 12, np.int64)
+        for place in places:
+            parcel = Parcel.from_bytes(read_bytes(place))
+            ids = table.intern(parcel.words)
+            if len(table) > len(counts):
+                counts = np.concatenate([counts, np.zeros(2 * len(table), np.int64)])
+            counts[ids] += np.asarray(parcel.rows["count"])
+        counts = counts[: len(table)]
+        size = self.recipe.vocabulary_size
+        # Only words that are at least as frequent as the last one that fits can matter.
+        least = np.partition(counts, -size)[-size] if len(counts) > size else 0
+        some = np.flatnonzero(counts >= least)
+        words = table.words().take(pa.array(some)).to_pylist()
+        numbers = dict(zip(words, counts[some].tolist(), strict=True))
+        for word in most_frequent(numbers.items(), size):
+            yield word, numbers[word]
+        yield None, {"distinct": len(counts), "words": int(counts.sum())}
+
+
+if __name__ == "__main__":
+    CountWords.run()

@@ -1,0 +1,187 @@
+"""Job 3: partition files to HDF5 shards, and the manifest that makes a store of them.
+
+Input and --gathered are the output of job 1, --words that of job 2.
+
+    python -m mapreduce.encode_reviews -r inline --gathered gathered --words words \\
+        --store store gathered
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+from mrjob.job import MRJob
+from mrjob.protocol import JSONProtocol
+
+from mapreduce.gathered import Gathered
+from mapreduce.parcels import Parcel, Ragged, read_bytes
+from reviews.options import to_mapping
+from reviews.recipe import CLASSES, SPLITS, Recipe, load_recipe
+from reviews.sequences import cut, gather
+from reviews.store import atomic_path, commit_store, empty_manifest, sha256, write_shard
+from reviews.vocabulary import FIRST_WORD, UNKNOWN, id_type, most_frequent, word_ids
+
+Array = np.ndarray
+
+# Upper bounds, in words, of the histogram of review lengths.
+LENGTHS = [*range(10, 100, 10), *range(100, 500, 50), *range(500, 2001, 250), 5000, 10**9]
+
+
+class EncodeReviews(MRJob):
+    """Partition files to a committed store."""
+
+    INPUT_PROTOCOL = JSONProtocol
+    INTERNAL_PROTOCOL = JSONProtocol
+    OUTPUT_PROTOCOL = JSONProtocol
+
+    def configure_args(self) -> None:
+        super().configure_args()
+        self.add_file_arg("--recipe", default="default", help="preset, or recipe file")
+        self.add_file_arg("--gathered", required=True, help="output of job 1")
+        self.add_file_arg("--words", required=True, help="output of job 2")
+        self.add_passthru_arg("--store", required=True, help="folder of the store")
+
+    def _load(self) -> None:
+        self.recipe = load_recipe(self.options.recipe).resolved()
+        self.gathered = Gathered.read(self.options.gathered, self.recipe)
+        self.vocabulary, self.totals = read_counts(Path(self.options.words), self.recipe)
+
+    def mapper_init(self) -> None:
+        self._load()
+        self.known = pa.array(self.vocabulary, pa.string())
+
+    def mapper(self, partition: int, line: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """One partition file to one shard."""
+        if "file" not in line:
+            return
+        parcel = Parcel.from_bytes(read_bytes(line))
+        split = self.gathered.splits(parcel.rows)
+        shards = Path(self.options.store) / "shards"
+        shards.mkdir(parents=True, exist_ok=True)
+        path = shards / f"part-{partition:05d}.h5"
+        columns, statistics = encode(parcel, split, self.known, self.recipe)
+        # Attempts of one task write the same bytes, so either may win the name.
+        with atomic_path(path) as temporary:
+            write_shard(temporary, columns)
+            size, digest = temporary.stat().st_size, sha256(temporary)
+        rows = {name: len(columns[name]["label"]) for name in SPLITS}
+        yield 0, {
+            "name": f"shards/{path.name}",
+            "file": {"sha256": digest, "bytes": size, "rows": rows},
+            "splits": statistics,
+            "unused": int((split == 3).sum()),
+        }
+
+    def reducer_init(self) -> None:
+        self._load()
+
+    def reducer(
+        self, _: int, shards: Iterator[dict[str, Any]]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """All shards: write the vocabulary, reviews.h5 and, last, the manifest."""
+        self.gathered.check()
+        ordered = sorted(shards, key=lambda shard: shard["name"])
+        manifest = build_manifest(self.recipe, self.gathered, ordered, self.vocabulary, self.totals)
+        commit_store(Path(self.options.store), manifest, self.vocabulary)
+        yield "records", manifest["records"]
+
+
+def read_counts(path: Path, recipe: Recipe) -> tuple[list[str], dict[str, int]]:
+    """The vocabulary and the totals, from the output of job 2."""
+    counts: list[tuple[str, int]] = []
+    totals: Counter[str] = Counter()
+    for line in path.read_bytes().splitlines():
+        key, value = (orjson.loads(part) for part in line.split(b"\t", 1))
+        if key is None:
+            totals.update(value)
+        else:
+            counts.append((key, value))
+    return most_frequent(counts, recipe.vocabulary_size), dict(totals)
+
+
+def encode(
+    parcel: Parcel, split: Array, vocabulary: pa.Array, recipe: Recipe
+) -> tuple[dict[str, dict[str, Array]], dict[str, dict[str, Any]]]:
+    """The columns of a shard for each split, and what the manifest says about them."""
+    dtype = id_type(len(vocabulary))
+    numbers = word_ids(parcel.words, vocabulary)
+    ids = Ragged(numbers[parcel.ids.values], parcel.ids.ends)
+    rows = {name: np.asarray(parcel.rows[name]) for name in ("label", "rating", "review_id")}
+    columns: dict[str, dict[str, Array]] = {}
+    statistics: dict[str, dict[str, Any]] = {}
+    for number, name in enumerate(SPLITS):
+        here = np.flatnonzero(split == number)
+        tokens, length = cut(ids.values, ids.ends, here, recipe.length, recipe.keep, dtype)
+        columns[name] = {"tokens": tokens, "length": length}
+        columns[name] |= {column: values[here] for column, values in rows.items()}
+        values, ends = gather(ids.values, ids.ends, here)
+        words = np.diff(ends, prepend=0)
+        ratings = Counter(
+            "none" if np.isnan(rating) else f"{rating:g}" for rating in rows["rating"][here].tolist()
+        )
+        lengths = np.bincount(np.searchsorted(LENGTHS, words), minlength=len(LENGTHS))
+        statistics[name] = {
+            "rows": len(here),
+            "labels": np.bincount(rows["label"][here], minlength=len(CLASSES)).tolist(),
+            "ratings": dict(ratings),
+            "lengths": lengths.tolist(),
+            "words": len(values),
+            "unknown_words": int((values == UNKNOWN).sum()),
+            "truncated": int((words > recipe.length).sum()),
+        }
+    return columns, statistics
+
+
+def build_manifest(
+    recipe: Recipe,
+    gathered: Gathered,
+    shards: list[dict[str, Any]],
+    vocabulary: list[str],
+    totals: dict[str, int],
+) -> dict[str, Any]:
+    """The manifest of all shards; no number in it comes from an engine's counters."""
+    manifest = empty_manifest(to_mapping(recipe), CLASSES)
+    manifest["vocabulary_size"] = len(vocabulary) + FIRST_WORD
+    manifest["distinct_words"] = totals.get("distinct", 0)
+    manifest["files"] = {shard["name"]: shard["file"] for shard in shards}
+    manifest["splits"] = {name: _sum([s["splits"][name] for s in shards]) for name in SPLITS}
+    counts = dict(gathered.counts)
+    dropped = {
+        rule: counts.get(rule, 0)
+        for rule in ("no_words", "not_sampled", "overlap", "duplicate", "neutral")
+    }
+    dropped["unused"] = sum(shard["unused"] for shard in shards)
+    manifest["records"] = {
+        "read": counts.get("read", 0),
+        "stored": sum(manifest["splits"][name]["rows"] for name in SPLITS),
+        "dropped": dropped,
+        "bad": dict(sorted(gathered.bad.items())),
+    }
+    if recipe.dedupe == "reviewer-product":
+        manifest["records"]["without_reviewer_or_product"] = counts.get("without_key", 0)
+    return manifest
+
+
+def _sum(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The statistics of one split, added up over the shards."""
+    total: dict[str, Any] = {
+        name: sum(part[name] for part in parts)
+        for name in ("rows", "words", "unknown_words", "truncated")
+    }
+    labels = np.sum([part["labels"] for part in parts], axis=0)
+    total["labels"] = dict(zip(CLASSES, labels.tolist(), strict=True))
+    ratings: Counter[str] = Counter()
+    for part in parts:
+        ratings.update(part["ratings"])
+    total["ratings"] = dict(sorted(ratings.items()))
+    lengths = np.sum([part["lengths"] for part in parts], axis=0).tolist()
+    total["lengths"] = [[top, n] for top, n in zip(LENGTHS, lengths, strict=True)]
+    return total
+
+
+if __name__ == "__main__":
+    EncodeReviews.run()

@@ -1,0 +1,40 @@
+"""Runs the mrjob jobs on a runner and returns what they put out."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mrjob.job import MRJob
+from mrjob.step import StepFailedException
+
+from reviews.errors import UserError
+
+RUNNERS = ("inline", "local")
+
+
+def run_job(
+    job: type[MRJob], inputs: Sequence[Path], options: Sequence[str], runner: str, workers: int
+) -> list[tuple[Any, Any]]:
+    """Run one job; return its (key, value) pairs, in no particular order."""
+    arguments = ["-r", runner, "--no-conf", "--quiet", *options, *map(str, inputs)]
+    if runner == "local":
+        # mrjob runs a copy of the job's script, which must find the packages.
+        root = str(Path(__file__).resolve().parents[1])
+        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        arguments += ["--cmdenv", f"PYTHONPATH={path}", "--python-bin", sys.executable,
+                      "--num-cores", str(workers)]
+    instance = job(arguments)
+    try:
+        with instance.make_runner() as running:
+            running.run()
+            return list(instance.parse_output(running.cat_output()))
+    except StepFailedException as error:
+        raise UserError(f"{job.__name__} failed on the runner {runner}: {error}") from None
+
+
+def log_to_stderr(verbose: bool) -> None:
+    """mrjob's own messages: errors only, unless asked for."""
+    logging.basicConfig(format="%(message)s", level=logging.INFO if verbose else logging.ERROR)

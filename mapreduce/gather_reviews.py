@@ -1,0 +1,279 @@
+"""Job 1: read, clean and tokenize the raw text once; de-duplicate and label each partition.
+
+Input lines name the input: a path, or a JSON object of a split (path, offset, length, format,
+role), by absolute paths, since tasks run elsewhere. Output lines, one for each partition, point to its file in the work folder and hold its
+counts and the histograms from which the splits are cut.
+
+    ls $PWD/*.json.gz | python -m mapreduce.gather_reviews -r local --work-dir $PWD/work > gathered
+"""
+
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+from mrjob.job import MRJob
+from mrjob.protocol import JSONProtocol, RawValueProtocol
+
+from mapreduce.histogram import Histogram
+from mapreduce.parcels import Parcel, ParcelWriter, Ragged, compact, merge, read_bytes
+from mapreduce.settle import CORPUS, TEST, VALIDATION, settle, strata
+from mapreduce.splitting import sampled, split_keys, strata_of
+from reviews.corpora import Split, plan_splits, read_blocks
+from reviews.errors import UserError
+from reviews.html import clean_html
+from reviews.recipe import Recipe, load_recipe
+from reviews.record import Block
+from reviews.sequences import gather
+from reviews.tokenizer import Tokenizer, hash_strings, mix_hashes
+
+Array = np.ndarray
+ROLES = {"corpus": CORPUS, "validation": VALIDATION, "test": TEST}
+
+# A task writes its rows when their words or its dictionary outgrow these.
+SEGMENT_IDS = 12 << 20
+SEGMENT_WORDS = 1 << 20
+
+
+class GatherReviews(MRJob):
+    """Raw reviews to partition files of distinct, labelled word sequences."""
+
+    INPUT_PROTOCOL = RawValueProtocol
+    INTERNAL_PROTOCOL = JSONProtocol
+    OUTPUT_PROTOCOL = JSONProtocol
+
+    def configure_args(self) -> None:
+        super().configure_args()
+        self.add_file_arg("--recipe", default="default", help="preset, or recipe file")
+        self.add_passthru_arg("--work-dir", required=True, help="folder for the parcels")
+        self.add_passthru_arg("--partitions", type=int, default=1, help="number of shards")
+
+    def mapper(self, _: Any, line: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        """One split: its rows into a file, its parcels' places by partition."""
+        recipe = load_recipe(self.options.recipe).resolved()
+        work = Path(os.path.expandvars(self.options.work_dir))
+        try:
+            for split, role in _splits_of(line, recipe):
+                task = _Gather(recipe, work, self.options.partitions, role)
+                for block in read_blocks(split, recipe):
+                    task.add(block)
+                    self.increment_counter("reviews", "records read", block.records)
+                    self.increment_counter("reviews", "bytes read", block.size)
+                yield from task.finish()
+        except UserError as error:
+            # Trying again would not help; the message reaches the user through the output.
+            yield 0, {"counts": {}, "bad": {}, "places": [], "error": str(error)}
+
+    def reducer(
+        self, partition: int, lines: Iterator[dict[str, Any]]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """One partition: its distinct rows into a file."""
+        recipe = load_recipe(self.options.recipe).resolved()
+        yield partition, settle_partition(partition, list(lines), recipe,
+                                          Path(self.options.work_dir))
+
+
+def _splits_of(line: str, recipe: Recipe) -> Iterator[tuple[Split, int]]:
+    if line.startswith("{"):
+        values = orjson.loads(line)
+        role = ROLES[values.pop("role", "corpus")]
+        yield Split(**values), role
+    elif line.strip():
+        for split in plan_splits([line.strip()], recipe, split_bytes=2**62):
+            yield split, CORPUS
+
+
+class _Gather:
+    """The rows of one task, buffered until there are enough of them."""
+
+    def __init__(self, recipe: Recipe, work: Path, partitions: int, role: int) -> None:
+        self.recipe, self.partitions, self.role = recipe, partitions, role
+        self.tokenizer = Tokenizer(recipe)
+        self.writer = ParcelWriter(work / "gathered", "task")
+        self.counts: Counter[str] = Counter()
+        self.bad: Counter[str] = Counter()
+        self.places: list[dict[str, Any]] = []
+        self.lines: list[tuple[int, dict[str, Any]]] = []
+        self._reset()
+
+    def _reset(self) -> None:
+        self.rows: list[pa.RecordBatch] = []
+        self.ids: list[Array] = []
+        self.ends: list[Array] = []
+        self.buffered = 0
+
+    def add(self, block: Block) -> None:
+        """Clean, tokenize, sample and buffer one block."""
+        self.counts["read"] += block.records
+        self.counts["bytes"] += block.size
+        self.bad.update(block.bad)
+        self.places += [dataclasses.asdict(place) for place in block.places]
+        del self.places[3:]
+        rows = block.reviews
+        if not len(rows):
+            return
+        texts = rows["text"]
+        if self.recipe.html:
+            texts = clean_html(texts)
+        tokens = self.tokenizer.tokenize(texts)
+        columns, key = _columns(self.recipe, rows, tokens.identity, self.role)
+        keep = np.diff(tokens.ends, prepend=0) > 0
+        self.counts["no_words"] += int((~keep).sum())
+        if "keyed" in columns.schema.names:
+            self.counts["without_key"] += len(rows) - int(np.sum(columns["keyed"]))
+        if self.role == CORPUS and self.recipe.sample < 1:
+            chosen = sampled(key, self.recipe)
+            self.counts["not_sampled"] += int((keep & ~chosen).sum())
+            keep &= chosen
+        kept = np.flatnonzero(keep)
+        ids, ends = tokens.ids, tokens.ends
+        if len(kept) < len(keep):
+            ids, ends = gather(ids, ends, kept)
+            columns = columns.take(pa.array(kept))
+        self.rows.append(columns)
+        self.ids.append(ids.copy())
+        self.ends.append(ends + self.buffered)
+        self.buffered += len(ids)
+        if self.buffered >= SEGMENT_IDS or len(self.tokenizer.table) >= SEGMENT_WORDS:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write the buffered rows, one parcel for each partition, and forget the words."""
+        if self.rows:
+            rows = pa.Table.from_batches(self.rows).combine_chunks()
+            values, ends = np.concatenate(self.ids), np.concatenate(self.ends)
+            words = self.tokenizer.table.words()
+            partition = partition_of(np.asarray(rows["key_a"]), self.partitions)
+            order = np.argsort(partition, kind="stable")
+            bounds = np.searchsorted(partition[order], np.arange(self.partitions + 1))
+            if self.recipe.dedupe != "reviewer-product":
+                rows = rows.drop_columns(["key_a"])
+            for number in np.flatnonzero(np.diff(bounds)):
+                here = order[bounds[number] : bounds[number + 1]]
+                part_values, part_ends = gather(values, ends, here)
+                part_values, part_words = compact(part_values, words)
+                parcel = Parcel(
+                    rows.take(pa.array(here)), Ragged(part_values, part_ends), part_words
+                )
+                self.lines.append((int(number), self.writer.write(parcel.to_bytes())))
+        self.tokenizer.restart()
+        self._reset()
+
+    def finish(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Write what is left; yield the places, and the task's counts with partition 0."""
+        self._flush()
+        self.writer.close()
+        yield from self.lines
+        yield 0, {"counts": dict(self.counts), "bad": dict(self.bad), "places": self.places}
+
+
+def partition_of(keys: Array, partitions: int) -> Array:
+    """The partition (n,) int64 of each 64-bit key: equal ranges, so that shards are in order."""
+    return ((keys >> np.uint64(32)) * np.uint64(partitions) >> np.uint64(32)).astype(np.int64)
+
+
+def _columns(
+    recipe: Recipe, rows: pa.RecordBatch, identity: Array, role: int
+) -> tuple[pa.RecordBatch, Array]:
+    """What a row carries besides its words, and the first hash of what de-duplication compares."""
+    columns: dict[str, Any] = {}
+    key = identity
+    if recipe.dedupe == "reviewer-product":
+        reviewer, product = hash_strings(rows["reviewer"]), hash_strings(rows["product"])
+        pair = np.stack(
+            [mix_hashes(reviewer[:, i] ^ mix_hashes(product[:, i], 5 + i), 7 + i) for i in (0, 1)],
+            axis=1,
+        )
+        keyed = np.asarray(rows["reviewer"].is_valid()) & np.asarray(rows["product"].is_valid())
+        identity = np.stack(
+            [mix_hashes(pair[:, i] ^ mix_hashes(identity[:, i], 9 + i), 11 + i) for i in (0, 1)],
+            axis=1,
+        )
+        key = np.where(keyed[:, None], pair, identity)
+        columns |= {"key_b": key[:, 1], "keyed": keyed}
+    columns |= {
+        "key_a": key[:, 0],
+        "identity_a": identity[:, 0],
+        "identity_b": identity[:, 1],
+        "role": np.full(len(rows), role, np.uint8),
+        "rating": rows["rating"],
+        "label": rows["label"],
+    }
+    for name in carried_fields(recipe):
+        columns[name] = rows[name]
+    return pa.record_batch(columns), np.ascontiguousarray(key[:, 0])
+
+
+def carried_fields(recipe: Recipe) -> list[str]:
+    """The optional fields of a review that this recipe looks at."""
+    fields = set()
+    if recipe.split_by != "review":
+        # Which of several equal reviews stays decides where it goes.
+        fields |= {"time", recipe.split_by}
+    if recipe.dedupe == "reviewer-product":
+        fields |= {"time"}
+    return sorted(fields)
+
+
+def settle_partition(
+    partition: int, lines: list[dict[str, Any]], recipe: Recipe, work: Path
+) -> dict[str, Any]:
+    """Write the partition's file and return its line."""
+    counts: Counter[str] = Counter()
+    bad: Counter[str] = Counter()
+    places = []
+    for line in lines:
+        if "counts" in line:
+            counts.update(line["counts"])
+            bad.update(line["bad"])
+            places += line["places"]
+    parcels = [Parcel.from_bytes(read_bytes(line)) for line in lines if "file" in line]
+    out: dict[str, Any] = {"histograms": {}, "given": [0, 0, 0], "given_splits": [0, 0, 0]}
+    if parcels:
+        rows, ids, table = merge(parcels)
+        del parcels
+        given = np.bincount(np.asarray(rows["role"]), minlength=3)
+        settled = settle(rows, ids, table, recipe)
+        counts.update(settled.dropped)
+        rows = rows.take(pa.array(settled.kept))
+        identity = np.stack([np.asarray(rows["identity_a"]), np.asarray(rows["identity_b"])], 1)
+        keys = split_keys(recipe, identity, rows)
+        stratum = strata_of(recipe, strata(identity, settled.label))
+        role = np.asarray(rows["role"])
+        for one in np.unique(stratum[role == CORPUS]):
+            chosen = keys[(role == CORPUS) & (stratum == one)]
+            out["histograms"][str(one)] = Histogram.of(chosen).encode()
+        out["given"] = np.bincount(role, minlength=3).tolist()
+        out["given_splits"] = given.tolist()
+        values, ends = gather(ids.values, ids.ends, settled.kept)
+        values, words = compact(values, table.words())
+        columns = pa.table(
+            {
+                "review_id": identity[:, 0],
+                "label": settled.label,
+                "rating": settled.rating,
+                "given": role,
+                "stratum": stratum,
+                "split_key": keys,
+            }
+        )
+        parcel = Parcel(columns, Ragged(values, ends), words)
+        writer = ParcelWriter(work / "partitions", f"{partition:05d}")
+        out |= writer.write(parcel.to_bytes())
+        writer.close()
+        out["rows"] = len(columns)
+    out |= {"counts": dict(counts), "bad": dict(bad)}
+    errors = [line["error"] for line in lines if "error" in line]
+    if errors:
+        out["error"] = min(errors)
+    out["places"] = sorted(places, key=lambda place: (place["path"], place["line"]))
+    return out
+
+
+if __name__ == "__main__":
+    GatherReviews.run()

@@ -1,0 +1,78 @@
+"""Histograms of 64-bit keys that can be merged in any order and cut at a wanted rank."""
+
+import base64
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+Array = np.ndarray
+BINS = 4096
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of keys in bins of width 2**shift: `bins` are ascending values of key >> shift.
+
+    The width is the smallest power of two that needs at most BINS bins, so it depends on the
+    set of keys alone, not on how it was divided or merged.
+    """
+
+    shift: int
+    bins: Array  # (b,) uint64
+    counts: Array  # (b,) int64
+
+    @classmethod
+    def of(cls, keys: Array) -> "Histogram":
+        """The histogram of keys (n,) uint64."""
+        bins, counts = np.unique(keys, return_counts=True)
+        return cls(0, bins.astype(np.uint64), counts.astype(np.int64))._narrowed()
+
+    def merge(self, other: "Histogram") -> "Histogram":
+        """The histogram of both sets of keys."""
+        shift = max(self.shift, other.shift)
+        one, two = self._shifted(shift), other._shifted(shift)
+        bins, where = np.unique(np.concatenate([one.bins, two.bins]), return_inverse=True)
+        counts = np.bincount(where, np.concatenate([one.counts, two.counts]), len(bins))
+        return Histogram(shift, bins, counts.astype(np.int64))._narrowed()
+
+    def _shifted(self, shift: int) -> "Histogram":
+        if shift == self.shift or not len(self.bins):
+            return Histogram(shift, self.bins, self.counts)
+        bins, where = np.unique(self.bins >> np.uint64(shift - self.shift), return_inverse=True)
+        counts = np.bincount(where, self.counts, len(bins))
+        return Histogram(shift, bins, counts.astype(np.int64))
+
+    def _narrowed(self) -> "Histogram":
+        wide = self
+        while len(wide.bins) > BINS:
+            wide = wide._shifted(wide.shift + 1)
+        return wide
+
+    @property
+    def total(self) -> int:
+        """Number of keys."""
+        return int(self.counts.sum())
+
+    def cut(self, rank: float) -> int:
+        """The bin boundary, as a key, below which the number of keys is nearest to `rank`."""
+        below = np.concatenate([[0], np.cumsum(self.counts)])
+        best = int(np.argmin(np.abs(below - rank)))
+        if best == 0:
+            return 0
+        return (int(self.bins[best - 1]) + 1) << self.shift
+
+    def encode(self) -> str:
+        """One short word of text."""
+        steps = np.diff(self.bins, prepend=np.uint64(0))
+        raw = np.uint64(self.shift).tobytes() + steps.tobytes() + self.counts.tobytes()
+        return base64.b64encode(zlib.compress(raw, 1)).decode()
+
+    @classmethod
+    def decode(cls, text: str) -> "Histogram":
+        """The histogram that `encode` made the text of."""
+        raw = zlib.decompress(base64.b64decode(text))
+        size = (len(raw) - 8) // 16
+        bins = np.cumsum(np.frombuffer(raw, np.uint64, size, 8), dtype=np.uint64)
+        counts = np.frombuffer(raw, np.int64, size, 8 + 8 * size)
+        return cls(int(np.frombuffer(raw, np.uint64, 1)[0]), bins, counts)

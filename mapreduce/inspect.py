@@ -1,0 +1,69 @@
+"""`reviewmill inspect`: what is in a store, and whether it is whole."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from reviews.errors import UserError
+from reviews.options import make_parser
+from reviews.recipe import SPLITS
+from reviews.store import Store, verify_store
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; return the exit status."""
+    parser = make_parser("reviewmill inspect", "Show what is in a store.")
+    parser.add_argument("store", help="folder of the store")
+    parser.add_argument("--verify", action="store_true", help="check every sha256 and invariant")
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    options = parser.parse_args(argv)
+    store = Store(options.store)
+    summary = summarize(store)
+    if not options.json:
+        print(describe(store))
+    if options.verify:
+        faults = list(verify_store(store))
+        if faults:
+            raise UserError(f"{store.path} is not whole: " + "; ".join(faults[:5]))
+        summary["verified"] = True
+        if not options.json:
+            print(f"verified: {len(store.manifest['files'])} files are as the manifest says")
+    if options.json:
+        print(json.dumps(summary))
+    return 0
+
+
+def summarize(store: Store) -> dict[str, Any]:
+    """The figures of a store as plain values."""
+    manifest = store.manifest
+    records = manifest["records"]
+    return {
+        "format": manifest["format"],
+        "rows": {split: store.rows(split) for split in SPLITS},
+        "labels": {split: manifest["splits"][split]["labels"] for split in SPLITS},
+        "vocabulary_size": store.vocabulary_size,
+        "length": store.length,
+        "records": records["read"],
+        "duplicates": records["dropped"]["duplicate"],
+        "dropped": records["dropped"],
+        "bad": records["bad"],
+        "fingerprint": store.fingerprint,
+    }
+
+
+def describe(store: Store) -> str:
+    """The figures of a store for a person."""
+    figures = summarize(store)
+    lines = [f"{store.path}: {figures['format']}, {figures['vocabulary_size']:,} ids, "
+             f"length {store.length}"]
+    for split in SPLITS:
+        labels = ", ".join(f"{n:,} {name}" for name, n in figures["labels"][split].items())
+        entry = store.manifest["splits"][split]
+        known = 1 - entry["unknown_words"] / max(1, entry["words"])
+        lines.append(f"  {split:<11}{figures['rows'][split]:>12,} reviews ({labels}), "
+                     f"{known:.2%} of the words known")
+    dropped = ", ".join(f"{n:,} {rule}" for rule, n in figures["dropped"].items() if n)
+    bad = ", ".join(f"{n:,} {reason}" for reason, n in figures["bad"].items() if n)
+    lines.append(f"  {figures['records']:,} records read; dropped: {dropped or 'none'}; "
+                 f"bad: {bad or 'none'}")
+    return "\n".join(lines)

@@ -1,0 +1,112 @@
+"""Files of the work folder: parcels of rows with their words, found by offset and length."""
+
+import os
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from reviews.tokenizer import WordTable
+
+Array = np.ndarray
+_OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Word ids of n rows: row i is values[ends[i - 1]:ends[i]]."""
+
+    values: Array  # (words,) int32
+    ends: Array  # (n,) int64
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """Rows, their words as ids, and the words that the ids stand for."""
+
+    rows: pa.Table
+    ids: Ragged
+    words: pa.Array
+
+    def to_bytes(self) -> bytes:
+        """Two compressed Arrow streams: the words, then the rows."""
+        small = np.uint16 if len(self.words) <= 1 << 16 else np.int32
+        values = pa.array(self.ids.values.astype(small))
+        offsets = np.concatenate([[0], self.ids.ends])
+        lists = pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), values)
+        sink = pa.BufferOutputStream()
+        words = pa.table({"word": self.words})
+        for table in (words, self.rows.append_column("words", lists)):
+            with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as writer:
+                writer.write_table(table)
+        return sink.getvalue().to_pybytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Parcel":
+        """The parcel that `to_bytes` made the bytes of."""
+        source = pa.BufferReader(data)
+        words = pa.ipc.open_stream(source).read_all()["word"].combine_chunks()
+        table = pa.ipc.open_stream(source).read_all().combine_chunks()
+        lists = table["words"].combine_chunks()
+        ends = np.asarray(lists.offsets)[1:]
+        values = np.asarray(lists.values).astype(np.int32, copy=False)
+        return cls(table.drop_columns(["words"]), Ragged(values, ends), words)
+
+
+def compact(values: Array, words: pa.Array) -> tuple[Array, pa.Array]:
+    """Ids renumbered to the words that occur among them, and these words."""
+    used = np.zeros(len(words), bool)
+    used[values] = True
+    numbers = np.cumsum(used, dtype=np.int32) - np.int32(1)
+    return numbers[values], words.filter(pa.array(used))
+
+
+class ParcelWriter:
+    """One file of a task attempt; parcels are appended and then named by their place."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Each attempt has a name of its own: those of lost attempts are never named.
+        self.path = folder / f"{kind}-{uuid.uuid4().hex}.parcels"
+        self._file: BinaryIO | None = None
+
+    def write(self, data: bytes) -> dict[str, Any]:
+        """Append bytes and return where they are."""
+        if self._file is None:
+            self._file = open(self.path, "wb")
+        place = {"file": str(self.path), "offset": self._file.tell(), "length": len(data)}
+        self._file.write(data)
+        return place
+
+    def close(self) -> None:
+        """All bytes are on the disk before any line that names them is emitted."""
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+
+def read_bytes(place: dict[str, Any]) -> bytes:
+    """The bytes that a line of the shuffle points to."""
+    with open(place["file"], "rb") as file:
+        file.seek(place["offset"])
+        data = file.read(place["length"])
+    assert len(data) == place["length"], f"{place['file']} is shorter than its line says"
+    return data
+
+
+def merge(parcels: Sequence[Parcel]) -> tuple[pa.Table, Ragged, WordTable]:
+    """All rows of the parcels, one after another, with ids of one common word table."""
+    table = WordTable()
+    values, ends, first = [], [], 0
+    for parcel in parcels:
+        numbers = table.intern(parcel.words)
+        values.append(numbers[parcel.ids.values])
+        ends.append(parcel.ids.ends + first)
+        first += len(parcel.ids.values)
+    rows = pa.concat_tables([parcel.rows for parcel in parcels]).combine_chunks()
+    return rows, Ragged(np.concatenate(values), np.concatenate(ends)), table

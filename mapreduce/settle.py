@@ -1,0 +1,194 @@
+"""One partition of reviews to distinct, labelled rows (design: Identity)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mapreduce.parcels import Ragged
+from reviews.labels import NO_LABEL, labels_from_ratings
+from reviews.recipe import Recipe
+from reviews.sequences import gather
+from reviews.tokenizer import WordTable
+
+Array = np.ndarray
+CORPUS, VALIDATION, TEST = 0, 1, 2  # where a row came from: the corpus, or a given split
+
+
+@dataclass
+class Settled:
+    """The rows that stay, ordered by identity, and why the others left."""
+
+    kept: Array  # (n,) int64, indices of the partition's rows
+    label: Array  # (n,) uint8
+    rating: Array  # (n,) float32, NaN when there is none
+    dropped: dict[str, int]
+
+
+def settle(rows: pa.Table, ids: Ragged, words: WordTable, recipe: Recipe) -> Settled:
+    """Remove overlap and duplicates, then settle labels and drop the neutral ones."""
+    identity = np.stack([np.asarray(rows["identity_a"]), np.asarray(rows["identity_b"])], 1)
+    role = np.asarray(rows["role"])
+    rating = np.asarray(rows["rating"].fill_null(np.nan), np.float32).copy()
+    label = np.asarray(rows["label"].fill_null(NO_LABEL), np.uint8).copy()
+    if recipe.dedupe == "reviewer-product":
+        key = np.stack([np.asarray(rows["key_a"]), np.asarray(rows["key_b"])], 1)
+        keyed = np.asarray(rows["keyed"])
+    else:
+        key, keyed = identity, np.ones(len(role), bool)
+    time = _times(rows)
+    others = [_ranks(rows[name]) for name in ("product", "reviewer") if name in rows.column_names]
+    dropped = {}
+
+    keep = ~_overlap(key, keyed, role)
+    dropped["overlap"] = int((~keep).sum())
+    subject = np.flatnonzero(keep & (role == CORPUS) & keyed)
+    if recipe.dedupe == "text":
+        first, rating_mode, label_mode = _merge_texts(
+            subject, key, time, rating, label, others
+        )
+        keep[subject] = False
+        keep[first] = True
+        rating[first], label[first] = rating_mode, label_mode
+        dropped["duplicate"] = len(subject) - len(first)
+    elif recipe.dedupe == "reviewer-product":
+        first = _earliest(subject, key, time, rating, ids, words)
+        keep[subject] = False
+        keep[first] = True
+        dropped["duplicate"] = len(subject) - len(first)
+
+    # A label that came with the review wins over what its rating says.
+    label = np.where(label == NO_LABEL, labels_from_ratings(rating, recipe), label)
+    neutral = keep & (label == NO_LABEL)
+    dropped["neutral"] = int(neutral.sum())
+    kept = np.flatnonzero(keep & ~neutral)
+    # Equal identities are numbered in order of their other fields.
+    order = np.lexsort(
+        (*(values[kept] for values in others), label[kept], _nan_last(rating[kept]), time[kept],
+         role[kept], identity[kept, 1], identity[kept, 0])
+    )
+    kept = kept[order]
+    return Settled(kept, label[kept], rating[kept], dropped)
+
+
+def strata(identity: Array, label: Array) -> Array:
+    """The label (n,) uint8 by which a row is split: the mode among equal identities.
+
+    Rows are ordered by identity; ties go to the lower label.
+    """
+    out = label.copy()
+    starts = _starts(identity)
+    sizes = np.diff(np.append(starts, len(label)))
+    # Nearly all identities stand alone.
+    for start, size in zip(starts[sizes > 1], sizes[sizes > 1], strict=True):
+        out[start : start + size] = np.bincount(label[start : start + size]).argmax()
+    return out
+
+
+def _times(rows: pa.Table) -> Array:
+    """Seconds (n,) int64; rows without a time come last."""
+    if "time" not in rows.column_names:
+        return np.zeros(len(rows), np.int64)
+    return np.asarray(rows["time"].fill_null(2**62), np.int64)
+
+
+def _ranks(strings: pa.ChunkedArray) -> Array:
+    """The place (n,) int64 of each string among the distinct ones by value; null is last."""
+    coded = strings.combine_chunks().dictionary_encode()
+    ranks = np.empty(len(coded.dictionary) + 1, np.int64)
+    order = np.asarray(pc.sort_indices(coded.dictionary))
+    ranks[order] = np.arange(len(order))
+    ranks[-1] = len(order)
+    return ranks[np.asarray(coded.indices.fill_null(len(order)), np.int64)]
+
+
+def _nan_last(values: Array) -> Array:
+    return np.where(np.isnan(values), np.inf, values)
+
+
+def _starts(key: Array) -> Array:
+    """Where runs of equal keys (n, 2) begin."""
+    if not len(key):
+        return np.zeros(0, np.int64)
+    new = np.append(True, (key[1:] != key[:-1]).any(1))
+    return np.flatnonzero(new)
+
+
+def _overlap(key: Array, keyed: Array, role: Array) -> Array:
+    """Which rows equal one of a given split they must yield to: training yields to
+    validation, both to test."""
+    out = np.zeros(len(role), bool)
+    if not (role != CORPUS).any():
+        return out
+    order = np.lexsort((-role.astype(np.int8), key[:, 1], key[:, 0]))
+    order = order[keyed[order]]
+    if not len(order):
+        return out
+    starts = _starts(key[order])
+    highest = role[order][starts]
+    sizes = np.diff(np.append(starts, len(order)))
+    out[order] = role[order] < np.repeat(highest, sizes)
+    return out
+
+
+def _merge_texts(
+    subject: Array, key: Array, time: Array, rating: Array, label: Array, others: list[Array]
+) -> tuple[Array, Array, Array]:
+    """One row for each text: the earliest one, with the mode of the ratings and labels."""
+    order = subject[
+        np.lexsort(
+            (*(values[subject] for values in others), time[subject],
+             key[subject, 1], key[subject, 0])
+        )
+    ]
+    starts = _starts(key[order])
+    group = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(order))))
+    rating_mode = _modes(group, _nan_last(rating[order]), len(starts), np.inf)
+    rating_mode[np.isinf(rating_mode)] = np.nan
+    label_mode = _modes(group, label[order].astype(np.float64), len(starts), NO_LABEL)
+    return order[starts], rating_mode.astype(np.float32), label_mode.astype(np.uint8)
+
+
+def _modes(group: Array, values: Array, groups: int, missing: float) -> Array:
+    """The most frequent value of each group, the lower one of a tie; missing ones only count
+    where there is nothing else."""
+    out = np.full(groups, missing, np.float64)
+    present = values != missing
+    group, values = group[present], values[present]
+    order = np.lexsort((values, group))
+    group, values = group[order], values[order]
+    pairs = np.stack([group.astype(np.float64), values], 1)
+    starts = _starts(pairs)
+    counts = np.diff(np.append(starts, len(group)))
+    # Last write wins: ascending counts, then descending values.
+    best = np.lexsort((-values[starts], counts))
+    out[group[starts][best]] = values[starts][best]
+    return out
+
+
+def _earliest(
+    subject: Array, key: Array, time: Array, rating: Array, ids: Ragged, words: WordTable
+) -> Array:
+    """One row for each reviewer and product: the earliest, then the smallest by (rating, text)."""
+    order = subject[
+        np.lexsort((_nan_last(rating[subject]), time[subject], key[subject, 1], key[subject, 0]))
+    ]
+    starts = _starts(key[order])
+    ends = np.append(starts[1:], len(order))
+    first = order[starts]
+    spelled: list[str] | None = None
+    for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        tied = [
+            row
+            for row in order[start:end]
+            if time[row] == time[order[start]]
+            and _nan_last(rating[row]) == _nan_last(rating[order[start]])
+        ]
+        if len(tied) > 1:
+            if spelled is None:
+                spelled = words.words().to_pylist()
+            texts = [[spelled[i] for i in gather(ids.values, ids.ends, np.array([row]))[0]]
+                     for row in tied]
+            first[number] = tied[texts.index(min(texts))]
+    return first

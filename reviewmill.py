@@ -1,0 +1,55 @@
+"""The command line: a table of subcommands, each imported from its stage when it is called."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from reviews.errors import UserError
+from reviews.options import near
+
+VERSION = "0.1.0"
+
+COMMANDS = {
+    "prepare": ("mapreduce.prepare", "raw reviews to a store"),
+    "inspect": ("mapreduce.inspect", "what is in a store; --verify checks it"),
+    "train": ("mpi_train.launch", "a store to a model, on any number of ranks"),
+    "evaluate": ("mpi_train.evaluate", "how good a model is, on a store or on labelled files"),
+    "report": ("reports", "the page about a run"),
+    "demo": ("demo", "all of it on generated reviews"),
+    "bench": ("benchmarks", "this machine's figures beside those of the alternatives"),
+}
+
+
+def usage() -> str:
+    """One line for each subcommand."""
+    rows = "\n".join(f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items())
+    return f"usage: reviewmill COMMAND ...\n\n{rows}\n\nreviewmill COMMAND --help says more."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand; return the exit status: 2 for a mistake the user can mend."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    name, *rest = arguments
+    if name == "--version":
+        print(VERSION)
+        return 0
+    if name not in COMMANDS:
+        known = ", ".join(COMMANDS)
+        print(f"reviewmill: no command {name!r}{near(name, COMMANDS) or f'; {known}'}",
+              file=sys.stderr)
+        return 2
+    try:
+        return int(importlib.import_module(COMMANDS[name][0]).main(rest))
+    except UserError as error:
+        print(f"reviewmill {name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"reviewmill {name}: stopped", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

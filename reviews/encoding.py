@@ -1,0 +1,62 @@
+"""Raw labelled files straight to token rows, by the rules of a trained model's recipe."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from reviews.corpora import plan_splits, read_blocks
+from reviews.html import clean_html
+from reviews.labels import NO_LABEL, settle_labels
+from reviews.recipe import Recipe
+from reviews.sequences import cut
+from reviews.tokenizer import Tokenizer
+from reviews.vocabulary import id_type, word_ids
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Rows ready for a model, and how many records of the block are not among them."""
+
+    tokens: Array  # (n, L) uint16 or uint32
+    length: Array  # (n,) uint16
+    label: Array  # (n,) uint8
+    rating: Array  # (n,) float32, NaN when there is none
+    dropped: dict[str, int]
+    bad: dict[str, int]
+
+
+def encode_files(
+    inputs: Sequence[str], recipe: Recipe, vocabulary: Sequence[str]
+) -> Iterator[Encoded]:
+    """Encode files block by block; nothing is de-duplicated, sampled or split."""
+    known = pa.array(vocabulary, pa.string())
+    for split in plan_splits(inputs, recipe):
+        tokenizer = Tokenizer(recipe)
+        for block in read_blocks(split, recipe):
+            if len(tokenizer.table) > 1 << 20:
+                tokenizer.restart()
+            yield encode_block(block.reviews, block.bad, recipe, tokenizer, known)
+
+
+def encode_block(
+    reviews: pa.RecordBatch, bad: dict[str, int], recipe: Recipe, tokenizer: Tokenizer,
+    known: pa.Array,
+) -> Encoded:
+    """Encode the reviews of one block; `bad` is passed on."""
+    texts = clean_html(reviews["text"]) if recipe.html else reviews["text"]
+    tokens = tokenizer.tokenize(texts)
+    numbers = word_ids(tokenizer.table.words(), known)
+    label, rating = settle_labels(reviews["label"], reviews["rating"], recipe)
+    wordless = np.diff(tokens.ends, prepend=0) == 0
+    neutral = ~wordless & (label == NO_LABEL)
+    rows = np.flatnonzero(~wordless & ~neutral)
+    out, length = cut(
+        numbers[tokens.ids], tokens.ends, rows, recipe.length, recipe.keep, id_type(len(known))
+    )
+    dropped = {"no_words": int(wordless.sum()), "neutral": int(neutral.sum())}
+    return Encoded(out, length, label[rows], rating[rows], dropped, bad)
+

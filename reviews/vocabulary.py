@@ -1,0 +1,37 @@
+"""Which words a store knows, and their ids."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from reviews.errors import UserError
+
+PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
+
+
+def most_frequent(counts: Iterable[tuple[str, int]], size: int) -> list[str]:
+    """The most frequent words, ties by UTF-8 bytes ascending: the order of vocabulary.txt."""
+    ordered = sorted(counts, key=lambda entry: (-entry[1], entry[0].encode()))
+    return [word for word, _ in ordered[:size]]
+
+
+def read_vocabulary(path: Path) -> list[str]:
+    """The words of a vocabulary.txt; line i has id i + 2."""
+    try:
+        return path.read_text("utf-8").split("\n")[:-1]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the vocabulary {path}: {error}") from None
+
+
+def word_ids(words: pa.Array, vocabulary: pa.Array) -> np.ndarray:
+    """Ids (n,) int32 of the words: 2 + position in the vocabulary, or 1 when unknown."""
+    found = pc.index_in(words, value_set=vocabulary)
+    return np.asarray(pc.add(found, FIRST_WORD).fill_null(UNKNOWN), np.int32)
+
+
+def id_type(words: int) -> np.dtype:
+    """The smallest of uint16 and uint32 that holds the ids of so many words."""
+    return np.dtype(np.uint16 if words + FIRST_WORD <= 1 << 16 else np.uint32)
