@@ -120,14 +120,16 @@ def encode(
         columns[name] |= {column: values[here] for column, values in rows.items()}
         values, ends = gather(ids.values, ids.ends, here)
         words = np.diff(ends, prepend=0)
-        ratings = Counter(
-            "none" if np.isnan(rating) else f"{rating:g}" for rating in rows["rating"][here].tolist()
-        )
+        stars, counts = np.unique(rows["rating"][here], return_counts=True)
+        ratings = {
+            "none" if np.isnan(rating) else f"{rating:g}": int(n)
+            for rating, n in zip(stars, counts, strict=True)
+        }
         lengths = np.bincount(np.searchsorted(LENGTHS, words), minlength=len(LENGTHS))
         statistics[name] = {
             "rows": len(here),
             "labels": np.bincount(rows["label"][here], minlength=len(CLASSES)).tolist(),
-            "ratings": dict(ratings),
+            "ratings": ratings,
             "lengths": lengths.tolist(),
             "words": len(values),
             "unknown_words": int((values == UNKNOWN).sum()),

@@ -1,8 +1,9 @@
 """Job 1: read, clean and tokenize the raw text once; de-duplicate and label each partition.
 
 Input lines name the input: a path, or a JSON object of a split (path, offset, length, format,
-role), by absolute paths, since tasks run elsewhere. Output lines, one for each partition, point to its file in the work folder and hold its
-counts and the histograms from which the splits are cut.
+role); paths are absolute, since tasks run elsewhere. Output lines, one for each partition,
+point to its file in the work folder and hold its counts and the histograms from which the
+splits are cut.
 
     ls $PWD/*.json.gz | python -m mapreduce.gather_reviews -r local --work-dir $PWD/work > gathered
 """

@@ -72,12 +72,12 @@ class ParcelWriter:
         folder.mkdir(parents=True, exist_ok=True)
         # Each attempt has a name of its own: those of lost attempts are never named.
         self.path = folder / f"{kind}-{uuid.uuid4().hex}.parcels"
-        self._file: BinaryIO | None = None
+        self._file: BinaryIO | None = None  # opened when there is something to write
 
     def write(self, data: bytes) -> dict[str, Any]:
         """Append bytes and return where they are."""
         if self._file is None:
-            self._file = open(self.path, "wb")
+            self._file = self.path.open("wb")
         place = {"file": str(self.path), "offset": self._file.tell(), "length": len(data)}
         self._file.write(data)
         return place

@@ -36,9 +36,11 @@ def parser() -> argparse.ArgumentParser:
     out = make_parser("reviewmill prepare", "Turn raw reviews into a store of token sequences.")
     out.add_argument("input", nargs="*", help="files, folders or patterns; .gz or plain")
     out.add_argument("--out", metavar="STORE", help="folder of the store")
-    out.add_argument("--recipe", default="default", help="preset, or recipe file (default: default)")
+    out.add_argument("--recipe", default="default", help="preset, or recipe file")
     out.add_argument("--print-recipe", action="store_true", help="show the resolved recipe and end")
-    out.add_argument("--test-input", nargs="+", default=[], metavar="FILE", help="a given test split")
+    out.add_argument(
+        "--test-input", nargs="+", default=[], metavar="FILE", help="a given test split"
+    )
     out.add_argument(
         "--validation-input", nargs="+", default=[], metavar="FILE", help="a given validation split"
     )
@@ -74,10 +76,8 @@ def main(argv: Sequence[str]) -> int:
     dropped = ", ".join(f"{n:,} {rule}" for rule, n in records["dropped"].items() if n)
     bad = ", ".join(f"{n:,} {reason}" for reason, n in records["bad"].items())
     print(f"{records['read']:,} records read; dropped: {dropped or 'none'}; bad: {bad or 'none'}")
-    print(
-        f"{options.out}: {records['stored']:,} reviews, {records['read'] / seconds:,.0f} reviews/s, "
-        f"{summary['bytes'] / seconds / 1e6:,.1f} MB/s, {seconds:.1f} s"
-    )
+    speed = f"{records['read'] / seconds:,.0f} reviews/s, {summary['bytes'] / seconds / 1e6:,.1f} MB/s"
+    print(f"{options.out}: {records['stored']:,} reviews, {speed}, {seconds:.1f} s")
     return 0
 
 
@@ -155,7 +155,7 @@ def _run_jobs(
     with open(words_file, "wb") as file:
         for word, count in counted:
             file.write(orjson.dumps(word) + b"\t" + orjson.dumps(count) + b"\n")
-    vocabulary, totals = read_counts(words_file, recipe)
+    _, totals = read_counts(words_file, recipe)
     clock = _phase(phases, "count", clock, f"{totals.get('distinct', 0):,} distinct words")
 
     options = [*common, "--words", str(words_file), "--store", str(partial / "store")]

@@ -138,22 +138,23 @@ def commit_store(folder: Path, manifest: dict[str, Any], vocabulary: Sequence[st
 
 def _write_virtual(folder: Path, manifest: Mapping[str, Any]) -> None:
     """reviews.h5: virtual datasets that show all shards as one file."""
-    with atomic_path(folder / "reviews.h5") as temporary:
-        with h5py.File(temporary, "w", libver="v110") as file:
-            for split in SPLITS:
-                group = file.create_group(split)
-                parts = [
-                    (name, entry["rows"][split])
-                    for name, entry in manifest["files"].items()
-                    if entry["rows"][split]
-                ]
-                rows = sum(n for _, n in parts)
-                wide = np.dtype(np.uint32 if manifest["vocabulary_size"] > 1 << 16 else np.uint16)
-                shapes = {"tokens": ((rows, manifest["length"]), wide)}
-                shapes |= {name: ((rows,), dtype) for name, dtype in COLUMNS.items()}
-                for column, (shape, dtype) in shapes.items():
-                    sources = [(name, f"{split}/{column}", n) for name, n in parts]
-                    _create_virtual(group, column, shape, dtype, sources)
+    wide = np.dtype(np.uint32 if manifest["vocabulary_size"] > 1 << 16 else np.uint16)
+    path = folder / "reviews.h5"
+    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="v110") as file:
+        for split in SPLITS:
+            group = file.create_group(split)
+            parts = [
+                (name, entry["rows"][split])
+                for name, entry in manifest["files"].items()
+                if entry["rows"][split]
+            ]
+            rows = sum(n for _, n in parts)
+            shapes: dict[str, tuple[tuple[int, ...], np.dtype]]
+            shapes = {"tokens": ((rows, manifest["length"]), wide)}
+            shapes |= {name: ((rows,), dtype) for name, dtype in COLUMNS.items()}
+            for column, (shape, dtype) in shapes.items():
+                sources = [(name, f"{split}/{column}", n) for name, n in parts]
+                _create_virtual(group, column, shape, dtype, sources)
 
 
 def _create_virtual(

@@ -5,7 +5,8 @@ is lower-cased by itself (so a final sigma stays a plain sigma), U+2019 becomes 
 and then
 
     letters       runs of a-z                                        (the 2019 rule)
-    words         runs of letters and digits of any script, joined by inner apostrophes
+    words         letters and numbers of any script (Unicode categories L and N) with the marks
+                  (M) that follow them, joined by inner apostrophes
     words+marks   these, and each of ! ? . , : ; ( ) " as a token of its own
 
 The identity of a text is its word sequence without stop words, as two independent 64-bit hashes.
@@ -13,6 +14,8 @@ The identity of a text is its word sequence without stop words, as two independe
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
+from unicodedata import category
 
 import numpy as np
 import pyarrow as pa
@@ -23,9 +26,9 @@ from reviews.recipe import Recipe
 Array = np.ndarray
 
 MARKS = '!?.,:;()"'
-SEPARATOR, WORD, APOSTROPHE, MARK = 0, 1, 2, 3
+SEPARATOR, WORD, APOSTROPHE, MARK, COMBINING = 0, 1, 2, 3, 4
 
-# Above these code points Python knows no letter or digit (a test looks).
+# Above these code points there are no letters, and the only marks are variation selectors.
 TABLE_SIZE = 0x40000
 
 _PRIME_A = np.uint64(0x00000100000001B3)  # FNV-1a
@@ -36,12 +39,25 @@ _BASIS_B = np.uint64(0x243F6A8885A308D3)
 
 def pattern(tokens: str) -> str:
     """The regular expression whose matches in `fold(text)` are the words of a text."""
-    word = r"[^\W_]+(?:'[^\W_]+)*"
+    letter = _ranges("LN")
+    word = f"[{letter}][{letter}{_ranges('M')}]*"
+    word += f"(?:'{word})*"
     return {
         "letters": "[a-z]+",
         "words": word,
         "words+marks": word + "|[" + "".join("\\" + mark for mark in MARKS) + "]",
     }[tokens]
+
+
+@cache
+def _ranges(categories: str) -> str:
+    """The inside of a character class: all characters of these categories.
+
+    Spelled out, because \\w means different things to `re` and `regex`.
+    """
+    codes = [c for c in range(TABLE_SIZE) if category(chr(c))[0] in categories]
+    runs = [[c for _, c in run] for _, run in groupby(enumerate(codes), lambda e: e[1] - e[0])]
+    return "".join(f"{chr(run[0])}-{chr(run[-1])}" for run in runs)
 
 
 def fold(text: str) -> str:
@@ -61,8 +77,8 @@ def _character_tables(tokens: str) -> tuple[Array, Array]:
             lower[code] = ord(small)
         if tokens == "letters":
             kind[code] = WORD if "a" <= small <= "z" else SEPARATOR
-        elif small.isalnum():
-            kind[code] = WORD
+        else:
+            kind[code] = {"L": WORD, "N": WORD, "M": COMBINING}.get(category(small)[0], SEPARATOR)
     if tokens != "letters":
         lower[0x2019] = ord("'")
         kind[[ord("'"), 0x2019]] = APOSTROPHE
@@ -166,6 +182,9 @@ def _scan(
                                 | np.int64(data[i + 2] & 0x3F) << 6 | (data[i + 3] & 0x3F))
                         step = 4
                 what = kind[code] if code < TABLE_SIZE else SEPARATOR
+                if what == COMBINING:
+                    # A mark belongs to the character before it.
+                    what = WORD if size > 0 else SEPARATOR
             if what == APOSTROPHE:
                 # It belongs to the word only between two word characters.
                 what = SEPARATOR

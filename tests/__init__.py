@@ -1,0 +1,1 @@
+"""The tests; folders are those of the code."""

@@ -1,0 +1,129 @@
+"""The tokenizer kernel agrees with its rule, written as a regular expression."""
+
+import dataclasses
+import gzip
+import json
+import re
+import sys
+from pathlib import Path
+from unicodedata import category
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from nltk.tokenize import RegexpTokenizer
+
+from reviews.recipe import Recipe
+from reviews.tokenizer import (
+    TABLE_SIZE,
+    Tokenizer,
+    WordTable,
+    fold,
+    hash_strings,
+    mix_hashes,
+    pattern,
+)
+from tests.requirements import need
+
+RULES = ("letters", "words", "words+marks")
+REAL = Path(__file__).parents[3] / "shared/data/amazon/labelled.jsonl.gz"
+
+
+def words_of(texts: list[str], recipe: Recipe) -> list[list[str]]:
+    tokenizer = Tokenizer(recipe)
+    tokens = tokenizer.tokenize(pa.array(texts, pa.string()))
+    spelled = tokenizer.table.words().to_pylist()
+    starts = np.concatenate([[0], tokens.ends])
+    return [
+        [spelled[i] for i in tokens.ids[a:b]] for a, b in zip(starts, tokens.ends, strict=False)
+    ]
+
+
+@pytest.mark.parametrize("rule", RULES)
+@settings(max_examples=300, deadline=None)
+@given(texts=st.lists(st.text(), max_size=5))
+@example(texts=["\u212a is Kelvin", "\u0130stanbul", "ΟΔΟΣ Σ", "don\u2019t rock 'n' roll'"])
+@example(texts=["it's", "'", "a'", "'a", "a''b", "a'\u00e9'b", "", " "])
+@example(texts=["cafe\u0301s", "\u0301a", "\u2764\ufe0f", "a'\u0301b", "हिन्दी", "a\u0301'b\u0301"])
+@example(texts=["\U0001f600 good\U0001f44d", "\U00010400", "１２ ③ ½", "ﬁne \u01c5"])
+def test_every_unicode_string_gives_the_words_of_the_rule(rule: str, texts: list[str]) -> None:
+    expected = [re.findall(pattern(rule), fold(text)) for text in texts]
+    assert words_of(texts, Recipe(tokens=rule)) == expected
+
+
+def test_nothing_above_the_table_begins_or_continues_a_word() -> None:
+    above = [chr(code) for code in range(TABLE_SIZE, sys.maxunicode + 1)]
+    assert not any(category(c)[0] in "LN" or c.lower() != c for c in above)
+    # Supplementary variation selectors choose a glyph; they are not part of the spelling.
+    marks = {ord(c) for c in above if category(c)[0] == "M"}
+    assert marks == set(range(0xE0100, 0xE01F0))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_nltk_finds_the_same_words_in_20_000_real_reviews(rule: str) -> None:
+    need(REAL.is_file(), "the labelled reviews are not there")
+    with gzip.open(REAL, "rt") as file:
+        # The file is ordered by source: take every eleventh line to see all of them.
+        texts = [json.loads(line)["text"] for n, line in enumerate(file) if n % 11 == 0][:20_000]
+    oracle = RegexpTokenizer(pattern(rule))
+    assert words_of(texts, Recipe(tokens=rule)) == [oracle.tokenize(fold(t)) for t in texts]
+
+
+def test_stop_words_leave_no_trace_in_words_or_identity() -> None:
+    recipe = Recipe(stop_words=("the", "a"))
+    assert words_of(["The cat, a dog"], recipe) == [["cat", ",", "dog"]]
+    tokens = Tokenizer(recipe).tokenize(pa.array(["the cat", "a cat", "cat"]))
+    assert len(np.unique(tokens.identity, axis=0)) == 1
+
+
+def test_identity_is_the_word_sequence_alone() -> None:
+    texts = ["Good  tea", "good tea", "tea good", "goodtea", "good", "", "good tea tea"]
+    identity = Tokenizer(Recipe(tokens="letters")).tokenize(pa.array(texts)).identity
+    assert (identity[0] == identity[1]).all()
+    assert len(np.unique(identity[1:, 0])) == len(np.unique(identity[1:, 1])) == 6
+
+
+def test_identities_do_not_depend_on_the_table_or_the_block() -> None:
+    texts = [f"word{i} and word{i % 7} again" for i in range(5000)]
+    whole = Tokenizer(Recipe()).tokenize(pa.array(texts))
+    backwards = Tokenizer(Recipe()).tokenize(pa.array(texts[::-1]))
+    assert (whole.identity == backwards.identity[::-1]).all()
+    part = Tokenizer(Recipe()).tokenize(pa.array(texts)[100:200])
+    assert (whole.identity[100:200] == part.identity).all()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.text(max_size=20)))
+def test_a_word_table_gives_each_word_one_id_and_keeps_its_spelling(words: list[str]) -> None:
+    table = WordTable(words=2)
+    ids = table.intern(pa.array(words, pa.string()))
+    assert table.words().to_pylist() == list(dict.fromkeys(words))
+    assert [table.words()[i].as_py() for i in ids] == words
+
+
+def test_words_with_equal_hashes_stay_apart() -> None:
+    table = WordTable()
+    table.intern(pa.array(["one"]))
+    # What the table would look like if "two" had the hash of "one".
+    other = WordTable()
+    other.intern(pa.array(["two"]))
+    slot = int(np.flatnonzero(table.slots >= 0)[0])
+    there = int(np.flatnonzero(other.slots >= 0)[0])
+    table.slots[slot], table.slots[there] = -1, 0
+    table.hashes[0, 0] = other.hashes[0, 0]
+    assert table.intern(pa.array(["two"])).tolist() == [1]
+    assert table.words().to_pylist() == ["one", "two"]
+
+
+def test_null_is_unlike_every_string() -> None:
+    hashes = hash_strings(pa.array(["", "a", None, "a"]))
+    assert len(np.unique(hashes, axis=0)) == 3
+    assert len(np.unique(mix_hashes(hashes[:, 0].copy(), 1))) == 3
+
+
+def test_recipes_differ_in_one_key_only() -> None:
+    assert words_of(["It's 5 stars!"], dataclasses.replace(Recipe(), tokens="words")) == [
+        ["it's", "5", "stars"]
+    ]

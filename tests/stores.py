@@ -1,0 +1,74 @@
+"""Small stores for tests that need one but not its preparation."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from reviews.options import to_mapping
+from reviews.recipe import CLASSES, SPLITS, Recipe
+from reviews.store import Store, commit_store, empty_manifest, sha256, write_shard
+from reviews.vocabulary import FIRST_WORD
+
+
+def make_store(
+    folder: Path,
+    rows: Mapping[str, int],
+    length: int = 32,
+    vocabulary: int = 200,
+    seed: int = 0,
+    shards: int = 2,
+) -> Store:
+    """A store of random reviews; label 1 where words of the upper half are in the majority."""
+    rng = np.random.default_rng(seed)
+    recipe = Recipe(length=length, vocabulary_size=vocabulary, seed=seed)
+    manifest = empty_manifest(to_mapping(recipe), CLASSES)
+    manifest["vocabulary_size"] = vocabulary + FIRST_WORD
+    manifest["distinct_words"] = vocabulary
+    manifest["files"] = {}
+    totals = {split: {"rows": 0, "labels": dict.fromkeys(CLASSES, 0), "ratings": {},
+                      "lengths": [[10**9, rows.get(split, 0)]], "words": 0, "unknown_words": 0,
+                      "truncated": 0} for split in SPLITS}
+    (folder / "shards").mkdir(parents=True)
+    for number in range(shards):
+        columns = {}
+        for split in SPLITS:
+            n = rows.get(split, 0)
+            here = n // shards + (n % shards if number == 0 else 0)
+            columns[split] = _random_rows(rng, here, length, vocabulary)
+            labels = np.bincount(columns[split]["label"], minlength=2).tolist()
+            totals[split]["rows"] += here
+            for name, count in zip(CLASSES, labels, strict=True):
+                totals[split]["labels"][name] += count
+            totals[split]["words"] += int(columns[split]["length"].sum())
+        path = folder / "shards" / f"part-{number:05d}.h5"
+        write_shard(path, columns)
+        manifest["files"][f"shards/{path.name}"] = {
+            "sha256": sha256(path),
+            "bytes": path.stat().st_size,
+            "rows": {split: len(columns[split]["label"]) for split in SPLITS},
+        }
+    manifest["splits"] = totals
+    stored = sum(rows.values())
+    manifest["records"] = {"read": stored, "stored": stored, "bad": {},
+                           "dropped": {"duplicate": 0, "neutral": 0, "no_words": 0}}
+    commit_store(folder, manifest, [f"w{i}" for i in range(vocabulary)])
+    return Store(folder)
+
+
+def _random_rows(
+    rng: np.random.Generator, n: int, length: int, vocabulary: int
+) -> dict[str, np.ndarray]:
+    sizes = np.clip(rng.lognormal(np.log(length / 3), 0.7, n), 1, length).astype(np.uint16)
+    label = (rng.random(n) < 0.6).astype(np.uint8)
+    # Each label prefers its half of the vocabulary, so that there is something to learn.
+    half = rng.random((n, length)) < np.where(label == 1, 0.7, 0.3)[:, None]
+    tokens = FIRST_WORD + rng.integers(0, vocabulary // 2, (n, length)) + half * (vocabulary // 2)
+    tokens[np.arange(length) >= sizes[:, None]] = 0
+    return {
+        "tokens": tokens.astype(np.uint16),
+        "length": sizes,
+        "label": label,
+        "rating": np.where(label == 1, 5, 1).astype(np.float32),
+        "review_id": rng.integers(0, 2**63, n).astype(np.uint64),
+    }
