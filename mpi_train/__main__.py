@@ -1,0 +1,42 @@
+"""One rank of a training run: `mpirun -n N python -m mpi_train --store STORE --out RUN`."""
+
+import sys
+from collections.abc import Sequence
+
+from mpi_train.communicator import Communicator, Stopped, set_threads
+from mpi_train.config import TrainingConfig, make_training_parser, resolve
+from mpi_train.train import train
+from reviews.errors import UserError
+from reviews.options import given
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train; return the exit status: 3 when the loss stopped being a number.
+
+    Raises UserError on rank 0, and SystemExit on the others, for a mistake the user can mend.
+    """
+    communicator = Communicator()
+
+    def start() -> TrainingConfig:
+        options = make_training_parser("python -m mpi_train").parse_args(argv)
+        config = resolve(given(options, TrainingConfig))
+        config.ratios(communicator.size)
+        return config
+
+    config = communicator.from_root(start)
+    set_threads(config.threads, communicator.local_size)
+    communicator.connect(config.backend)
+    with communicator.together():
+        try:
+            train(config, communicator)
+        except Stopped:
+            return 3
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        print(f"python -m mpi_train: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,198 @@
+"""The ranks: who they are, how they exchange gradients (data) and decisions (control).
+
+mpi4py carries the control plane. Gradients go by torch.distributed (nccl, gloo) or by MPI.
+"""
+
+import contextlib
+import os
+import platform
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+import torch.distributed
+from mpi4py import MPI
+from torch import Tensor
+
+from reviews.errors import UserError
+
+T = TypeVar("T")
+Array = np.ndarray
+
+
+class Stopped(Exception):
+    """An end that all ranks come to together: one line, and exit status 3."""
+
+
+class Handle(Protocol):
+    """A reduction under way."""
+
+    def wait(self) -> Any:
+        """Return when the tensor holds the sum."""
+        ...
+
+
+def set_threads(threads: int, local_ranks: int) -> None:
+    """Set the threads of this process before any start (0: the cores over the host's ranks).
+
+    Denormal numbers are flushed to zero in every thread, since threads inherit this from the
+    one that starts them: gradients that fade along long reviews are 6 times slower otherwise.
+    """
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // local_ranks))
+
+
+class Communicator:
+    """All ranks of a start; `python -m mpi_train` without mpirun is one rank."""
+
+    def __init__(self, world: Any = None) -> None:
+        self.world = MPI.COMM_WORLD if world is None else world
+        self.rank: int = self.world.Get_rank()
+        self.size: int = self.world.Get_size()
+        self.hosts: list[str] = self.world.allgather(platform.node())
+        mine = self.hosts[self.rank]
+        self.local_rank = self.hosts[: self.rank].count(mine)
+        self.local_size = self.hosts.count(mine)
+        self.backend = "none"
+        self.device = torch.device("cpu")
+        self._agreed = False  # all ranks know of the exception on its way
+
+    def from_root(self, work: Callable[[], T]) -> T:
+        """What `work` returns on rank 0, on every rank.
+
+        If it raises UserError or SystemExit, all ranks end with the same status, and only
+        rank 0 has something to say.
+        """
+        problem: BaseException | None = None
+        result, status = None, 0
+        if self.rank == 0:
+            try:
+                result = work()
+            except UserError as error:
+                problem, status = error, 2
+            except SystemExit as error:
+                problem, status = error, error.code if isinstance(error.code, int) else 1
+        self._agreed, status, result = self.world.bcast((problem is not None, status, result))
+        if problem is not None:
+            raise problem
+        if self._agreed:
+            raise SystemExit(status)
+        return result  # type: ignore[return-value]
+
+    def agree(self, problem: str | None) -> None:
+        """End all ranks with the first problem that any of them has, told by rank 0."""
+        problems = [text for text in self.world.allgather(problem) if text]
+
+        def tell() -> None:
+            if problems:
+                raise UserError(problems[0])
+
+        self.from_root(tell)
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Inside, an exception on one rank ends all of them, instead of leaving them waiting."""
+        try:
+            yield
+        finally:
+            error = sys.exception()
+            if error and not isinstance(error, Stopped) and not self._agreed and self.size > 1:
+                self._abort(error)
+            if torch.distributed.is_initialized():
+                torch.distributed.destroy_process_group()
+
+    def _abort(self, error: BaseException) -> None:
+        if isinstance(error, UserError):
+            print(f"rank {self.rank}: {error}", file=sys.stderr, flush=True)
+        else:
+            print(f"rank {self.rank} of {self.size} failed:", file=sys.stderr)
+            traceback.print_exc()
+            sys.stderr.flush()
+        self.world.Abort(2 if isinstance(error, UserError) else 1)
+
+    def connect(self, backend: str) -> None:
+        """Choose the device and set up the exchange of gradients."""
+        if backend == "auto":
+            enough = torch.cuda.is_available() and torch.cuda.device_count() >= self.local_size
+            # One host without a GPU for each rank, and all of them work on CPUs.
+            backend = "nccl" if all(self.world.allgather(enough)) else "gloo"
+        if backend == "nccl":
+            problem = None
+            if not torch.cuda.is_available() or torch.cuda.device_count() < self.local_size:
+                problem = (
+                    f"--backend nccl needs a GPU for each of the {self.local_size} ranks of a "
+                    f"host, and {platform.node()} has {torch.cuda.device_count()}: "
+                    "give --backend gloo"
+                )
+            self.agree(problem)
+            self.device = torch.device("cuda", self.local_rank)
+            torch.cuda.set_device(self.device)
+        self.backend = backend
+        if self.size > 1 and backend != "mpi":
+            self._start_process_group(backend)
+
+    def _start_process_group(self, backend: str) -> None:
+        one_host = self.local_size == self.size
+        if one_host and "lo" in (name for _, name in socket.if_nameindex()):
+            # Host names often resolve to an address that the machine does not listen on.
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        host = "127.0.0.1" if one_host else self.hosts[0]
+        store = None
+        if self.rank == 0:
+            store = torch.distributed.TCPStore(host, 0, is_master=True, wait_for_workers=False)
+        port = self.world.bcast(store.port if store else None)
+        if store is None:
+            store = torch.distributed.TCPStore(host, port, is_master=False)
+        torch.distributed.init_process_group(
+            backend, store=store, rank=self.rank, world_size=self.size,
+            device_id=self.device if backend == "nccl" else None,
+        )
+
+    def sum_start(self, values: Tensor) -> Handle:
+        """Start to replace `values` by their sum over all ranks."""
+        if self.backend == "mpi":
+            return _Request(self.world.Iallreduce(MPI.IN_PLACE, values.numpy()))
+        handle = torch.distributed.all_reduce(values, async_op=True)
+        assert handle is not None
+        return handle
+
+    def gather_all(self, values: Sequence[float]) -> Array:
+        """The numbers of every rank, on every rank: (size, len(values)) float64."""
+        own = np.array(values, np.float64)
+        everyone = np.empty((self.size, len(own)), np.float64)
+        self.world.Allgather(own, everyone)
+        return everyone
+
+    def gather_rows(self, values: Array) -> Array | None:
+        """The (n_r,) arrays of all ranks, one after another, on rank 0; None elsewhere."""
+        counts = self.world.gather(len(values))
+        everything = None
+        if counts is not None:
+            everything = np.empty(sum(counts), values.dtype)
+        self.world.Gatherv(values, (everything, counts) if counts is not None else None)
+        return everything
+
+    def share(self, values: Tensor) -> None:
+        """Overwrite `values` by those of rank 0."""
+        if self.size > 1:
+            copy = values.detach().cpu().contiguous()
+            self.world.Bcast(copy.numpy())
+            values.data.copy_(copy)
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        self.world.Barrier()
+
+
+class _Request:
+    """An MPI request with the interface of torch's handles."""
+
+    def __init__(self, request: Any) -> None:
+        self._request = request
+
+    def wait(self) -> None:
+        self._request.Wait()

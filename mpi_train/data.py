@@ -1,0 +1,133 @@
+"""Rows of a store, in the order of the plan and with bounded memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+
+from mpi_train.plan import CHUNK_ROWS, Plan
+from reviews.errors import UserError
+from reviews.store import Shard, Store, sha256
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some reviews."""
+
+    tokens: Array  # (n, T) uint16 or uint32, right-padded
+    lengths: Array  # (n,) int64
+    labels: Array  # (n,) uint8
+
+    def take(self, rows: Array) -> "Rows":
+        """These rows, with no more padding than their longest needs."""
+        lengths = self.lengths[rows]
+        width = int(lengths.max()) if len(rows) else 0
+        return Rows(self.tokens[rows, :width], lengths, self.labels[rows])
+
+
+class SplitReader:
+    """Stretches of the rows of one split. A shard's sha256 is checked before it is opened."""
+
+    def __init__(self, store: Store, split: str) -> None:
+        self.shards = store.shards(split)
+        self._store, self._split = store, split
+        self._checked: set[int] = set()
+
+    def read(self, shard: int, first: int, rows: int) -> Rows:
+        """Rows of one shard; UserError when the file is missing or damaged."""
+        path = self.shards[shard].path
+        self._check(shard, self.shards[shard])
+        with h5py.File(path, "r") as file:
+            group = file[self._split]
+            part = slice(first, first + rows)
+            return Rows(group["tokens"][part], group["length"][part].astype(np.int64),
+                        group["label"][part])
+
+    def _check(self, number: int, shard: Shard) -> None:
+        if number in self._checked:
+            return
+        entry = self._store.manifest["files"][shard.path.relative_to(self._store.path).as_posix()]
+        if not shard.path.is_file():
+            raise UserError(f"{shard.path} is missing from the store")
+        if sha256(shard.path) != entry["sha256"]:
+            raise UserError(f"{shard.path} is damaged: its sha256 is not the manifest's")
+        self._checked.add(number)
+
+    def blocks(self, rank: int, ranks: int) -> Iterator[tuple[int, Rows]]:
+        """Every ranks-th chunk of the split with its number, from `rank` on."""
+        number = 0
+        for index, shard in enumerate(self.shards):
+            for first in range(0, shard.rows, CHUNK_ROWS):
+                if number % ranks == rank:
+                    yield number, self.read(index, first, min(CHUNK_ROWS, shard.rows - first))
+                number += 1
+
+
+class Batch:
+    """One global batch, sorted by length; rows are only copied when they are taken."""
+
+    def __init__(self, windows: list[Rows], window: Array, row: Array) -> None:
+        lengths = np.empty(len(row), np.int64)
+        for number, rows in enumerate(windows):
+            inside = window == number
+            lengths[inside] = rows.lengths[row[inside]]
+        order = np.argsort(lengths, kind="stable")
+        self.lengths = lengths[order]  # (|G|,) ascending
+        self._windows, self._window, self._row = windows, window[order], row[order]
+
+    def take(self, first: int, last: int) -> Rows:
+        """The reviews at the positions first to last (exclusive) of the batch."""
+        lengths = self.lengths[first:last]
+        tokens = np.empty((last - first, int(lengths.max())), self._windows[0].tokens.dtype)
+        labels = np.empty(last - first, np.uint8)
+        for number, rows in enumerate(self._windows):
+            inside = self._window[first:last] == number
+            chosen = self._row[first:last][inside]
+            tokens[inside] = rows.tokens[chosen, : tokens.shape[1]]
+            labels[inside] = rows.labels[chosen]
+        return Rows(tokens, lengths, labels)
+
+
+class BatchReader:
+    """Random access to the batches of a plan; keeps only the windows of the latest one."""
+
+    def __init__(self, store: Store, split: str, batch_size: int, seed: int, window: int) -> None:
+        self._split = SplitReader(store, split)
+        self.plan = Plan([shard.rows for shard in self._split.shards], batch_size, seed, window)
+        self._held: dict[tuple[int, int], Rows] = {}
+
+    def batch(self, epoch: int, update: int) -> Batch:
+        """The global batch of an update."""
+        order = self.plan.epoch(epoch)
+        first, last = self.plan.span(update)
+        needed = order.windows(first, last)
+        self._held = {
+            (epoch, number): self._held.get((epoch, number)) or self._load(epoch, number)
+            for number in needed
+        }
+        windows, rows = [], []
+        for index, number in enumerate(needed):
+            start = int(order.starts[number])
+            chosen = order.window_rows(number)[max(first - start, 0) : last - start]
+            rows.append(chosen)
+            windows.append(np.full(len(chosen), index))
+        held = [self._held[epoch, number] for number in needed]
+        return Batch(held, np.concatenate(windows), np.concatenate(rows))
+
+    def _load(self, epoch: int, window: int) -> Rows:
+        plan = self.plan
+        parts = [
+            self._split.read(
+                int(plan.chunk_shard[chunk]), int(plan.chunk_start[chunk]),
+                int(plan.chunk_rows[chunk]),
+            )
+            for chunk in plan.epoch(epoch).window_chunks(window)
+        ]
+        return Rows(
+            np.concatenate([part.tokens for part in parts]),
+            np.concatenate([part.lengths for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+        )

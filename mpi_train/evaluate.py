@@ -1,0 +1,147 @@
+"""`reviewmill evaluate`: how good a model is, on a store's split or on labelled files."""
+
+import dataclasses
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mpi_train.communicator import Communicator, set_threads
+from mpi_train.data import Rows, SplitReader
+from mpi_train.journal import append_record
+from mpi_train.model_folder import load_model
+from mpi_train.predict import gather_logits
+from reviews.bundle import Bundle, read_bundle
+from reviews.encoding import encode_files
+from reviews.errors import UserError
+from reviews.metrics import evaluate_scores
+from reviews.options import add_options, given, make_parser
+from reviews.recipe import SPLITS, Recipe
+from reviews.store import Store
+
+# What a user may say about new files; everything else is the model's own.
+FILE_OPTIONS = ("format", "text_field", "rating_field", "label_field")
+MICRO_BATCH_TOKENS = 16_384
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What to evaluate: a model on either a store's split or files."""
+
+    model: str
+    store: str | None
+    split: str
+    inputs: list[str]
+    file_options: dict[str, Any]
+    as_json: bool
+    threads: int
+
+
+def read_request(argv: Sequence[str] | None) -> Request:
+    """Parse the command line; UserError when it cannot work."""
+    parser = make_parser("reviewmill evaluate", "Measure a model on labelled reviews.")
+    parser.add_argument("model", metavar="MODEL", help="run folder or bundle")
+    parser.add_argument("--store", help="store to evaluate on")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="split of the store")
+    parser.add_argument("--input", nargs="+", default=[], metavar="FILE", help="labelled files")
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads per rank")
+    skip = [f.name for f in dataclasses.fields(Recipe) if f.name not in FILE_OPTIONS]
+    add_options(parser, Recipe, skip)
+    options = parser.parse_args(argv)
+    named = {k: v for k, v in given(options, Recipe).items() if k in FILE_OPTIONS}
+    if bool(options.store) == bool(options.input):
+        raise UserError("give either --store or --input")
+    if named and options.store:
+        flag = "--" + next(iter(named)).replace("_", "-")
+        raise UserError(f"{flag} is about files: it goes with --input, not with --store")
+    if options.store and Store(options.store).rows(options.split) == 0:
+        raise UserError(f"{options.store} has no rows in its {options.split} split")
+    return Request(options.model, options.store, options.split, options.input, named,
+                   options.json, options.threads)
+
+
+def store_blocks(
+    request: Request, bundle: Bundle, communicator: Communicator
+) -> Iterator[tuple[int, Rows]]:
+    """This rank's blocks of a store's split."""
+    assert request.store is not None
+    store = Store(request.store)
+    if store.vocabulary_file.read_bytes() != (bundle.path / "vocabulary.txt").read_bytes():
+        raise UserError(f"{request.store} was encoded with another vocabulary than the model's")
+    yield from SplitReader(store, request.split).blocks(communicator.rank, communicator.size)
+
+
+def file_blocks(
+    request: Request, bundle: Bundle, communicator: Communicator, left_out: Counter[str]
+) -> Iterator[tuple[int, Rows]]:
+    """This rank's blocks of the files; what is no labelled review is counted in left_out."""
+    recipe = dataclasses.replace(bundle.recipe, **request.file_options)
+    encoded = encode_files(request.inputs, recipe, bundle.vocabulary)
+    for number, block in enumerate(encoded):
+        left_out.update(block.dropped)
+        left_out.update(block.bad)
+        if number % communicator.size == communicator.rank and len(block.label):
+            yield number, Rows(block.tokens, block.length.astype("int64"), block.label)
+
+
+def evaluate(
+    request: Request, communicator: Communicator
+) -> tuple[dict[str, Any], Counter[str]] | None:
+    """Figures, and reviews left out by reason, on rank 0; None on the others."""
+    bundle = communicator.from_root(lambda: read_bundle(request.model))
+    model = load_model(bundle).to(communicator.device)
+    left_out: Counter[str] = Counter()
+    if request.store:
+        blocks = store_blocks(request, bundle, communicator)
+    else:
+        blocks = file_blocks(request, bundle, communicator, left_out)
+    scored = gather_logits(model, blocks, communicator, MICRO_BATCH_TOKENS)
+
+    def measure() -> dict[str, Any] | None:
+        assert scored is not None
+        if len(scored[0]) == 0:
+            raise UserError(f"{', '.join(request.inputs)}: no labelled review to evaluate on")
+        return evaluate_scores(*scored, bundle.model["classes"])
+
+    figures = communicator.from_root(measure)
+    return (figures, left_out) if figures and communicator.rank == 0 else None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command on this rank; return its exit status."""
+    communicator = Communicator()
+    request = communicator.from_root(lambda: read_request(argv))
+    set_threads(request.threads, communicator.local_size)
+    with communicator.together():
+        result = evaluate(request, communicator)
+    if result is None:
+        return 0
+    figures, left_out = result
+    if (Path(request.model) / "metrics.jsonl").is_file():
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        split = request.split if request.store else "input"
+        append_record(Path(request.model), "evaluation", {"split": split, "time": now, **figures})
+    for line in describe(figures, left_out):
+        print(line)
+    if request.as_json:
+        print(json.dumps(figures))
+    return 0
+
+
+def describe(figures: dict[str, Any], left_out: Counter[str]) -> Iterator[str]:
+    """The figures as lines for people."""
+    auc = figures["roc_auc"]
+    yield (f"{figures['n']:,} reviews: accuracy {figures['accuracy']:.2%}, "
+           f"macro F1 {figures['f1_macro']:.4f}, "
+           f"ROC AUC {'undefined' if auc is None else f'{auc:.4f}'}, loss {figures['loss']:.4f}")
+    names = list(figures["f1"])
+    yield f"{'':>12} {'precision':>9} {'recall':>9} {'F1':>9}   predicted {', '.join(names)}"
+    for name, row in zip(names, figures["confusion_matrix"], strict=True):
+        cells = " ".join(f"{cell:>10,}" for cell in row)
+        yield (f"{name:>12} {figures['precision'][name]:>9.4f} {figures['recall'][name]:>9.4f} "
+               f"{figures['f1'][name]:>9.4f}   {cells}")
+    if left_out.total():
+        yield "left out: " + ", ".join(f"{n:,} {why}" for why, n in sorted(left_out.items()) if n)

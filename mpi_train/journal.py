@@ -1,0 +1,117 @@
+"""What rank 0 writes into the run folder; on other ranks every call does nothing."""
+
+import json
+import platform
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from mpi_train.config import RUN_FILES, RUN_FOLDERS, TrainingConfig
+from reviews.store import Store, write_atomically
+
+SUMMARY_FORMAT = "reviewmill-run/1"
+
+
+class Journal:
+    """config.yaml, metrics.jsonl, log.txt and summary.json of one run."""
+
+    def __init__(self, config: TrainingConfig, writes: bool) -> None:
+        self.out, self.writes = Path(config.out), writes
+        self._bar: tqdm | None = None
+        if not writes:
+            return
+        if config.overwrite and not config.resume:
+            for name in RUN_FILES:
+                (self.out / name).unlink(missing_ok=True)
+            for name in RUN_FOLDERS:
+                shutil.rmtree(self.out / name, ignore_errors=True)
+        self.out.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.out / "config.yaml", config.to_yaml().encode())
+
+    def log(self, line: str) -> None:
+        """One line for people: to log.txt, and to standard output."""
+        if self.writes:
+            with open(self.out / "log.txt", "a", encoding="utf-8") as file:
+                file.write(time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime()) + line + "\n")
+            tqdm.write(line)
+
+    def record(self, kind: str, **values: Any) -> None:
+        """One line of metrics.jsonl."""
+        if self.writes:
+            append_record(self.out, kind, values)
+
+    def forget_after(self, step: int) -> None:
+        """Drop the records of updates that a resumed run does again."""
+        file = self.out / "metrics.jsonl"
+        if not self.writes or not file.is_file():
+            return
+        kept = []
+        for line in file.read_bytes().splitlines(keepends=True):
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue  # the torn last line of a run that was killed
+            if record["kind"] == "evaluation" or record.get("step", step + 1) <= step:
+                kept.append(line)
+        write_atomically(file, b"".join(kept))
+
+    def start_bar(self, reviews: int, title: str) -> None:
+        """Begin a progress bar over so many reviews, on a terminal only."""
+        if self.writes:
+            self._bar = tqdm(total=reviews, desc=title, unit=" reviews", disable=None, leave=False)
+
+    def advance(self, reviews: int, loss: float) -> None:
+        """Move the progress bar."""
+        if self._bar is not None:
+            self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+            self._bar.update(reviews)
+
+    def end_bar(self) -> None:
+        """Remove the progress bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def summarize(self, **values: Any) -> None:
+        """Write summary.json."""
+        if self.writes:
+            body = {"format": SUMMARY_FORMAT, **values}
+            write_atomically(self.out / "summary.json",
+                             json.dumps(body, indent=1).encode() + b"\n")
+
+
+def append_record(run: Path, kind: str, values: dict[str, Any]) -> None:
+    """Add one line to a run's metrics.jsonl; several writers do not mix their lines."""
+    with open(run / "metrics.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps({"kind": kind, **values}) + "\n")
+
+
+def store_entry(store: Store) -> dict[str, Any]:
+    """What summary.json says about the store: enough to draw it without having it."""
+    manifest = {key: value for key, value in store.manifest.items() if key != "files"}
+    return {"path": str(store.path.resolve()), "fingerprint": store.fingerprint,
+            "manifest": manifest}
+
+
+def environment() -> dict[str, Any]:
+    """Where the run takes place."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text("utf-8").splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,31 @@
+"""`reviewmill train`: check the options, then start the ranks, here or by mpirun."""
+
+import sys
+from collections.abc import Sequence
+
+from cluster.mpirun import launch
+from mpi_train.config import TrainingConfig, make_training_parser, resolve, to_arguments
+from reviews.errors import UserError
+from reviews.options import given
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit status of the ranks."""
+    parser = make_training_parser("reviewmill train", store_is_positional=True)
+    parser.add_argument("--ranks", type=int, metavar="N", help="processes to train with")
+    parser.add_argument("--hostfile", metavar="FILE", help="hosts to train on, as mpirun has it")
+    options = parser.parse_args(argv)
+    named = given(options, TrainingConfig)
+    config = resolve(named)
+    if options.ranks is not None and options.ranks < 1:
+        raise UserError(f"--ranks is {options.ranks}: give 1 or more")
+    arguments = to_arguments(named)
+    if options.ranks in (None, 1) and options.hostfile is None:
+        config.ratios(1)
+        from mpi_train.__main__ import main as train_here
+
+        return train_here(arguments)
+    if options.ranks is not None:
+        config.ratios(options.ranks)
+    command = [sys.executable, "-m", "mpi_train", *arguments]
+    return launch(options.ranks, command, options.hostfile)

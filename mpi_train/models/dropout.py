@@ -1,0 +1,61 @@
+"""Dropout masks that belong to the review, not to the rank that happens to train on it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mpi_train.plan import hash_key
+
+
+def _signed(value: int) -> int:
+    """The int64 with the bits of a uint64: torch multiplies int64 modulo 2^64."""
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+_GOLDEN = _signed(0x9E3779B97F4A7C15)
+_FIRST = _signed(0xBF58476D1CE4E5B9)
+_SECOND = _signed(0x94D049BB133111EB)
+
+
+def _shift_right(values: Tensor, bits: int) -> Tensor:
+    """Logical right shift of int64 (torch's own keeps the sign)."""
+    return (values >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def mix(values: Tensor) -> Tensor:
+    """SplitMix64's output function over int64 values of any shape; as plan.mix over uint64."""
+    values = (values ^ _shift_right(values, 30)) * _FIRST
+    values = (values ^ _shift_right(values, 27)) * _SECOND
+    return values ^ _shift_right(values, 31)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of some reviews of one update: a function of what is named here.
+
+    A draw is keyed by (seed, epoch, update), the review's position in the global batch, the
+    place in the model and the element, so it is the same on whatever rank, in whatever
+    micro-batch, and on whatever device the review is trained on.
+    """
+
+    key: int
+    positions: Tensor  # (n,) int64: positions in the global batch
+
+    @classmethod
+    def of(cls, seed: int, epoch: int, update: int, positions: Tensor) -> "Draws":
+        """The draws of the reviews at these positions of an update's batch."""
+        return cls(hash_key(seed, epoch, update), positions)
+
+    def dropped(self, place: int, width: int, probability: float) -> Tensor:
+        """(n, width) bool, each True with the given probability."""
+        key = _signed(hash_key(self.key, place))
+        rows = mix(self.positions * _GOLDEN + key)  # (n,)
+        elements = torch.arange(1, width + 1, device=rows.device) * _GOLDEN  # (width,)
+        bits = _shift_right(mix(rows[:, None] + elements), 40)  # 24 random bits each
+        return bits < round(probability * (1 << 24))
+
+    def scale(self, place: int, width: int, probability: float, dtype: torch.dtype) -> Tensor:
+        """(n, width) factors of inverted dropout: 0, or 1 / (1 - probability)."""
+        kept = ~self.dropped(place, width, probability)
+        return kept.to(dtype) / (1 - probability)

@@ -1,0 +1,151 @@
+"""Who trains on what: a pure function of the seed, the epoch and the update.
+
+The order of an epoch comes about in four steps, each of them random access:
+
+1. The chunks of all shards (1,024 rows each, the last of a shard may be shorter) are shuffled.
+2. Windows of 64 chunks are cut from that sequence, and the rows of a window are shuffled.
+3. The rows, window after window, are cut into global batches; a batch may span windows.
+4. Inside a batch, rows are sorted by length, so that neighbours pad each other little.
+
+Every rank computes the same plan from the same numbers and takes its own part of each batch.
+Hashes stand in for random generators: the order does not depend on a library's version.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+Array = np.ndarray
+
+CHUNK_ROWS = 1024
+_CHUNKS, _ROWS = 1, 2  # what a hash is for
+_GOLDEN = 0x9E3779B97F4A7C15
+
+
+def mix(values: Array) -> Array:
+    """SplitMix64's output function (Steele et al. 2014) over uint64 values of any shape."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def hash_key(*parts: int) -> int:
+    """One 64-bit number out of several whole numbers; their order matters."""
+    state = np.zeros(1, np.uint64)
+    for part in parts:
+        state = mix(state * np.uint64(3) + np.uint64((part * _GOLDEN + _GOLDEN) % (1 << 64)))
+    return int(state[0])
+
+
+def shuffled(n: int, key: int) -> Array:
+    """A permutation (n,) int64 that is a function of the key."""
+    counters = np.arange(1, n + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
+    return np.argsort(mix(counters + np.uint64(key)), kind="stable")
+
+
+class Epoch:
+    """The order of one epoch. Positions count its rows from 0."""
+
+    def __init__(self, chunk_rows: Array, seed: int, epoch: int, window: int) -> None:
+        self._key = hash_key(seed, epoch, _ROWS)
+        self._window = window
+        self.chunks = shuffled(len(chunk_rows), hash_key(seed, epoch, _CHUNKS))
+        ends = np.cumsum(chunk_rows[self.chunks])
+        last = np.arange(window - 1, len(ends) + window - 1, window).clip(max=len(ends) - 1)
+        # Window w holds the positions starts[w] to starts[w + 1].
+        self.starts = np.concatenate([[0], ends[last]])
+
+    def windows(self, first: int, last: int) -> range:
+        """The windows that hold the positions first to last (exclusive)."""
+        begin = int(np.searchsorted(self.starts, first, "right")) - 1
+        return range(begin, int(np.searchsorted(self.starts, last, "left")))
+
+    def window_chunks(self, window: int) -> Array:
+        """Indices of the chunks of a window, in the order in which its rows are counted."""
+        return self.chunks[window * self._window : (window + 1) * self._window]
+
+    def window_rows(self, window: int) -> Array:
+        """The shuffled rows of a window: row numbers (n,) within its chunks laid end to end."""
+        n = int(self.starts[window + 1] - self.starts[window])
+        return shuffled(n, hash_key(self._key, window))
+
+
+class Plan:
+    """Epochs and updates over the rows of some shards.
+
+    Args:
+        shard_rows: rows of each shard, in the store's order.
+        batch_size: reviews of an update over all ranks; the last of an epoch may have fewer.
+        seed: with the epoch's number, all that the order depends on.
+        window: chunks inside which rows are shuffled.
+    """
+
+    def __init__(
+        self, shard_rows: Sequence[int], batch_size: int, seed: int = 0, window: int = 64
+    ) -> None:
+        assert batch_size > 0 and window > 0
+        self.batch_size, self.seed, self.window = batch_size, seed, window
+        pieces = [
+            (shard, start, min(CHUNK_ROWS, rows - start))
+            for shard, rows in enumerate(shard_rows)
+            for start in range(0, rows, CHUNK_ROWS)
+        ]
+        table = np.array(pieces, np.int64).reshape(-1, 3)
+        self.chunk_shard, self.chunk_start, self.chunk_rows = table.T  # (chunks,) each
+        self.rows = int(self.chunk_rows.sum())
+        self.updates = -(-self.rows // batch_size)
+        self.epoch = lru_cache(maxsize=2)(self._epoch)
+
+    def _epoch(self, epoch: int) -> Epoch:
+        return Epoch(self.chunk_rows, self.seed, epoch, self.window)
+
+    def span(self, update: int) -> tuple[int, int]:
+        """The positions (first, last) of an update's batch within its epoch."""
+        assert 0 <= update < self.updates
+        first = update * self.batch_size
+        return first, min(first + self.batch_size, self.rows)
+
+
+def micro_batches(lengths: Array, max_tokens: int) -> Array:
+    """Cut rows, sorted by length, greedily into pieces of at most max_tokens padded tokens.
+
+    Args:
+        lengths: (n,) ascending, each >= 1.
+        max_tokens: a piece of one row may be longer than this.
+
+    Returns:
+        Boundaries (pieces + 1,) int64, from 0 to n.
+    """
+    bounds = [0]
+    n = len(lengths)
+    while bounds[-1] < n:
+        first = bounds[-1]
+        # No more rows fit than if all were as short as the first.
+        last = min(n, first + max(1, max_tokens // int(lengths[first])))
+        padded = np.arange(1, last - first + 1) * lengths[first:last]
+        bounds.append(first + max(1, int(np.searchsorted(padded, max_tokens, "right"))))
+    return np.array(bounds, np.int64)
+
+
+def prefix_cost(lengths: Array, max_tokens: int) -> Array:
+    """Padded tokens of the first i rows, for i = 0..n: (n + 1,) int64, strictly increasing."""
+    bounds = micro_batches(lengths, max_tokens)
+    longest = np.repeat(lengths[bounds[1:] - 1], np.diff(bounds))
+    return np.concatenate([[0], np.cumsum(longest, dtype=np.int64)])
+
+
+def cut(prefix: Array, ratios: Sequence[float]) -> Array:
+    """Row boundaries (R + 1,) int64 that come nearest to the wanted ratios of the cost.
+
+    Args:
+        prefix: (n + 1,) cost of the first i rows, strictly increasing.
+        ratios: (R,) >= 0, not all 0; a rank with 0 gets no rows.
+    """
+    total = np.cumsum(np.asarray(ratios, np.float64))
+    assert min(ratios) >= 0 and total[-1] > 0
+    targets = total / total[-1] * prefix[-1]
+    above = np.searchsorted(prefix, targets).clip(max=len(prefix) - 1)
+    below = (above - 1).clip(min=0)
+    nearest = np.where(targets - prefix[below] <= prefix[above] - targets, below, above)
+    return np.concatenate([[0], nearest]).astype(np.int64)

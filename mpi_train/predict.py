@@ -1,0 +1,54 @@
+"""Logits of many reviews: the same numbers for any number of ranks."""
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mpi_train.communicator import Communicator
+from mpi_train.data import Rows
+from mpi_train.models import Recurrent
+from mpi_train.plan import micro_batches
+
+Array = np.ndarray
+
+
+def to_tensors(rows: Rows, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Tokens (n, T) int32 and lengths (n,) int64 on the device."""
+    tokens = torch.from_numpy(rows.tokens.astype(np.int32))
+    return tokens.to(device), torch.from_numpy(rows.lengths).to(device)
+
+
+def logits_of(model: Recurrent, rows: Rows, device: torch.device, max_tokens: int) -> Array:
+    """Logits (n,) float64 of some reviews, in micro-batches sorted by length."""
+    order = np.argsort(rows.lengths, kind="stable")
+    bounds = micro_batches(rows.lengths[order], max_tokens)
+    logits = np.empty(len(order), np.float64)
+    with torch.inference_mode():
+        for first, last in pairwise(bounds):
+            part = order[first:last]
+            logits[part] = model(*to_tensors(rows.take(part), device)).double().cpu().numpy()
+    return logits
+
+
+def gather_logits(
+    model: Recurrent, blocks: Iterable[tuple[int, Rows]], communicator: Communicator,
+    max_tokens: int,
+) -> tuple[Array, Array] | None:
+    """Labels (n,) uint8 and logits (n,) float64 of all ranks' blocks on rank 0, None elsewhere.
+
+    A block has a number, which orders the result, and is worked on by one rank, as a whole:
+    no sum anywhere depends on how many ranks there are.
+    """
+    numbers, labels, logits = [np.zeros(0, np.int64)], [np.zeros(0, np.uint8)], [np.zeros(0)]
+    for number, rows in blocks:
+        numbers.append(np.full(len(rows.labels), number))
+        labels.append(rows.labels)
+        logits.append(logits_of(model, rows, communicator.device, max_tokens))
+    every = [communicator.gather_rows(np.concatenate(part)) for part in (numbers, labels, logits)]
+    if every[0] is None or every[1] is None or every[2] is None:
+        return None
+    order = np.argsort(every[0], kind="stable")
+    return every[1][order], every[2][order]

@@ -1,0 +1,97 @@
+"""The model folder: weights and all that is needed to use them (docs/bundle-format.md)."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from reviews.errors import UserError
+from reviews.options import from_mapping
+from reviews.recipe import Recipe
+from reviews.store import write_atomically
+from reviews.vocabulary import read_vocabulary
+
+FORMAT = "reviewmill-bundle/1"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified model folder."""
+
+    path: Path
+    model: dict[str, Any]  # what model.json holds
+    weights: dict[str, np.ndarray]
+    recipe: Recipe
+    vocabulary: list[str]
+
+
+def write_bundle(
+    folder: Path, weights: Mapping[str, np.ndarray], model: Mapping[str, Any],
+    recipe_yaml: str, vocabulary_file: Path, card: str,
+) -> None:
+    """Write a bundle whole or not at all; one that is there already is replaced."""
+    from safetensors.numpy import save_file
+
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        save_file(dict(weights), temporary / "weights.safetensors")
+        (temporary / "model.json").write_text(json.dumps(model, indent=1) + "\n", "utf-8")
+        (temporary / "recipe.yaml").write_text(recipe_yaml, "utf-8")
+        shutil.copyfile(vocabulary_file, temporary / "vocabulary.txt")
+        (temporary / "card.md").write_text(card, "utf-8")
+        files = {path.name: _sha256(path.read_bytes()) for path in sorted(temporary.iterdir())}
+        body = json.dumps({"format": FORMAT, "files": files}, indent=1)
+        write_atomically(temporary / "manifest.json", body.encode() + b"\n")
+        temporary.chmod(0o755)
+        old = folder.with_name(f".{folder.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        temporary.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_bundle(path: str | Path) -> Bundle:
+    """The bundle in a folder, or in the `model` folder of a run; every sha256 is checked."""
+    folder = Path(path)
+    if (folder / "model" / "manifest.json").is_file():
+        folder = folder / "model"
+    try:
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        version, files = manifest["format"], manifest["files"]
+    except FileNotFoundError:
+        raise UserError(f"{path} is neither a run with a model nor a bundle") from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path} is not a bundle: its manifest.json cannot be read") from None
+    if version != FORMAT:
+        raise UserError(f"{path} has the format {version}; this program reads {FORMAT}")
+    contents = {}
+    for name, digest in files.items():
+        file = folder / Path(name).name
+        if not file.is_file():
+            raise UserError(f"{folder} is not whole: {name} is missing")
+        contents[name] = file.read_bytes()
+        if _sha256(contents[name]) != digest:
+            raise UserError(f"{folder} is damaged: {name} is not what its manifest says")
+    from safetensors.numpy import load
+
+    return Bundle(
+        folder,
+        json.loads(contents["model.json"]),
+        load(contents["weights.safetensors"]),
+        from_mapping(Recipe, yaml.safe_load(contents["recipe.yaml"]), f"{folder}/recipe.yaml"),
+        read_vocabulary(folder / "vocabulary.txt"),
+    )
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
