@@ -126,7 +126,7 @@ class _Gather:
         keep = np.diff(tokens.ends, prepend=0) > 0
         self.counts["no_words"] += int((~keep).sum())
         if "keyed" in columns.schema.names:
-            self.counts["without_key"] += len(rows) - int(np.sum(columns["keyed"]))
+            self.counts["without_key"] += columns["keyed"].false_count
         if self.role == CORPUS and self.recipe.sample < 1:
             chosen = sampled(key, self.recipe)
             self.counts["not_sampled"] += int((keep & ~chosen).sum())

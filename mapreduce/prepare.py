@@ -29,6 +29,8 @@ from reviews.store import Store, write_atomically
 
 # One shard for so many bytes of input; a gzipped byte stands for three.
 PARTITION_BYTES = 64 << 20
+# Plain files are read in splits of so many bytes.
+SPLIT_BYTES = 64 << 20
 
 
 def parser() -> argparse.ArgumentParser:
@@ -98,7 +100,7 @@ def prepare(
     workers = workers or len(os.sched_getaffinity(0))
     runner = runner or ("local" if workers > 1 else "inline")
     started = time.time()
-    splits = {role: plan_splits(paths, recipe) if paths else [] for role, paths in inputs.items()}
+    splits = {role: plan_splits(paths, recipe, SPLIT_BYTES) if paths else [] for role, paths in inputs.items()}
     _refuse_unless_free(out, overwrite)
     with _partial_folder(out) as partial:
         phases = _run_jobs(partial, splits, recipe, runner, workers)

@@ -23,7 +23,7 @@ def sampled(keys: Array, recipe: Recipe) -> Array:
     return mix_hashes(keys, 4 * recipe.seed + SALT_SAMPLE) <= limit
 
 
-def split_keys(recipe: Recipe, identity: Array, rows: Mapping[str, pa.Array]) -> Array:
+def split_keys(recipe: Recipe, identity: Array, rows: pa.Table) -> Array:
     """What is ordered and cut (n,) uint64: a hash, or the time with null as 0."""
     salt = 4 * recipe.seed + SALT_SPLIT
     if recipe.split_by == "time":
@@ -34,7 +34,7 @@ def split_keys(recipe: Recipe, identity: Array, rows: Mapping[str, pa.Array]) ->
     own = mix_hashes(np.ascontiguousarray(identity[:, 0]), salt)
     if recipe.split_by == "review":
         return own
-    names = rows[recipe.split_by]
+    names = rows[recipe.split_by].combine_chunks()
     hashes = mix_hashes(np.ascontiguousarray(hash_strings(names)[:, 0]), salt)
     return np.where(np.asarray(names.is_null()), own, hashes)
 
