@@ -78,8 +78,9 @@ def main(argv: Sequence[str]) -> int:
     dropped = ", ".join(f"{n:,} {rule}" for rule, n in records["dropped"].items() if n)
     bad = ", ".join(f"{n:,} {reason}" for reason, n in records["bad"].items())
     print(f"{records['read']:,} records read; dropped: {dropped or 'none'}; bad: {bad or 'none'}")
-    speed = f"{records['read'] / seconds:,.0f} reviews/s, {summary['bytes'] / seconds / 1e6:,.1f} MB/s"
-    print(f"{options.out}: {records['stored']:,} reviews, {speed}, {seconds:.1f} s")
+    speed = f"{records['read'] / seconds:,.0f} reviews/s"
+    rate = f"{summary['bytes'] / seconds / 1e6:,.1f} MB/s"
+    print(f"{options.out}: {records['stored']:,} reviews, {speed}, {rate}, {seconds:.1f} s")
     return 0
 
 
@@ -100,7 +101,10 @@ def prepare(
     workers = workers or len(os.sched_getaffinity(0))
     runner = runner or ("local" if workers > 1 else "inline")
     started = time.time()
-    splits = {role: plan_splits(paths, recipe, SPLIT_BYTES) if paths else [] for role, paths in inputs.items()}
+    splits = {
+        role: plan_splits(paths, recipe, SPLIT_BYTES) if paths else []
+        for role, paths in inputs.items()
+    }
     _refuse_unless_free(out, overwrite)
     with _partial_folder(out) as partial:
         phases = _run_jobs(partial, splits, recipe, runner, workers)

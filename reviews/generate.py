@@ -23,26 +23,165 @@ from numpy.typing import NDArray
 
 from reviews.errors import UserError
 
-_COMMON = ["the", "and", "i", "it", "to", "a", "of", "is", "was", "this", "for", "in", "that", "my", "with", "on", "you", "have", "as", "be", "but", "are", "so", "had", "at", "one", "just", "they", "from", "or", "if", "when", "can", "all", "out", "we", "me", "them", "an", "would", "there", "has", "up", "your", "what", "get", "which", "were", "use", "time", "more", "by", "will", "than", "like", "about", "then", "some", "its", "after", "other", "two", "only", "don't", "also", "really", "do", "too", "been", "first", "these", "did", "because", "well", "over", "even", "into", "back", "product", "bought"]
-_POSITIVE = ["great", "good", "love", "perfect", "excellent", "best", "nice", "happy", "easy", "favorite", "beautiful", "wonderful", "amazing", "awesome", "recommend", "comfortable", "sturdy", "enjoyed", "solid", "fantastic", "pleased", "fun", "worth", "delicious", "smooth", "impressed", "reliable", "brilliant"]
-_NEGATIVE = ["bad", "poor", "disappointed", "broke", "waste", "cheap", "terrible", "worst", "horrible", "awful", "boring", "useless", "returned", "defective", "refund", "flimsy", "hate", "annoying", "difficult", "stopped", "failed", "ugly", "weak", "noisy", "wrong", "leaked", "mediocre", "junk"]
+_COMMON = [
+    "the",
+    "and",
+    "i",
+    "it",
+    "to",
+    "a",
+    "of",
+    "is",
+    "was",
+    "this",
+    "for",
+    "in",
+    "that",
+    "my",
+    "with",
+    "on",
+    "you",
+    "have",
+    "as",
+    "be",
+    "but",
+    "are",
+    "so",
+    "had",
+    "at",
+    "one",
+    "just",
+    "they",
+    "from",
+    "or",
+    "if",
+    "when",
+    "can",
+    "all",
+    "out",
+    "we",
+    "me",
+    "them",
+    "an",
+    "would",
+    "there",
+    "has",
+    "up",
+    "your",
+    "what",
+    "get",
+    "which",
+    "were",
+    "use",
+    "time",
+    "more",
+    "by",
+    "will",
+    "than",
+    "like",
+    "about",
+    "then",
+    "some",
+    "its",
+    "after",
+    "other",
+    "two",
+    "only",
+    "don't",
+    "also",
+    "really",
+    "do",
+    "too",
+    "been",
+    "first",
+    "these",
+    "did",
+    "because",
+    "well",
+    "over",
+    "even",
+    "into",
+    "back",
+    "product",
+    "bought",
+]
+_POSITIVE = [
+    "great",
+    "good",
+    "love",
+    "perfect",
+    "excellent",
+    "best",
+    "nice",
+    "happy",
+    "easy",
+    "favorite",
+    "beautiful",
+    "wonderful",
+    "amazing",
+    "awesome",
+    "recommend",
+    "comfortable",
+    "sturdy",
+    "enjoyed",
+    "solid",
+    "fantastic",
+    "pleased",
+    "fun",
+    "worth",
+    "delicious",
+    "smooth",
+    "impressed",
+    "reliable",
+    "brilliant",
+]
+_NEGATIVE = [
+    "bad",
+    "poor",
+    "disappointed",
+    "broke",
+    "waste",
+    "cheap",
+    "terrible",
+    "worst",
+    "horrible",
+    "awful",
+    "boring",
+    "useless",
+    "returned",
+    "defective",
+    "refund",
+    "flimsy",
+    "hate",
+    "annoying",
+    "difficult",
+    "stopped",
+    "failed",
+    "ugly",
+    "weak",
+    "noisy",
+    "wrong",
+    "leaked",
+    "mediocre",
+    "junk",
+]
 _NEGATORS = ["not", "never", "isn't", "wasn't", "hardly"]
 _INTENSIFIERS = ["very", "really", "so", "extremely", "quite", "absolutely"]
 _MARKUP = ["&amp;", "&#34;", "&quot;", "<br />", "&lt;3", "&#39;"]
 
-_WORDS = 40_000  # of which Zipf's law draws
-_OPINIONS = 240  # words of each polarity
+_WORDS = 20_000  # of which Zipf's law draws
+_OPINIONS = 160  # words of each polarity
 _QUANTILES = 1 << 20
 _BATCH = 8192  # reviews made at a time
 _LONGEST = 2000  # words
 
-_RATING_SHARES = np.array([0.13, 0.09, 0.08, 0.20, 0.50])  # 76 % of those that are not 3
-_AGREEMENT = np.array([0.17, 0.27, 0.5, 0.73, 0.83])  # share of positive phrases, by rating
-_SPREAD = 0.13  # of that share among reviews of one rating
+_RATING_SHARES = np.array([0.127, 0.09, 0.08, 0.203, 0.50])  # 76 % of those that are not 3
+_AGREEMENT = np.array([0.1, 0.2, 0.5, 0.8, 0.9])  # share of positive phrases, by rating
+_SPREAD = 0.1  # of that share among reviews of one rating
 _NOISE = 0.03  # reviews whose rating says nothing about their text
-_SLOTS = 0.36  # of the stretches of four words that hold an opinion
-_NEGATED, _INTENSIFIED = 0.3, 0.25
-_COPIES, _RERATED = 0.09, 0.25  # copies among reviews; other ratings among copies
+_SLOTS = 0.4  # of the stretches of four words that hold an opinion
+_NEGATED, _INTENSIFIED = 0.18, 0.25
+_COPIES, _RERATED = 0.1, 0.25  # copies among reviews; other ratings among copies
 _WITH_MARKUP = 0.12  # reviews with HTML in them
 
 # Endings that a word may carry, and how often; a sentence ends in the last three.
@@ -51,9 +190,7 @@ _ENDING_SHARES = np.array([0.86, 0.055, 0.065, 0.015, 0.005])
 _FORMS = 3  # lower case, Capital, CAPITALS
 
 
-def generate(
-    path: str | Path, reviews: int = 50_000, seed: int = 0, files: int = 1
-) -> list[Path]:
+def generate(path: str | Path, reviews: int = 50_000, seed: int = 0, files: int = 1) -> list[Path]:
     """Write a corpus and return its files: `path`, or path-00000 and so on when there are more.
 
     The same reviews and seed give the same bytes, and the same lines for any number of files;
@@ -130,24 +267,53 @@ class _Language:
 
 def _invented(rng: np.random.Generator, count: int, taken: set[str]) -> list[str]:
     """Pronounceable words, the shorter ones first on the whole."""
-    onsets = ["b", "br", "c", "ch", "cl", "d", "dr", "f", "fl", "g", "gr", "h", "j", "k", "l", "m", "n", "p", "pl", "pr", "r", "s", "sh", "sl", "st", "t", "tr", "v", "w"]
+    onsets = [
+        "b",
+        "br",
+        "c",
+        "ch",
+        "cl",
+        "d",
+        "dr",
+        "f",
+        "fl",
+        "g",
+        "gr",
+        "h",
+        "j",
+        "k",
+        "l",
+        "m",
+        "n",
+        "p",
+        "pl",
+        "pr",
+        "r",
+        "s",
+        "sh",
+        "sl",
+        "st",
+        "t",
+        "tr",
+        "v",
+        "w",
+    ]
     vowels = ["a", "e", "i", "o", "u", "ai", "ea", "ee", "oo", "ou"]
-    codas = ["", "", "", "n", "r", "l", "s", "t", "m", "nd", "ck", "st"]
+    codas = [*[""] * 12, "n", "r", "l", "s", "t", "m", "nd", "ck", "st"]
     syllables = [o + v + c for o in onsets for v in vowels for c in codas]
+    drawn = rng.integers(len(syllables), size=(2 * count, 4)).tolist()
     words: dict[str, None] = {}
-    while len(words) < count:
+    for chosen in drawn:
         parts = 2 + (len(words) > count // 20) + (len(words) > count // 2)
-        word = "".join(syllables[i] for i in rng.integers(len(syllables), size=parts))
-        if word not in taken:
-            words[word] = None
-    return list(words)
+        words["".join([syllables[i] for i in chosen[:parts]])] = None
+    return [word for word in words if word not in taken][:count]
 
 
 def _language() -> _Language:
     rng = np.random.default_rng(20190513)  # the language does not depend on the corpus's seed
     special = [*_POSITIVE, *_NEGATIVE, *_NEGATORS, *_INTENSIFIERS, *_MARKUP]
     neutral = [word for word in _COMMON if word not in special]
-    strange = ["caf\u00e9", "na\u00efve", "5-star", "24/7", "\u2026", "it\u2019s", "\\\"best\\\""]
+    strange = ["caf\u00e9", "na\u00efve", "5-star", "24/7", "\u2026", "it\u2019s", '\\"best\\"']
     invented = _invented(rng, _WORDS + 2 * _OPINIONS, {*special, *neutral})
     positive = [*_POSITIVE, *invented[: _OPINIONS - len(_POSITIVE)]]
     negative = [*_NEGATIVE, *invented[_OPINIONS : 2 * _OPINIONS - len(_NEGATIVE)]]
@@ -296,9 +462,7 @@ def _join(
 ) -> pa.StringArray:
     """Spelled words -> one text per review, with spaces between the words."""
     bounds = np.concatenate([[0], np.cumsum(length)]).astype(np.int32)
-    lists = pa.ListArray.from_arrays(
-        pa.array(bounds), language.spellings.take(pa.array(spelled))
-    )
+    lists = pa.ListArray.from_arrays(pa.array(bounds), language.spellings.take(pa.array(spelled)))
     return pc.binary_join(lists, " ")
 
 

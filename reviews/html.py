@@ -87,7 +87,7 @@ def _find_name(data: Array, start: int, end: int, names: Array, name_ends: Array
         order = 0
         k = 0
         while order == 0 and k < end - start and k < last - first:
-            order = np.int64(data[start + k]) - np.int64(names[first + k])
+            order = int(data[start + k]) - int(names[first + k])
             k += 1
         if order == 0:
             order = (end - start) - (last - first)
@@ -132,7 +132,7 @@ def _number(data: Array, i: int, last: int) -> tuple[int, int]:
         i += 1
     code, digits = 0, 0
     while i < last and digits <= most:
-        byte = np.int64(data[i])
+        byte = int(data[i])
         if 48 <= byte <= 57:
             digit = byte - 48
         elif base == 16 and (65 <= byte <= 70 or 97 <= byte <= 102):
@@ -156,7 +156,7 @@ def _clean(
 ) -> None:
     n = 0
     for row in range(offsets.size - 1):
-        i, last = np.int64(offsets[row]), np.int64(offsets[row + 1])
+        i, last = int(offsets[row]), int(offsets[row + 1])
         if not touched[row]:
             while i < last:
                 out[n] = data[i]

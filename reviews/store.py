@@ -151,7 +151,8 @@ def _write_virtual(folder: Path, manifest: Mapping[str, Any]) -> None:
             rows = sum(n for _, n in parts)
             shapes: dict[str, tuple[tuple[int, ...], np.dtype]]
             shapes = {"tokens": ((rows, manifest["length"]), wide)}
-            shapes |= {name: ((rows,), dtype) for name, dtype in COLUMNS.items()}
+            for name, dtype in COLUMNS.items():
+                shapes[name] = ((rows,), dtype)
             for column, (shape, dtype) in shapes.items():
                 sources = [(name, f"{split}/{column}", n) for name, n in parts]
                 _create_virtual(group, column, shape, dtype, sources)

@@ -138,7 +138,7 @@ def _intern(
     used[0] += 1
     used[1] += end - start
     starts[word + 1] = used[1]
-    return word
+    return int(word)
 
 
 @njit(cache=True, nogil=True)
@@ -168,18 +168,18 @@ def _scan(
             if i == last:
                 code, what = 0, SEPARATOR
             else:
-                code = np.int64(data[i])
+                code = int(data[i])
                 if code >= 128:
                     if code < 0xE0:
                         code = (code & 0x1F) << 6 | (data[i + 1] & 0x3F)
                         step = 2
                     elif code < 0xF0:
-                        code = ((code & 0x0F) << 12 | np.int64(data[i + 1] & 0x3F) << 6
+                        code = ((code & 0x0F) << 12 | int(data[i + 1] & 0x3F) << 6
                                 | (data[i + 2] & 0x3F))
                         step = 3
                     else:
-                        code = ((code & 0x07) << 18 | np.int64(data[i + 1] & 0x3F) << 12
-                                | np.int64(data[i + 2] & 0x3F) << 6 | (data[i + 3] & 0x3F))
+                        code = ((code & 0x07) << 18 | int(data[i + 1] & 0x3F) << 12
+                                | int(data[i + 2] & 0x3F) << 6 | (data[i + 3] & 0x3F))
                         step = 4
                 what = kind[code] if code < TABLE_SIZE else SEPARATOR
                 if what == COMBINING:
@@ -189,17 +189,17 @@ def _scan(
                 # It belongs to the word only between two word characters.
                 what = SEPARATOR
                 if size > 0 and i + step < last:
-                    code2 = np.int64(data[i + step])
+                    code2 = int(data[i + step])
                     j = i + step
                     if code2 >= 128:
                         if code2 < 0xE0:
                             code2 = (code2 & 0x1F) << 6 | (data[j + 1] & 0x3F)
                         elif code2 < 0xF0:
-                            code2 = ((code2 & 0x0F) << 12 | np.int64(data[j + 1] & 0x3F) << 6
+                            code2 = ((code2 & 0x0F) << 12 | int(data[j + 1] & 0x3F) << 6
                                      | (data[j + 2] & 0x3F))
                         else:
-                            code2 = ((code2 & 0x07) << 18 | np.int64(data[j + 1] & 0x3F) << 12
-                                     | np.int64(data[j + 2] & 0x3F) << 6 | (data[j + 3] & 0x3F))
+                            code2 = ((code2 & 0x07) << 18 | int(data[j + 1] & 0x3F) << 12
+                                     | int(data[j + 2] & 0x3F) << 6 | (data[j + 3] & 0x3F))
                     if code2 < TABLE_SIZE and kind[code2] == WORD:
                         what = WORD
             if what == WORD:

@@ -14,7 +14,8 @@ from mapreduce.prepare import prepare
 from reviews.recipe import SPLITS, Recipe
 from reviews.store import Store
 
-WORDS = ["good", "bad", "fine", "awful", "tea", "cup", "very", "not", "it's", "broke", "again", "lovely", "nice", "!", ".", "café"]
+WORDS = ["good", "bad", "fine", "awful", "tea", "cup", "very", "not", "it's", "broke", "again",
+         "lovely", "nice", "!", ".", "café"]
 
 
 def make_reviews(n: int, seed: int = 0, longest: int = 6) -> list[dict[str, Any]]:

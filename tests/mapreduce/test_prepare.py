@@ -65,7 +65,7 @@ def test_pandas_written_plainly_makes_the_same_rows(corpus, tmp_path: Path) -> N
 
 
 def test_the_vocabulary_counts_whole_texts_of_the_training_split(corpus, tmp_path: Path) -> None:
-    rows, path = corpus
+    _, path = corpus
     # Long rows and a large vocabulary: every word of every row is stored.
     store = run([path], tmp_path / "store", Recipe(length=16, split=(0.5, 0.2, 0.3)))
     counts = Counter(
@@ -204,7 +204,7 @@ def test_a_split_by_reviewer_or_product_tears_none_apart(
 def test_a_split_by_time_puts_the_last_part_into_the_test(tmp_path: Path) -> None:
     rng = random.Random(0)
     # Each number is spelled by its digits, words that the training split knows.
-    spelled = ["a{} b{} c{}".format(*f"{i:03d}") for i in range(1000)]
+    spelled = [" ".join(f"{i:03d}") for i in range(1000)]
     rows = [{"reviewText": spelled[i], "overall": rng.choice([1, 5]),
              "unixReviewTime": 1000 + i // 3} for i in range(900)]
     rows += [{"reviewText": spelled[i], "overall": 5} for i in range(900, 1000)]
