@@ -7,6 +7,7 @@ again. An entity needs its semicolon; names are those of HTML 5.
 import re
 from functools import cache
 from html import entities
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -50,7 +51,8 @@ def clean_html(texts: pa.Array) -> pa.Array:
     size = int(offsets[-1] - offsets[0])
     out = np.empty(size + size // 5 + 1, np.uint8)
     ends = np.zeros(len(offsets), np.int64)
-    _clean(data, offsets, touched, *_names(), out, ends)
+    names, name_ends, values, value_ends = _names()
+    _clean(data, offsets, touched, names, name_ends, values, value_ends, out, ends)
     return strings_from(out[: ends[-1]], ends)
 
 
@@ -78,16 +80,16 @@ def _is_letter(byte: int) -> bool:
 
 
 @njit(cache=True)
-def _find_name(data: Array, start: int, end: int, names: Array, name_ends: Array) -> int:
+def _find_name(data: Array, start: Any, end: Any, names: Array, name_ends: Array) -> Any:
     """Binary search for data[start:end] among the names; -1 when it is none of them."""
     low, high = 0, name_ends.size - 2
     while low <= high:
         middle = (low + high) // 2
         first, last = name_ends[middle], name_ends[middle + 1]
-        order = 0
+        order: Any = 0
         k = 0
         while order == 0 and k < end - start and k < last - first:
-            order = int(data[start + k]) - int(names[first + k])
+            order = np.int64(data[start + k]) - np.int64(names[first + k])
             k += 1
         if order == 0:
             order = (end - start) - (last - first)
@@ -101,7 +103,7 @@ def _find_name(data: Array, start: int, end: int, names: Array, name_ends: Array
 
 
 @njit(cache=True)
-def _put_code(out: Array, n: int, code: int) -> int:
+def _put_code(out: Array, n: Any, code: Any) -> Any:
     """Write a code point as UTF-8; return the new end."""
     if code < 0x80:
         out[n] = code
@@ -123,16 +125,17 @@ def _put_code(out: Array, n: int, code: int) -> int:
 
 
 @njit(cache=True)
-def _number(data: Array, i: int, last: int) -> tuple[int, int]:
+def _number(data: Array, i: Any, last: Any) -> tuple[Any, Any]:
     """The code point of a numeric entity whose '&#' ends before i, and where its ';' stands;
     (-1, 0) when it is none."""
     base, most = 10, 7
     if i < last and (data[i] == 120 or data[i] == 88):
         base, most = 16, 6
         i += 1
-    code, digits = 0, 0
+    code: Any = 0
+    digits = 0
     while i < last and digits <= most:
-        byte = int(data[i])
+        byte = np.int64(data[i])
         if 48 <= byte <= 57:
             digit = byte - 48
         elif base == 16 and (65 <= byte <= 70 or 97 <= byte <= 102):
@@ -154,9 +157,9 @@ def _clean(
     data: Array, offsets: Array, touched: Array,
     names: Array, name_ends: Array, values: Array, value_ends: Array, out: Array, ends: Array,
 ) -> None:
-    n = 0
+    n: Any = 0
     for row in range(offsets.size - 1):
-        i, last = int(offsets[row]), int(offsets[row + 1])
+        i, last = np.int64(offsets[row]), np.int64(offsets[row + 1])
         if not touched[row]:
             while i < last:
                 out[n] = data[i]

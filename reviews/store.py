@@ -25,7 +25,7 @@ CHUNK_ROWS = 1024
 Array = np.ndarray
 Columns = Mapping[str, Array]  # tokens (n, L), length, label, rating, review_id: all (n, ...)
 
-COLUMNS = {
+COLUMNS: dict[str, np.dtype] = {
     "length": np.dtype(np.uint16),
     "label": np.dtype(np.uint8),
     "rating": np.dtype(np.float32),

@@ -15,6 +15,7 @@ The identity of a text is its word sequence without stop words, as two independe
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
+from typing import Any
 from unicodedata import category
 
 import numpy as np
@@ -109,7 +110,7 @@ def _hash_b(data: Array, start: int, end: int) -> np.uint64:
 def _intern(
     data: Array, start: int, end: int, hash_a: np.uint64,
     slots: Array, hashes: Array, starts: Array, arena: Array, used: Array,
-) -> int:
+) -> Any:
     """The id of the word data[start:end], a new one if it was not there.
 
     used = [words, bytes of arena]; the caller has made sure that there is room.
@@ -146,7 +147,7 @@ def _scan(
     data: Array, offsets: Array, row: int, kind: Array, lower: Array, stops: int,
     slots: Array, hashes: Array, starts: Array, arena: Array, used: Array,
     scratch: Array, ids: Array, ends: Array, identity: Array,
-) -> int:
+) -> Any:
     """Tokenize rows from `row` on until one might not fit; return that row.
 
     Every table has room for one id, word and byte a byte of input (two for lower-casing).
@@ -165,21 +166,22 @@ def _scan(
         while i <= last:
             # Decode one character; the end of the text counts as a separator.
             step = 1
+            code: Any = 0
             if i == last:
-                code, what = 0, SEPARATOR
+                what = SEPARATOR
             else:
-                code = int(data[i])
+                code = np.int64(data[i])
                 if code >= 128:
                     if code < 0xE0:
                         code = (code & 0x1F) << 6 | (data[i + 1] & 0x3F)
                         step = 2
                     elif code < 0xF0:
-                        code = ((code & 0x0F) << 12 | int(data[i + 1] & 0x3F) << 6
+                        code = ((code & 0x0F) << 12 | np.int64(data[i + 1] & 0x3F) << 6
                                 | (data[i + 2] & 0x3F))
                         step = 3
                     else:
-                        code = ((code & 0x07) << 18 | int(data[i + 1] & 0x3F) << 12
-                                | int(data[i + 2] & 0x3F) << 6 | (data[i + 3] & 0x3F))
+                        code = ((code & 0x07) << 18 | np.int64(data[i + 1] & 0x3F) << 12
+                                | np.int64(data[i + 2] & 0x3F) << 6 | (data[i + 3] & 0x3F))
                         step = 4
                 what = kind[code] if code < TABLE_SIZE else SEPARATOR
                 if what == COMBINING:
@@ -189,7 +191,7 @@ def _scan(
                 # It belongs to the word only between two word characters.
                 what = SEPARATOR
                 if size > 0 and i + step < last:
-                    code2 = int(data[i + step])
+                    code2 = np.int64(data[i + step])
                     j = i + step
                     if code2 >= 128:
                         if code2 < 0xE0:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reviews.corpora.json_kernel import FALSE, NULL, NUMBER, STRING, TRUE, ABSENT
+from reviews.corpora.json_kernel import ABSENT, FALSE, NULL, NUMBER, STRING, TRUE
 from reviews.corpora.times import seconds
 from reviews.record import SCHEMA
 

@@ -1,0 +1,12 @@
+"""python -m reports RUN: the same as `reviewmill report RUN`."""
+
+import sys
+
+from reports import main
+from reviews.errors import UserError
+
+try:
+    main()
+except UserError as error:
+    print(f"reviewmill report: {error}", file=sys.stderr)
+    sys.exit(2)
