@@ -16,7 +16,6 @@ COMMANDS = {
     "evaluate": ("mpi_train.evaluate", "how good a model is, on a store or on labelled files"),
     "report": ("reports", "the page about a run"),
     "demo": ("demo", "all of it on generated reviews"),
-    "bench": ("benchmarks", "this machine's figures beside those of the alternatives"),
 }
 
 

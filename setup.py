@@ -12,7 +12,6 @@ setup(
         "mpi_train.models",
         "reports",
         "cluster",
-        "benchmarks",
     ],
     py_modules=["reviewmill", "demo"],
     package_data={

@@ -27,7 +27,7 @@ def mix(values: Array) -> Array:
     """SplitMix64's output function (Steele et al. 2014) over uint64 values of any shape."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    return values ^ (values >> np.uint64(31))  # type: ignore[no-any-return]
 
 
 def hash_key(*parts: int) -> int:

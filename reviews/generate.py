@@ -223,7 +223,7 @@ def _whole_file(path: Path) -> Iterator[BinaryIO]:
         with open(partial, "wb") as raw:
             if path.suffix == ".gz":
                 with igzip.GzipFile("", "wb", compresslevel=2, fileobj=raw, mtime=0) as packed:
-                    yield packed
+                    yield packed  # type: ignore[misc]
             else:
                 yield raw
         partial.replace(path)
@@ -353,6 +353,7 @@ def _batches(reviews: int, seed: int) -> Iterator[pa.StringArray]:
     """The lines of the corpus, _BATCH at a time."""
     language = _language()
     first: pa.StringArray | None = None
+    first_rating = np.zeros(0, np.int64)
     names = np.random.default_rng([seed, 0])
     reviewers = _identifiers(names, max(reviews // 5, 10), b"A", 13)
     products = _identifiers(names, max(reviews // 40, 5), b"B", 9)

@@ -119,7 +119,7 @@ def _ratings(column: Column) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     texts = column.kinds == STRING
     if texts.any():
         parsed = _by_value(column.strings, _rating, object)
-        numeric = texts & np.not_equal(parsed, None)
+        numeric = texts & np.not_equal(parsed, None)  # type: ignore[call-overload]
         values[numeric] = parsed[numeric].astype(np.float64)
         present |= numeric
     return values, present

@@ -69,7 +69,7 @@ def inflate(path: str) -> Iterator[bytes]:
             begun = True
             try:
                 piece = member.decompress(waiting, _PIECE)
-            except isal_zlib.error as error:
+            except isal_zlib.error as error:  # type: ignore[misc]
                 raise UserError(f"{path}: damaged gzip file: {error}") from None
             waiting = member.unconsumed_tail
             if member.eof:

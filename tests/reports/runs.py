@@ -60,7 +60,8 @@ def make_evaluation(classes: list[str] = CLASSES, n: int = 4900) -> dict[str, An
         "kind": "evaluation", "split": "test", "time": "2026-11-21T09:30:00Z", "n": n,
         "loss": 0.1987, "accuracy": right / n, "f1_macro": sum(f1) / 2,
         "precision": dict(zip(classes, precision, strict=True)),
-        "recall": dict(zip(classes, recall, strict=True)), "f1": dict(zip(classes, f1, strict=True)),
+        "recall": dict(zip(classes, recall, strict=True)),
+        "f1": dict(zip(classes, f1, strict=True)),
         "roc_auc": 0.9712, "confusion_matrix": matrix,
     }
 
