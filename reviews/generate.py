@@ -23,154 +23,30 @@ from numpy.typing import NDArray
 
 from reviews.errors import UserError
 
-_COMMON = [
-    "the",
-    "and",
-    "i",
-    "it",
-    "to",
-    "a",
-    "of",
-    "is",
-    "was",
-    "this",
-    "for",
-    "in",
-    "that",
-    "my",
-    "with",
-    "on",
-    "you",
-    "have",
-    "as",
-    "be",
-    "but",
-    "are",
-    "so",
-    "had",
-    "at",
-    "one",
-    "just",
-    "they",
-    "from",
-    "or",
-    "if",
-    "when",
-    "can",
-    "all",
-    "out",
-    "we",
-    "me",
-    "them",
-    "an",
-    "would",
-    "there",
-    "has",
-    "up",
-    "your",
-    "what",
-    "get",
-    "which",
-    "were",
-    "use",
-    "time",
-    "more",
-    "by",
-    "will",
-    "than",
-    "like",
-    "about",
-    "then",
-    "some",
-    "its",
-    "after",
-    "other",
-    "two",
-    "only",
-    "don't",
-    "also",
-    "really",
-    "do",
-    "too",
-    "been",
-    "first",
-    "these",
-    "did",
-    "because",
-    "well",
-    "over",
-    "even",
-    "into",
-    "back",
-    "product",
-    "bought",
-]
-_POSITIVE = [
-    "great",
-    "good",
-    "love",
-    "perfect",
-    "excellent",
-    "best",
-    "nice",
-    "happy",
-    "easy",
-    "favorite",
-    "beautiful",
-    "wonderful",
-    "amazing",
-    "awesome",
-    "recommend",
-    "comfortable",
-    "sturdy",
-    "enjoyed",
-    "solid",
-    "fantastic",
-    "pleased",
-    "fun",
-    "worth",
-    "delicious",
-    "smooth",
-    "impressed",
-    "reliable",
-    "brilliant",
-]
-_NEGATIVE = [
-    "bad",
-    "poor",
-    "disappointed",
-    "broke",
-    "waste",
-    "cheap",
-    "terrible",
-    "worst",
-    "horrible",
-    "awful",
-    "boring",
-    "useless",
-    "returned",
-    "defective",
-    "refund",
-    "flimsy",
-    "hate",
-    "annoying",
-    "difficult",
-    "stopped",
-    "failed",
-    "ugly",
-    "weak",
-    "noisy",
-    "wrong",
-    "leaked",
-    "mediocre",
-    "junk",
-]
-_NEGATORS = ["not", "never", "isn't", "wasn't", "hardly"]
-_INTENSIFIERS = ["very", "really", "so", "extremely", "quite", "absolutely"]
+_COMMON = """
+    the and i it to a of is was this for in that my with on you have as be but are so had at one
+    just they from or if when can all out we me them an would there has up your what get which
+    were use time more by will than like about then some its after other two only don't also
+    really do too been first these did because well over even into back product bought
+"""
+_POSITIVE = """
+    great good love perfect excellent best nice happy easy favorite beautiful wonderful amazing
+    awesome recommend comfortable sturdy enjoyed solid fantastic pleased fun worth delicious
+    smooth impressed reliable brilliant
+"""
+_NEGATIVE = """
+    bad poor disappointed broke waste cheap terrible worst horrible awful boring useless returned
+    defective refund flimsy hate annoying difficult stopped failed ugly weak noisy wrong leaked
+    mediocre junk
+"""
+_NEGATORS = "not never isn't wasn't hardly"
+_INTENSIFIERS = "very really so extremely quite absolutely"
 _MARKUP = ["&amp;", "&#34;", "&quot;", "<br />", "&lt;3", "&#39;"]
 
 _WORDS = 20_000  # of which Zipf's law draws
 _OPINIONS = 160  # words of each polarity
+_ONSETS = "b br c ch cl d dr f fl g gr h j k l m n p pl pr r s sh sl st t tr v w"
+_VOWELS = "a e i o u ai ea ee oo ou"
 _QUANTILES = 1 << 20
 _BATCH = 8192  # reviews made at a time
 _LONGEST = 2000  # words
@@ -267,40 +143,8 @@ class _Language:
 
 def _invented(rng: np.random.Generator, count: int, taken: set[str]) -> list[str]:
     """Pronounceable words, the shorter ones first on the whole."""
-    onsets = [
-        "b",
-        "br",
-        "c",
-        "ch",
-        "cl",
-        "d",
-        "dr",
-        "f",
-        "fl",
-        "g",
-        "gr",
-        "h",
-        "j",
-        "k",
-        "l",
-        "m",
-        "n",
-        "p",
-        "pl",
-        "pr",
-        "r",
-        "s",
-        "sh",
-        "sl",
-        "st",
-        "t",
-        "tr",
-        "v",
-        "w",
-    ]
-    vowels = ["a", "e", "i", "o", "u", "ai", "ea", "ee", "oo", "ou"]
     codas = [*[""] * 12, "n", "r", "l", "s", "t", "m", "nd", "ck", "st"]
-    syllables = [o + v + c for o in onsets for v in vowels for c in codas]
+    syllables = [o + v + c for o in _ONSETS.split() for v in _VOWELS.split() for c in codas]
     drawn = rng.integers(len(syllables), size=(2 * count, 4)).tolist()
     words: dict[str, None] = {}
     for chosen in drawn:
@@ -311,13 +155,14 @@ def _invented(rng: np.random.Generator, count: int, taken: set[str]) -> list[str
 
 def _language() -> _Language:
     rng = np.random.default_rng(20190513)  # the language does not depend on the corpus's seed
-    special = [*_POSITIVE, *_NEGATIVE, *_NEGATORS, *_INTENSIFIERS, *_MARKUP]
-    neutral = [word for word in _COMMON if word not in special]
+    good, poor = _POSITIVE.split(), _NEGATIVE.split()
+    negators, intensifiers = _NEGATORS.split(), _INTENSIFIERS.split()
     strange = ["caf\u00e9", "na\u00efve", "5-star", "24/7", "\u2026", "it\u2019s", '\\"best\\"']
-    invented = _invented(rng, _WORDS + 2 * _OPINIONS, {*special, *neutral})
-    positive = [*_POSITIVE, *invented[: _OPINIONS - len(_POSITIVE)]]
-    negative = [*_NEGATIVE, *invented[_OPINIONS : 2 * _OPINIONS - len(_NEGATIVE)]]
-    neutral = [*neutral, *_NEGATORS, *_INTENSIFIERS, *strange, *invented[2 * _OPINIONS :]]
+    known = [*_COMMON.split(), *negators, *intensifiers, *strange]
+    invented = _invented(rng, _WORDS + 2 * _OPINIONS, {*known, *good, *poor})
+    positive = [*good, *invented[: _OPINIONS - len(good)]]
+    negative = [*poor, *invented[_OPINIONS : 2 * _OPINIONS - len(poor)]]
+    neutral = [*known, *invented[2 * _OPINIONS :]]
     words = [*neutral, *negative, *positive, *_MARKUP]
     place = {word: number for number, word in enumerate(words)}
 
@@ -343,8 +188,8 @@ def _language() -> _Language:
         table.take(pa.array(order)),
         draw,
         np.stack([places(negative), places(positive)]),
-        places(_NEGATORS),
-        places(_INTENSIFIERS),
+        places(negators),
+        places(intensifiers),
         places(_MARKUP),
     )
 
@@ -352,11 +197,10 @@ def _language() -> _Language:
 def _batches(reviews: int, seed: int) -> Iterator[pa.StringArray]:
     """The lines of the corpus, _BATCH at a time."""
     language = _language()
-    first: pa.StringArray | None = None
-    first_rating = np.zeros(0, np.int64)
     names = np.random.default_rng([seed, 0])
     reviewers = _identifiers(names, max(reviews // 5, 10), b"A", 13)
     products = _identifiers(names, max(reviews // 40, 5), b"B", 9)
+    first_texts, first_rating = pa.array([], pa.string()), np.zeros(0, np.int64)
     for number, begin in enumerate(range(0, reviews, _BATCH)):
         rng = np.random.default_rng([seed, 1, number])
         n = min(_BATCH, reviews - begin)
@@ -364,15 +208,14 @@ def _batches(reviews: int, seed: int) -> Iterator[pa.StringArray]:
         meant = np.where(rng.random(n) < _NOISE, rng.integers(0, 5, n), rating)
         length = np.clip(np.exp(rng.normal(4.17, 0.94, n)), 2, _LONGEST).astype(np.int64)
         texts = _join(language, _words(language, rng, meant, length), length)
-        source, given = _copied(rng, n, first is not None), rng.random(n) < _RERATED
-        pool = texts if first is None else pa.concat_arrays([texts, first])
-        copied = source != np.arange(n)
-        ratings = np.concatenate([rating, rating if first is None else first_rating])
-        rating = np.where(copied & ~given, ratings[source], rating)
-        if first is None:
-            first, first_rating = texts, rating
+        source = _copied(rng, n, len(first_texts))
+        same_rating = rng.random(n) >= _RERATED
+        texts = pa.concat_arrays([texts, first_texts]).take(pa.array(source))
+        rating = np.where(same_rating, np.concatenate([rating, first_rating])[source], rating)
+        if not number:
+            first_texts, first_rating = texts, rating
         yield _lines(
-            rng, pool.take(pa.array(source)), rating,
+            rng, texts, rating,
             reviewers.take(pa.array(_skewed(rng, len(reviewers), n))),
             products.take(pa.array(_skewed(rng, len(products), n))),
             _join(language, _summaries(language, rng, meant), np.full(n, 3)),
@@ -395,11 +238,12 @@ def _skewed(rng: np.random.Generator, size: int, n: int) -> NDArray[np.int64]:
     return (size * rng.random(n) ** 2).astype(np.int64)
 
 
-def _copied(rng: np.random.Generator, n: int, more: bool) -> NDArray[np.int64]:
-    """Which text each review has (n): its own, an earlier one's, or (n and up) a first one's."""
+def _copied(rng: np.random.Generator, n: int, first: int) -> NDArray[np.int64]:
+    """Which text each review has (n): its own, an earlier one's, or one (n and up) of the first."""
     own = np.arange(n)
-    earlier = (own * rng.random(n)).astype(np.int64)
-    other = np.where(more & (rng.random(n) < 0.5), n + rng.integers(0, _BATCH, n), earlier)
+    other = (own * rng.random(n)).astype(np.int64)
+    if first:
+        other = np.where(rng.random(n) < 0.5, n + rng.integers(0, first, n), other)
     return np.where(rng.random(n) < _COPIES, other, own)
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from reviews.corpora.columns import CODE, REASONS, Column, to_reviews
+from reviews.corpora.columns import REASONS, Column, to_reviews
 from reviews.corpora.csv import Csv
 from reviews.corpora.detect import CSV, FASTTEXT, JSON_LINES, JSON_OBJECTS
 from reviews.corpora.fasttext import FastText
@@ -82,4 +82,3 @@ def _blocks(path: str, reader: Reader, stretch: Stretch, rows: int) -> Iterator[
 
 
 _NO_SPANS = (np.zeros(0, np.int64), np.zeros(0, np.int64))
-assert CODE["truncated_gzip"]
