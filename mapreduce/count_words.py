@@ -19,8 +19,9 @@ from mapreduce.gathered import Gathered
 from mapreduce.parcels import Parcel, ParcelWriter, Ragged, read_bytes
 from reviews.recipe import load_recipe
 from reviews.sequences import gather
-from reviews.tokenizer import WordTable, hash_strings
+from reviews.strings import hash_strings
 from reviews.vocabulary import most_frequent
+from reviews.word_table import WordTable
 
 # One word partition for so many partitions of rows.
 ROW_PARTITIONS = 16

@@ -31,7 +31,8 @@ from reviews.html import clean_html
 from reviews.recipe import Recipe, load_recipe
 from reviews.record import Block
 from reviews.sequences import gather
-from reviews.tokenizer import Tokenizer, hash_strings, mix_hashes
+from reviews.strings import hash_strings, mix_hashes
+from reviews.tokenizer import Tokenizer
 
 Array = np.ndarray
 ROLES = {"corpus": CORPUS, "validation": VALIDATION, "test": TEST}

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from reviews.tokenizer import WordTable
+from reviews.word_table import WordTable
 
 Array = np.ndarray
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)

@@ -10,7 +10,7 @@ from mapreduce.parcels import Ragged
 from reviews.labels import NO_LABEL, labels_from_ratings
 from reviews.recipe import Recipe
 from reviews.sequences import gather
-from reviews.tokenizer import WordTable
+from reviews.word_table import WordTable
 
 Array = np.ndarray
 CORPUS, VALIDATION, TEST = 0, 1, 2  # where a row came from: the corpus, or a given split

@@ -10,7 +10,7 @@ import pyarrow as pa
 from mapreduce.histogram import Histogram
 from reviews.errors import UserError
 from reviews.recipe import Recipe
-from reviews.tokenizer import hash_strings, mix_hashes
+from reviews.strings import hash_strings, mix_hashes
 
 Array = np.ndarray
 UNUSED = 3  # after train, validation, test

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
 
-from reviews.tokenizer import string_buffers, strings_from
+from reviews.strings import string_buffers, strings_from
 
 Array = np.ndarray
 

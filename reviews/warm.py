@@ -5,7 +5,8 @@ import pyarrow as pa
 from reviews.encoding import encode_block
 from reviews.recipe import Recipe
 from reviews.record import SCHEMA
-from reviews.tokenizer import Tokenizer, mix_hashes
+from reviews.strings import mix_hashes
+from reviews.tokenizer import Tokenizer
 
 
 def main() -> None:

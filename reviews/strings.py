@@ -1,0 +1,69 @@
+"""Arrow strings as bytes and offsets, and their hashes."""
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+
+Array = np.ndarray
+
+PRIME_A = np.uint64(0x00000100000001B3)  # FNV-1a
+BASIS_A = np.uint64(0xCBF29CE484222325)
+PRIME_B = np.uint64(0x9E3779B97F4A7C15)  # golden ratio, as in SplitMix64
+BASIS_B = np.uint64(0x243F6A8885A308D3)
+
+
+def string_buffers(strings: pa.Array) -> tuple[Array, Array]:
+    """The bytes (uint8) and offsets (n + 1, int32) under a string array, without a copy."""
+    _, offsets, data = strings.buffers()
+    if len(strings) == 0:
+        return np.zeros(0, np.uint8), np.zeros(1, np.int32)
+    view = np.frombuffer(offsets, np.int32)[strings.offset : strings.offset + len(strings) + 1]
+    if data is None:
+        return np.zeros(0, np.uint8), view
+    return np.frombuffer(data, np.uint8), view
+
+
+def strings_from(data: Array, starts: Array) -> pa.Array:
+    """An Arrow string array over bytes and n + 1 offsets."""
+    offsets = pa.py_buffer(np.ascontiguousarray(starts, np.int32))
+    return pa.StringArray.from_buffers(len(starts) - 1, offsets, pa.py_buffer(data))
+
+
+@njit(cache=True, inline="always")
+def mix(h: np.uint64) -> np.uint64:
+    """The finalizer of SplitMix64 (Steele et al. 2014): every input bit moves every output bit."""
+    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return h ^ (h >> np.uint64(31))
+
+
+@njit(cache=True)
+def _hash_strings(data: Array, offsets: Array, hashes: Array) -> None:
+    for row in range(offsets.size - 1):
+        size = offsets[row + 1] - offsets[row]
+        a, b = BASIS_A ^ np.uint64(size), BASIS_B + np.uint64(size)
+        for i in range(offsets[row], offsets[row + 1]):
+            a = (a ^ np.uint64(data[i])) * PRIME_A
+            b = (b + np.uint64(data[i]) + np.uint64(1)) * PRIME_B
+            b ^= b >> np.uint64(29)
+        hashes[row, 0] = mix(a)
+        hashes[row, 1] = mix(b)
+
+
+def hash_strings(strings: pa.Array) -> Array:
+    """Two independent hashes (n, 2) uint64 of each string; null is unlike every string."""
+    data, offsets = string_buffers(strings.fill_null(""))
+    hashes = np.empty((len(strings), 2), np.uint64)
+    _hash_strings(data, offsets, hashes)
+    hashes[np.asarray(strings.is_null())] = (1, 1)
+    return hashes
+
+
+@njit(cache=True)
+def mix_hashes(h: Array, salt: int) -> Array:
+    """A new hash (n,) uint64 of each hash: independent for different salts."""
+    out = np.empty(h.size, np.uint64)
+    step = np.uint64(salt) * PRIME_B
+    for i in range(h.size):
+        out[i] = mix(mix(h[i] + step) ^ step)
+    return out
