@@ -8,8 +8,8 @@ from reviews.options import make_parser
 from reviews.store import write_atomically
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """`reviewmill report RUN`: write RUN/report.html and print its path as the last line."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """`reviewmill report RUN`: write RUN/report.html, print its path as the last line, return 0."""
     parser = make_parser("reviewmill report", "Write RUN/report.html: one page, works offline.")
     parser.add_argument("run", metavar="RUN", help="a run folder, finished or not")
     folder = Path(parser.parse_args(argv).run)
@@ -30,3 +30,4 @@ def main(argv: Sequence[str] | None = None) -> None:
     except OSError as error:
         raise UserError(f"{target} cannot be written: {error.strerror}") from None
     print(target)
+    return 0

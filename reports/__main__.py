@@ -6,7 +6,7 @@ from reports import main
 from reviews.errors import UserError
 
 try:
-    main()
+    sys.exit(main())
 except UserError as error:
     print(f"reviewmill report: {error}", file=sys.stderr)
     sys.exit(2)

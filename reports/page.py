@@ -69,7 +69,7 @@ def headline(run: Run) -> Html:
         "header",
         el("p", el("b", "reviewmill"), " · run ", el("code", str(run.path)),
            el("span", state, cls=f"state {state}"), cls="run"),
-        el("h1", first, "; " if second else "", el("span", second), "."),
+        el("h1", first, el("span", f"; {second}." if second else ".")),
         el("p", " · ".join(fact for fact in facts if fact), cls="facts"),
         el("dl", *figures, cls="tiles") if figures else None,
         el("nav", *links),
