@@ -1,6 +1,7 @@
 """The command line: a table of subcommands, each imported from its stage when it is called."""
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Sequence
 
@@ -15,14 +16,34 @@ COMMANDS = {
     "train": ("mpi_train.launch", "a store to a model, on any number of ranks"),
     "evaluate": ("mpi_train.evaluate", "how good a model is, on a store or on labelled files"),
     "report": ("reports", "the page about a run"),
+    "bench": ("benchmarks", "each stage beside its peer"),
     "demo": ("demo", "all of it on generated reviews"),
 }
+
+# What a command needs beside the core install: the extra, and the modules it brings.
+EXTRAS = {"train": ("torch", "mpi4py", "safetensors"), "report": ("matplotlib",)}
+NEEDS = {"train": ["train"], "evaluate": ["train"], "report": ["report"],
+         "demo": ["train", "report"]}
 
 
 def usage() -> str:
     """One line for each subcommand."""
     rows = "\n".join(f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items())
     return f"usage: reviewmill COMMAND ...\n\n{rows}\n\nreviewmill COMMAND --help says more."
+
+
+def check_extras(name: str) -> None:
+    """Raise UserError when the command needs extras that are not installed."""
+    absent = [
+        (extra, module)
+        for extra in NEEDS.get(name, [])
+        for module in EXTRAS[extra]
+        if importlib.util.find_spec(module) is None
+    ]
+    if absent:
+        extras = ",".join(dict.fromkeys(extra for extra, _ in absent))
+        modules = ", ".join(module for _, module in absent)
+        raise UserError(f"{modules} not installed; pip install 'reviewmill[{extras}]'")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
               file=sys.stderr)
         return 2
     try:
+        check_extras(name)
         return int(importlib.import_module(COMMANDS[name][0]).main(rest))
     except UserError as error:
         print(f"reviewmill {name}: {error}", file=sys.stderr)

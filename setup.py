@@ -12,6 +12,7 @@ setup(
         "mpi_train.models",
         "reports",
         "cluster",
+        "benchmarks",
     ],
     py_modules=["reviewmill", "demo"],
     package_data={

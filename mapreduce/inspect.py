@@ -7,7 +7,8 @@ from typing import Any
 from reviews.errors import UserError
 from reviews.options import make_parser
 from reviews.recipe import SPLITS
-from reviews.store import Store, verify_store
+from reviews.store import Store
+from reviews.verify import verify_store
 
 
 def main(argv: Sequence[str]) -> int:

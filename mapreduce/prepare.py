@@ -31,6 +31,8 @@ from reviews.store import Store, write_atomically
 PARTITION_BYTES = 64 << 20
 # Plain files are read in splits of so many bytes.
 SPLIT_BYTES = 64 << 20
+# From so many shards on, and with several splits, all cores are used unless told otherwise.
+LOCAL_PARTITIONS = 8
 
 
 def parser() -> argparse.ArgumentParser:
@@ -46,8 +48,8 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument(
         "--validation-input", nargs="+", default=[], metavar="FILE", help="a given validation split"
     )
-    out.add_argument("--runner", choices=RUNNERS, help="default: local with several workers")
-    out.add_argument("--workers", type=int, metavar="N", help="cores used (default: all)")
+    out.add_argument("--runner", choices=RUNNERS, help="default: local for large input, else inline")
+    out.add_argument("--workers", type=int, metavar="N", help="cores used (default: all, for large input)")
     out.add_argument("--overwrite", action="store_true", help="replace what is in --out")
     out.add_argument("--verbose", action="store_true", help="show the messages of mrjob")
     add_options(out, Recipe)
@@ -98,13 +100,12 @@ def prepare(
     """
     if workers is not None and workers < 1:
         raise UserError(f"--workers is {workers}: give 1 or more")
-    workers = workers or len(os.sched_getaffinity(0))
-    runner = runner or ("local" if workers > 1 else "inline")
     started = time.time()
     splits = {
         role: plan_splits(paths, recipe, SPLIT_BYTES) if paths else []
         for role, paths in inputs.items()
     }
+    runner, workers = choose_engine(runner, workers, splits)
     _refuse_unless_free(out, overwrite)
     with _partial_folder(out) as partial:
         phases = _run_jobs(partial, splits, recipe, runner, workers)
@@ -138,8 +139,8 @@ def _run_jobs(
     recipe_file.write_text(recipe.to_yaml(), "utf-8")
     common = ["--recipe", str(recipe_file)]
     partitions = partitions_of(splits)
-    progress(f"{sum(map(len, splits.values()))} splits, {partitions} shards, {runner}, "
-             f"{workers} workers")
+    progress(f"splits: {sum(map(len, splits.values()))}, shards: {partitions}, runner: {runner}, "
+             f"workers: {workers}")
 
     clock = time.perf_counter()
     descriptors = write_descriptors(work, splits, workers)
@@ -168,6 +169,19 @@ def _run_jobs(
     run_job(EncodeReviews, tasks, options, runner, workers)
     _phase(phases, "encode", clock, f"{gathered.partitions} shards")
     return {**phases, "bytes": gathered.counts["bytes"]}
+
+
+def choose_engine(
+    runner: str | None, workers: int | None, splits: dict[str, list[Split]]
+) -> tuple[str, int]:
+    """The runner and the cores it uses, where the user left them open.
+
+    Tasks of their own take a second or two to start: little work is done sooner inline.
+    """
+    large = sum(map(len, splits.values())) > 1 and partitions_of(splits) >= LOCAL_PARTITIONS
+    if runner is None:
+        runner = "local" if (workers or 0) > 1 or (workers is None and large) else "inline"
+    return runner, 1 if runner == "inline" else workers or len(os.sched_getaffinity(0))
 
 
 def partitions_of(splits: dict[str, list[Split]]) -> int:

@@ -182,55 +182,6 @@ def _create_virtual(
     h5py.h5d.create(group.id, name.encode(), kind, space, properties)
 
 
-def verify_store(store: Store) -> Iterator[str]:
-    """Check every sha256 and every invariant; yield one line for each fault."""
-    manifest = store.manifest
-    for name, entry in manifest["files"].items():
-        path = store.path / name
-        if not path.is_file():
-            yield f"{name} is missing"
-        elif sha256(path) != entry["sha256"]:
-            yield f"{name} is damaged: its sha256 is not the manifest's"
-        elif "rows" in entry:
-            yield from _verify_shard(store, name, entry["rows"])
-    for split in SPLITS:
-        entry = manifest["splits"][split]
-        found = sum(shard.rows for shard in store.shards(split))
-        if found != entry["rows"] or sum(entry["labels"].values()) != found:
-            yield f"{split}: {entry['rows']} rows promised, the files hold {found}"
-    records = manifest["records"]
-    stored = sum(store.rows(split) for split in SPLITS)
-    settled = stored + sum(records["dropped"].values()) + sum(records["bad"].values())
-    if records["stored"] != stored or records["read"] != settled:
-        yield f"{records['read']} records were read, but {settled} are accounted for"
-
-
-def _verify_shard(store: Store, name: str, rows: Mapping[str, int]) -> Iterator[str]:
-    with h5py.File(store.path / name, "r") as file:
-        for split in SPLITS:
-            n = rows[split]
-            group = file[split]
-            shapes = {"tokens": (n, store.length)} | {column: (n,) for column in COLUMNS}
-            wrong = [c for c, shape in shapes.items() if c not in group or group[c].shape != shape]
-            if wrong:
-                yield f"{name}: {split}/{wrong[0]} has not the shape {shapes[wrong[0]]}"
-                continue
-            for first in range(0, n, 64 * CHUNK_ROWS):
-                part = slice(first, first + 64 * CHUNK_ROWS)
-                tokens, length = group["tokens"][part], group["length"][part]
-                inside = np.arange(store.length) < length[:, None]
-                if length.min() < 1 or length.max() > store.length:
-                    yield f"{name}: {split}/length is not within 1 to {store.length}"
-                if tokens.max() >= store.vocabulary_size:
-                    yield f"{name}: {split}/tokens has ids that are not in the vocabulary"
-                if (tokens[~inside] != store.padding).any():
-                    yield f"{name}: {split}/tokens is not padded with {store.padding}"
-                if store.padding == PADDING and (tokens[inside] == PADDING).any():
-                    yield f"{name}: {split}/tokens has padding inside of a review"
-                if group["label"][part].max() >= len(store.classes):
-                    yield f"{name}: {split}/label names a class that is not there"
-
-
 def empty_manifest(recipe_values: dict[str, Any], classes: Sequence[str]) -> dict[str, Any]:
     """The fixed part of a manifest; the writer adds files, splits and records."""
     recipe = from_mapping(Recipe, recipe_values, "recipe")

@@ -70,17 +70,14 @@ def _character_tables(tokens: str) -> tuple[Array, Array, Array]:
 
     Before them, for each byte: the lower-cased word character of ASCII that it is, else 0.
     """
-    kind = np.zeros(TABLE_SIZE, np.uint8)
-    lower = np.arange(TABLE_SIZE, dtype=np.int32)
-    for code in range(TABLE_SIZE):
-        character = chr(code)
-        small = character.lower()[0]
-        if small != character:
-            lower[code] = ord(small)
-        if tokens == "letters":
-            kind[code] = WORD if "a" <= small <= "z" else SEPARATOR
-        else:
-            kind[code] = {"L": WORD, "N": WORD, "M": COMBINING}.get(category(small)[0], SEPARATOR)
+    small = [chr(code).lower()[0] for code in range(TABLE_SIZE)]
+    lower = np.fromiter(map(ord, small), np.int32, TABLE_SIZE)
+    if tokens == "letters":
+        kind = np.where((lower >= ord("a")) & (lower <= ord("z")), WORD, SEPARATOR).astype(np.uint8)
+    else:
+        what = {"L": WORD, "N": WORD, "M": COMBINING}
+        classes = (what.get(category(character)[0], SEPARATOR) for character in small)
+        kind = np.fromiter(classes, np.uint8, TABLE_SIZE)
     if tokens != "letters":
         lower[0x2019] = ord("'")
         kind[[ord("'"), 0x2019]] = APOSTROPHE

@@ -1,0 +1,68 @@
+"""Commands run and measured: seconds, and the memory of the largest process."""
+
+import os
+import platform
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reviews.errors import UserError
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a command took."""
+
+    seconds: float
+    peak_mb: float  # resident memory of its largest process, in units of 1e6 bytes
+
+
+def measure(
+    command: Sequence[str], core: int | None = None, environment: Mapping[str, str] | None = None
+) -> Usage:
+    """Run a command to its end, on one core when that is named.
+
+    Raises UserError with the end of its output if it fails.
+    """
+    cores = {core} if core is not None else os.sched_getaffinity(0)
+    with tempfile.TemporaryFile() as output:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),
+        )
+        # wait4 tells the memory of this child and its own children, and of no other.
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            output.seek(0)
+            tail = output.read().decode(errors="replace").strip()[-500:]
+            raise UserError(f"{' '.join(command[:4])} ... failed ({process.returncode}): {tail}")
+    return Usage(seconds, used.ru_maxrss * 1024 / 1e6)
+
+
+def machine() -> str:
+    """The machine in one line."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        models = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines()
+                  if line.startswith("model name")]
+        name = models[0] if models else name
+    return f"{name}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Text in columns: the first to the left, numbers to the right."""
+    lines = [header, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width)
+                  for i, (cell, width) in enumerate(zip(line, widths, strict=True)))
+        for line in lines
+    )

@@ -1,0 +1,131 @@
+"""`reviewmill prepare` and `reviewmill inspect`, as a user calls them."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+import reviewmill
+from mapreduce.prepare import choose_engine
+from reviews.corpora import plan_splits
+from reviews.recipe import SPLITS, Recipe, load_recipe
+from reviews.store import Store
+from tests.mapreduce.corpus import make_reviews, write_reviews
+from tests.stores import make_store
+
+
+def call(*arguments: str | Path) -> int:
+    return reviewmill.main([str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> str:
+    return write_reviews(tmp_path / "reviews.json", make_reviews(300))
+
+
+def test_prepare_writes_a_store_and_says_what_became_of_every_record(
+    reviews: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("prepare", reviews, "--out", tmp_path / "store", "--length", "4") == 0
+    store = Store(tmp_path / "store")
+    assert store.length == 4
+    last = capsys.readouterr().out.splitlines()
+    assert last[0].startswith("300 records read; dropped: ")
+    assert f"store: {store.manifest['records']['stored']} reviews, " in last[1]
+    told = json.loads((store.path / "prepare.json").read_text())
+    assert told["records"] == store.manifest["records"]
+    assert told["bytes"] == Path(reviews).stat().st_size
+    assert set(told["phases"]) == {"gather", "count", "encode"}
+
+
+def test_options_are_laid_over_the_recipe_and_printed_resolved(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert call("prepare", "--print-recipe", "--length", "77", "--stop-words", "b,a,b") == 0
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(capsys.readouterr().out)
+    recipe = load_recipe(str(printed))
+    assert recipe == load_recipe("default", {"length": 77, "stop_words": ("a", "b")})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{reviews}"], "--out STORE"),
+        (["--out", "{tmp}/s"], "INPUT"),
+        (["{tmp}/nothing.json", "--out", "{tmp}/s"], "nothing.json"),
+        (["{reviews}", "--out", "{tmp}/s", "--workers", "0"], "--workers is 0"),
+        (["{reviews}", "--out", "{tmp}/s", "--recipe", "defalt"], "did you mean default?"),
+        (["{reviews}", "--out", "{tmp}/s", "--split", "1,1"], "give three numbers"),
+        (["{reviews}", "--out", "{tmp}/s", "--text-field", "reviewtext"], "reviewtext"),
+        (["{reviews}", "--out", "{tmp}"], "not empty"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing_behind(
+    arguments: list[str], message: str, reviews: str, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    filled = [argument.format(reviews=reviews, tmp=tmp_path) for argument in arguments]
+    assert call("prepare", *filled) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert message in lines[-1]
+    assert lines[-1].startswith("reviewmill prepare: ")
+    assert list(tmp_path.iterdir()) == [Path(reviews)]
+
+
+def test_a_misspelt_option_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        call("prepare", "a", "--out", "b", "--lenght", "3")
+    assert stop.value.code == 2
+    assert "did you mean --length?" in capsys.readouterr().err
+
+
+def test_all_cores_are_used_where_there_is_enough_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = json.dumps({"reviewText": "good tea", "overall": 5}) + "\n"
+    paths = [tmp_path / name for name in ("a.json", "b.json")]
+    for path in paths:
+        path.write_text(text * 500)
+    cores = len(os.sched_getaffinity(0))
+    two = {"corpus": plan_splits(list(map(str, paths)), Recipe())}
+    assert choose_engine(None, None, two) == ("inline", 1)
+    assert choose_engine(None, 3, two) == ("local", 3)
+    assert choose_engine(None, 1, two) == ("inline", 1)
+    assert choose_engine("local", None, two) == ("local", cores)
+    monkeypatch.setattr("mapreduce.prepare.PARTITION_BYTES", 1000)
+    assert choose_engine(None, None, two) == ("local", cores)
+    # One split is one task, however large.
+    assert choose_engine(None, None, {"corpus": two["corpus"][:1]}) == ("inline", 1)
+
+
+def test_inspect_shows_the_figures_of_the_manifest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = make_store(tmp_path / "store", {"train": 1500, "test": 100})
+    assert call("inspect", store.path, "--json", "--verify") == 0
+    shown = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert shown["rows"] == {"train": 1500, "validation": 0, "test": 100}
+    assert shown["labels"] == {s: store.manifest["splits"][s]["labels"] for s in SPLITS}
+    assert shown["fingerprint"] == store.fingerprint
+    assert shown["verified"] is True
+    assert call("inspect", store.path) == 0
+    assert "1,500 reviews" in capsys.readouterr().out
+
+
+def test_inspect_verify_ends_with_2_for_a_damaged_store(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = make_store(tmp_path / "store", {"train": 1500})
+    store.vocabulary_file.write_text("other\n")
+    assert call("inspect", store.path) == 0
+    assert call("inspect", store.path, "--verify") == 2
+    assert "vocabulary.txt is damaged" in capsys.readouterr().err
+
+
+def test_inspect_of_something_else_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("inspect", tmp_path) == 2
+    assert "is not a store: it has no manifest.json" in capsys.readouterr().err
