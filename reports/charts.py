@@ -159,10 +159,13 @@ def loss(run: Run) -> Chart | None:
             )
             if run.best_epoch in numbers:
                 at = numbers.index(run.best_epoch)
+                # At the top, where a falling curve leaves room, on a line through the point.
+                axes.axvline(x[at], color=MUTED, linewidth=1, linestyle=(0, (2, 3)), zorder=1)
+                late = x[at] > steps[-1] / 2
                 axes.annotate(
-                    f"best epoch {run.best_epoch + 1}", (x[at], y[at]), (0, 11),
-                    textcoords="offset points", va="bottom", color=INK, fontsize=11,
-                    ha="right" if x[at] > steps[-1] * 0.8 else "center",
+                    f"best epoch {run.best_epoch + 1}", (x[at], 1), (-6 if late else 6, -2),
+                    xycoords=("data", "axes fraction"), textcoords="offset points", va="top",
+                    ha="right" if late else "left", color=INK, fontsize=11,
                 )
         # A few wild updates must not press the rest of the curve flat.
         visible = [smooth[np.isfinite(smooth)], np.array([y for _, y, _ in checked])]
@@ -173,6 +176,7 @@ def loss(run: Run) -> Chart | None:
             lowest = min(float(together.min()), float(np.nanpercentile(raw, 2)))
             axes.set_ylim(max(0.0, lowest - 0.08 * spread), together.max() + 0.15 * spread)
         _step_axis(axes, steps)
+        axes.yaxis.set_major_locator(MaxNLocator(5))
         for number, epoch in run.epochs.items():
             if len(run.epochs) <= 12 and number + 1 < int(run.config.get("epochs") or 0):
                 axes.axvline(epoch["step"], color=GRID, linewidth=1, zorder=0)

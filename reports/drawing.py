@@ -111,7 +111,9 @@ def inline(svg: str, prefix: str, label: str) -> Html:
     assert view, "matplotlib writes a viewBox"
     head = f'<svg viewBox="{view[1]}" role="img" aria-label="{html.escape(label)}">'
     svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"-?\d+\.\d{3,}", _rounded, tag[0]), svg)
+    # Some versions of matplotlib write font: 11px 'A', 'B', others font-size and font-family.
     svg = re.sub(r'font: ([^;"]*?)([\d.]+px)[^;"]*', _font, svg)
+    svg = re.sub(r'font-family: [^;"]*(; )?', "", svg)
     used = set(re.findall(r'(?:url\(|href=")#([^")]+)', svg))
     svg = re.sub(
         r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", svg

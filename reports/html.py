@@ -49,7 +49,7 @@ def percent(fraction: float | None, digits: int = 1) -> str:
         shown = f"< {least:.{digits}f}"
     elif fraction < 1 and float(shown) == 100:
         shown = f"> {100 - least:.{digits}f}"
-    return f"{shown} %"
+    return f"{shown}\u00a0%"
 
 
 def score(number: float | None, digits: int = 3) -> str:

@@ -1,0 +1,70 @@
+"""The command line as a whole: help, near names, exit statuses."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from reviewmill import COMMANDS, NEEDS, main
+from tests.end_to_end.checkout import ROOT, run
+
+
+def reviewmill(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return run(["reviewmill", *arguments], Path.cwd())
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_without_a_command_it_shows_every_command(arguments: list[str]) -> None:
+    shown = reviewmill(*arguments)
+    assert shown.returncode == 0
+    assert re.findall(r"^  (\w+) ", shown.stdout, flags=re.M) == list(COMMANDS)
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    shown = reviewmill("--version")
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert (shown.returncode, shown.stdout.strip()) == (0, package["project"]["version"])
+
+
+def test_an_unknown_command_names_the_near_one() -> None:
+    refused = reviewmill("prepair", "x")
+    assert refused.returncode == 2
+    assert refused.stderr == "reviewmill: no command 'prepair'; did you mean prepare or report?\n"
+
+
+def test_an_unknown_command_like_none_lists_them_all() -> None:
+    refused = reviewmill("xyzzy")
+    assert refused.returncode == 2
+    [line] = refused.stderr.splitlines()
+    assert all(name in line for name in COMMANDS)
+
+
+def test_only_commands_that_exist_need_extras() -> None:
+    assert set(NEEDS) <= set(COMMANDS)
+
+
+def status(*arguments: str) -> int:
+    """Exit status of a command that runs in this process."""
+    try:
+        return main(arguments)
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status(command, "--help") == 0
+    assert capsys.readouterr().out.startswith(f"usage: reviewmill {command} ")
+
+
+@pytest.mark.parametrize("command", ["prepare", "inspect", "train", "evaluate", "report"])
+def test_a_misspelt_option_stops_a_command_with_one_line(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(command, "here", "--hepl") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        f"reviewmill {command}: unknown argument --hepl; did you mean --help"
+    )
