@@ -17,6 +17,6 @@ setup(
     py_modules=["reviewmill", "demo"],
     package_data={
         "reviews.recipes": ["*.yaml"],
-        "reports": ["*.html", "*.css"],
+        "reports": ["*.html"],
     },
 )
