@@ -67,7 +67,7 @@ def headline(run: Run) -> Html:
     ]
     return el(
         "header",
-        el("p", el("b", "reviewmill"), " · run ", el("code", str(run.path)),
+        el("p", el("b", "reviewmill"), " · run ", el("code", str(run.path)), " ",
            el("span", state, cls=f"state {state}"), cls="run"),
         el("h1", first, el("span", f"; {second}." if second else ".")),
         el("p", " · ".join(fact for fact in facts if fact), cls="facts"),
@@ -87,11 +87,11 @@ def notices(run: Run) -> Html:
             resume = f"reviewmill train {shlex.quote(run.store)} --out {path} --resume"
         shown.append(notice(
             "warn", "This run is not finished.", f" Everything below is as of {where}. "
-            "If it is not running any more, go on with", el("code", resume),
+            "If it is not running any more, go on with ", el("code", resume),
         ))
     if run.test is None:
         shown.append(notice(
-            "warn", "Not evaluated on test reviews yet.", " This does it:",
+            "warn", "Not evaluated on test reviews yet.", " This does it: ",
             el("code", evaluate_command(run)),
         ))
     shown += [failure(record, False) for record in run.recovered]
@@ -219,7 +219,7 @@ def epochs(run: Run) -> Html | None:
         checked = epoch.get("validation") or {}
         best = el("span", "best", cls="tag") if number == run.best_epoch else None
         rows.append([
-            join(number + 1, best), score(epoch.get("loss"), 4), score(checked.get("loss"), 4),
+            join(number + 1, " ", best), score(epoch.get("loss"), 4), score(checked.get("loss"), 4),
             percent(checked.get("accuracy"), 2), score(checked.get("f1_macro")),
             score(checked.get("roc_auc")), count(epoch.get("reviews_per_s")),
             duration(epoch.get("seconds")),

@@ -32,7 +32,7 @@ def matrix(test: Mapping[str, Any], classes: list[str]) -> Html:
     for index, counts in enumerate(test["confusion_matrix"]):
         whole = max(1, sum(counts))
         cells = [
-            el("td", el("b", count(n)), el("small", percent(n / whole)),
+            el("td", el("b", count(n)), " ", el("small", percent(n / whole)),
                cls="right" if column == index else "wrong",
                style=f"--part: {100 * n / whole:.0f}%")
             for column, n in enumerate(counts)

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ def make_evaluation(classes: list[str] = CLASSES, n: int = 4900) -> dict[str, An
     }
 
 
-def step_records(steps: int, ranks: int = 2, per_epoch: int = 39, first: int = 1, seed: int = 0):
+def step_records(steps: int, ranks: int = 2, per_epoch: int = 39, first: int = 1,
+                 seed: int = 0) -> Iterator[dict[str, Any]]:
     """Step records first .. first + steps - 1 of a run on unequal ranks."""
     noise = random.Random(seed)
     for step in range(first, first + steps):
