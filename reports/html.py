@@ -59,17 +59,18 @@ def score(number: float | None, digits: int = 3) -> str:
 
 def short(number: float) -> str:
     """A number for a label or an axis: 950, 12.5 k, 3 M."""
+    number = float(f"{number:.3g}")
     for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if abs(number) >= size:
-            return f"{float(f'{number / size:.3g}'):g}{unit}"
-    return f"{float(f'{number:.3g}'):g}"
+            return f"{number / size:g}{unit}"
+    return f"{number:g}"
 
 
 def duration(seconds: float | None) -> str:
     """Seconds as 4.2 s, 3 min 20 s or 2 h 05 min."""
     if seconds is None:
         return "–"
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     if seconds < 3600:
         minutes, rest = divmod(round(seconds), 60)
