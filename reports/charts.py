@@ -176,7 +176,7 @@ def loss(run: Run) -> Chart | None:
             lowest = min(float(together.min()), float(np.nanpercentile(raw, 2)))
             axes.set_ylim(max(0.0, lowest - 0.08 * spread), together.max() + 0.15 * spread)
         _step_axis(axes, steps)
-        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_locator(_ticks(5))
         for number, epoch in run.epochs.items():
             if len(run.epochs) <= 12 and number + 1 < int(run.config.get("epochs") or 0):
                 axes.axvline(epoch["step"], color=GRID, linewidth=1, zorder=0)
@@ -250,8 +250,8 @@ def throughput(run: Run) -> Chart | None:
         axes.set_ylim(0, max(float(np.percentile(rate, 98)), float(smooth.max())) * 1.15)
         axes.set_xlim(0, elapsed[-1] / unit)
         axes.set_xlabel(f"{name} in updates")
-        axes.xaxis.set_major_locator(MaxNLocator(6))
-        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_locator(_ticks(6))
+        axes.yaxis.set_major_locator(_ticks(4))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: short(y)))
         axes.grid(axis="y")
 
@@ -272,7 +272,7 @@ def learning_rate(run: Run) -> Chart | None:
         axes.plot(steps, rates, color=SERIES[3])
         axes.set_ylim(0, max(float(rates.max()), 1e-12) * 1.1)
         _step_axis(axes, steps)
-        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.yaxis.set_major_locator(_ticks(4))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         axes.grid(axis="y")
 
@@ -340,11 +340,11 @@ def waiting(run: Run) -> Chart | None:
         if ranks <= 12:
             axes.set_yticks(range(ranks), [f"rank {rank}" for rank in range(ranks)])
         else:
-            axes.yaxis.set_major_locator(MaxNLocator(8, integer=True))
+            axes.yaxis.set_major_locator(_ticks(8, integer=True))
             axes.set_ylabel("rank")
         axes.set_ylim(ranks - 0.5, -0.5)
         axes.set_xlabel("milliseconds of a mean update")
-        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.xaxis.set_major_locator(_ticks(6))
         axes.grid(axis="x")
 
     waited = float(wait.sum() / (total.seconds * scale * ranks)) if total.seconds else 0.0
@@ -363,14 +363,19 @@ def _step_axis(axes: Axes, steps: np.ndarray) -> None:
     first = 0 if steps[0] <= max(1, 0.02 * steps[-1]) else steps[0]
     axes.set_xlim(first, max(steps[-1], first + 1))
     axes.set_xlabel("updates")
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_locator(_ticks(6, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: short(x)))
 
 
 def _percent_axis(axes: Axes, digits: int = 0) -> None:
-    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_locator(_ticks(4))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.{digits}f} %"))
     axes.grid(axis="y")
+
+
+def _ticks(most: int, integer: bool = False) -> MaxNLocator:
+    """Ticks at numbers that one counts in: 1, 2, 2.5 or 5 of a power of ten apart."""
+    return MaxNLocator(most, integer=integer, steps=[1, 2, 2.5, 5, 10])
 
 
 def _smooth(values: np.ndarray, weights: Sequence[float] | np.ndarray) -> np.ndarray:

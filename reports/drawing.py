@@ -26,7 +26,7 @@ _NAMES = dict(
 STYLE = {
     "svg.fonttype": "none",  # text stays text: small, searchable, in the page's font
     "svg.hashsalt": "reviewmill",
-    "font.size": 11.5,
+    "font.size": 12,
     "axes.facecolor": "none",
     "figure.facecolor": "none",
     "axes.edgecolor": GRID,
@@ -70,8 +70,8 @@ class Chart:
             el("li", el("i", style=f"background: {css_colour(colour)}"), meaning)
             for meaning, colour in self.keys
         ]
-        small = self._svg(440, self.height, self.name)
-        drawings = [el("div", small, cls="small" if wide else None)]
+        small = self._svg(380, round(0.88 * self.height), self.name)
+        drawings = [el("div", small, cls="drawing small" if wide else "drawing")]
         if wide:
             drawings.append(el("div", self._svg(920, self.height, self.name + "-w"), cls="large"))
         return el(

@@ -2,6 +2,7 @@
 
 import html
 import math
+import re
 from typing import Any
 
 
@@ -64,6 +65,13 @@ def short(number: float) -> str:
         if abs(number) >= size:
             return f"{number / size:g}{unit}"
     return f"{number:g}"
+
+
+def moment(time: str | None) -> str:
+    """2026-11-21T09:52:22Z as 2026-11-21 09:52 UTC; any other text as it is."""
+    if time is None:
+        return "–"
+    return re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:[\d.]+)?Z$", r"\1 \2 UTC", str(time))
 
 
 def duration(seconds: float | None) -> str:

@@ -172,7 +172,7 @@ def records(manifest: Mapping[str, Any]) -> Html:
     rows: list[list[Any]] = []
 
     def line(name: Any, n: int, sign: str = "") -> None:
-        rows.append([name, f"{sign}{count(n)}", percent(n / read if read else None)])
+        rows.append([name, f"{sign if n else ''}{count(n)}", percent(n / read if read else None)])
 
     line("records read", read)
     for rule, n in entry["dropped"].items():

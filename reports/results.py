@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reports.html import Html, count, el, join, percent, score, table
+from reports.html import Html, count, el, join, moment, percent, score, table
 from reports.run import Run
 from reports.verdict import evaluate_command
 
@@ -63,7 +63,7 @@ def per_class(test: Mapping[str, Any], classes: list[str]) -> Html:
     rows.append(["mean", bar(mean[0]), bar(mean[1]), bar(test["f1_macro"]), count(test["n"])])
     says = [f"ROC AUC {score(test.get('roc_auc'), 4)}", f"loss {score(test.get('loss'), 4)}"]
     if test.get("time"):
-        says.append(f"measured {test['time']}")
+        says.append(f"measured {moment(test['time'])}")
     return el(
         "figure",
         el("figcaption", el("h3", "Classes"), el("p", " · ".join(says))),
@@ -83,7 +83,7 @@ def other_evaluations(records: list[dict[str, Any]]) -> Html:
     rows = [
         [str(record.get("split") or record.get("input") or "–"), count(record.get("n")),
          percent(record.get("accuracy"), 2), score(record.get("f1_macro")),
-         score(record.get("roc_auc")), str(record.get("time", "–"))]
+         score(record.get("roc_auc")), moment(record.get("time"))]
         for record in records
     ]
     head = ["reviews of", "reviews", "accuracy", "macro F1", "ROC AUC", "measured"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.curve import POINTS, Curve, Point
-from reports.html import count, duration, percent, short
+from reports.html import count, duration, moment, percent, short
 
 
 def step(number: int, loss: float = 0.5, ranks: int = 2) -> Point:
@@ -101,5 +101,10 @@ def test_short_numbers_never_have_1000_of_a_unit(number: float, shown: str) -> N
     assert short(number) == shown
 
 
+def test_a_moment_is_written_as_people_do_and_other_texts_stay() -> None:
+    assert moment("2026-11-21T09:52:22Z") == "2026-11-21 09:52 UTC"
+    assert moment("yesterday") == "yesterday"
+
+
 def test_no_number_is_a_dash() -> None:
-    assert {count(None), percent(None), percent(math.nan)} == {"–"}
+    assert {count(None), percent(None), percent(math.nan), moment(None)} == {"–"}
