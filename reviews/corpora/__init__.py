@@ -2,6 +2,6 @@
 
 from reviews.corpora.detect import detect_format
 from reviews.corpora.read import read_blocks
-from reviews.corpora.splits import Split, input_bytes, plan_splits
+from reviews.corpora.splits import Split, plan_splits, raw_bytes
 
-__all__ = ["Split", "detect_format", "input_bytes", "plan_splits", "read_blocks"]
+__all__ = ["Split", "detect_format", "plan_splits", "raw_bytes", "read_blocks"]

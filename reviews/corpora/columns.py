@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reviews.corpora.json_kernel import ABSENT, FALSE, NULL, NUMBER, STRING, TRUE
+from reviews.corpora.json_values import ABSENT, FALSE, NULL, NUMBER, STRING, TRUE
 from reviews.corpora.times import seconds
 from reviews.record import SCHEMA
 
@@ -34,7 +34,7 @@ _NOT_FINITE = frozenset(["nan", "inf", "infinity"])
 
 @dataclass(frozen=True)
 class Column:
-    """One field of n records: kinds (n) of json_kernel, numbers (n), strings (n).
+    """One field of n records: kinds (n) of json_values, numbers (n), strings (n).
 
     `numbers` is valid where the kind is NUMBER; `strings` (no nulls) where it is STRING, and
     holds the digits of a NUMBER that was written as an integer.

@@ -14,7 +14,7 @@ _KNOWN = {
     "rating": ("overall", "rating", "score", "stars", "star_rating", "review_rating", "ratings"),
     "reviewer": ("reviewerID", "user_id", "UserId", "customer_id", "reviewer_id", "reviewer"),
     "product": ("asin", "parent_asin", "ProductId", "product_id", "product"),
-    "time": ("unixReviewTime", "timestamp", "Time", "at", "review_date", "date"),
+    "time": ("unixReviewTime", "timestamp", "Time", "at", "review_date", "date", "reviewTime"),
 }  # fmt: skip
 _MCAULEY = {
     "text": ("reviewText",),
@@ -46,7 +46,8 @@ def choose_names(path: str, recipe: Recipe, samples: Sequence[Mapping[str, Any]]
     """The fields named by the recipe, the others found in records of the file's start.
 
     A UserError says which fields there are when a named one, the text, or rating and label
-    are not among them. Without samples nothing can be missed: every record is bad.
+    are not among them. Without samples nothing can be missed: every record is bad. Parts that
+    the recipe does not look at have no field, so that nobody parses them.
     """
     counts: dict[str, int] = {}
     texts: dict[str, int] = {}
@@ -72,7 +73,17 @@ def choose_names(path: str, recipe: Recipe, samples: Sequence[Mapping[str, Any]]
         raise UserError(
             f"{path}: no rating field among {shown}; name it with --rating-field or --label-field"
         )
-    return Names(**chosen)
+    return Names(**{part: name for part, name in chosen.items() if part in _needed(recipe)})
+
+
+def _needed(recipe: Recipe) -> set[str]:
+    """The parts of a review that this recipe looks at."""
+    parts = {"text", "rating", "label"}
+    if recipe.dedupe == "reviewer-product":
+        parts |= {"reviewer", "product", "time"}
+    if recipe.split_by != "review":
+        parts |= {recipe.split_by, "time"}  # the earliest of equal reviews decides
+    return parts
 
 
 def _best(known: Sequence[str], counts: Mapping[str, int]) -> str | None:

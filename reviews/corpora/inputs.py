@@ -35,6 +35,20 @@ def is_gzip(path: str) -> bool:
     return magic == GZIP_MAGIC or path.endswith(".gz")
 
 
+def inflated_size(path: str) -> int:
+    """The size of a plain file; of a gzipped one a guess from its size and its last bytes.
+
+    A stream ends in its length modulo 4 GiB, which says enough where there is one stream;
+    for several, three times the compressed size has to do.
+    """
+    size = Path(path).stat().st_size
+    if not is_gzip(path):
+        return size
+    with open_input(path) as file:
+        file.seek(max(0, size - 4))
+        return max(3 * size, int.from_bytes(file.read(4), "little"))
+
+
 def head(path: str, size: int) -> tuple[bytes, bool]:
     """The first bytes (uncompressed, without a BOM), and whether they are the whole file."""
     pieces, total = [], 0

@@ -12,7 +12,8 @@ from reviews.corpora import json_kernel
 from reviews.corpora.columns import CODE, Column, string_array
 from reviews.corpora.fields import choose_names
 from reviews.corpora.inputs import head
-from reviews.corpora.json_kernel import ABSENT, FALSE, HARD, NULL, NUMBER, OTHER, STRING, TRUE
+from reviews.corpora.json_kernel import HARD
+from reviews.corpora.json_values import ABSENT, FALSE, NULL, NUMBER, OTHER, STRING, TRUE
 from reviews.corpora.stretches import Spans, find_lines
 from reviews.recipe import Recipe
 
@@ -67,7 +68,7 @@ def read_record(record: bytes) -> tuple[dict[str, Any] | None, int]:
 
 
 def describe(value: Any) -> tuple[int, float, str]:
-    """(kind, number, string) of one JSON value, as json_kernel gives them."""
+    """(kind, number, string) of one JSON value, as json_values names them."""
     if value is None:
         return NULL, 0.0, ""
     if isinstance(value, str):

@@ -43,8 +43,9 @@ _READERS: dict[str, type[JsonLines] | type[FastText] | type[Csv]] = {
 def read_blocks(split: Split, recipe: Recipe, rows: int = 16384) -> Iterator[Block]:
     """The reviews of a split in blocks of at most `rows` records, in the order of the input.
 
-    Every record is a review or counted as bad; a block without a good one is given too. A
-    UserError names a file without the fields that are needed.
+    Every record is a review or counted as bad; a block without a good one is given too.
+    Reviewer, product and time are null where the recipe does not look at them. A UserError
+    names a file without the fields that are needed.
     """
     reader: Reader = _READERS[split.format](split.path, recipe)
     if split.format in (JSON_LINES, FASTTEXT) and not is_gzip(split.path):

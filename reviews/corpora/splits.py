@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reviews.corpora.detect import FASTTEXT, JSON_LINES, detect_format, json_format
-from reviews.corpora.inputs import is_gzip
+from reviews.corpora.inputs import inflated_size, is_gzip
 from reviews.errors import UserError
 from reviews.recipe import Recipe
 
@@ -50,15 +50,11 @@ def plan_splits(inputs: Sequence[str], recipe: Recipe, split_bytes: int = 64 << 
     return splits
 
 
-def input_bytes(splits: Sequence[Split]) -> int:
-    """Bytes on disk of the files that the splits are of."""
-    total = 0
-    for split in splits:
-        if split.length >= 0:
-            total += split.length
-        else:
-            total += os.path.getsize(split.path) - split.offset
-    return total
+def raw_bytes(splits: Sequence[Split]) -> int:
+    """About how many bytes the splits hold when inflated: a function of the files alone."""
+    return sum(
+        split.length if split.length >= 0 else inflated_size(split.path) for split in splits
+    )
 
 
 def find_files(inputs: Sequence[str]) -> list[str]:

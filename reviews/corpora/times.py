@@ -10,6 +10,7 @@ _MILLISECONDS_FROM = 1e11
 _NUMBER = r"^-?[0-9]{1,15}(\.[0-9]+)?$"
 _ISO = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?%s)?$"
 _ZONE = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+_MCAULEY = r"^([0-9]{2}) ([0-9]{2}), ([0-9]{4})$"  # month day, year
 
 
 def seconds(
@@ -18,7 +19,7 @@ def seconds(
     textual: NDArray[np.bool_],
     strings: pa.StringArray,
 ) -> pa.Int64Array:
-    """Unix seconds (n), rounded down; null where a value is neither a number nor ISO 8601.
+    """Unix seconds (n), rounded down; null where a value is no number, ISO 8601 or "09 3, 2013".
 
     numeric and textual (n) say where numbers (n) and strings (n) hold the value. Numbers
     beyond 1e11 are milliseconds. An ISO time without a zone is UTC.
@@ -28,6 +29,8 @@ def seconds(
     if textual.any():
         texts = pc.if_else(pa.array(textual), strings, pa.scalar(None, pa.string()))
         texts = pc.utf8_trim_whitespace(texts)
+        texts = pc.replace_substring_regex(texts, r"^([0-9]{2}) ([0-9]),", r"\1 0\2,")
+        texts = pc.replace_substring_regex(texts, _MCAULEY, r"\3-\1-\2")
         plain = _only(texts, _NUMBER).cast(pa.float64()).to_numpy(zero_copy_only=False)
         values = np.where(np.isnan(values), plain, values)
         dates = pc.coalesce(
