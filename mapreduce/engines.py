@@ -19,13 +19,14 @@ def run_job(
     job: type[MRJob], inputs: Sequence[Path], options: Sequence[str], runner: str, workers: int
 ) -> list[tuple[Any, Any]]:
     """Run one job; return its (key, value) pairs, in no particular order."""
-    arguments = ["-r", runner, "--no-conf", "--quiet", *options, *map(str, inputs)]
+    # On one machine mrjob makes its tasks by the number of cores.
+    arguments = ["-r", runner, "--no-conf", "--quiet", "--num-cores", str(workers),
+                 *options, *map(str, inputs)]
     if runner == "local":
         # mrjob runs a copy of the job's script, which must find the packages.
         root = str(Path(__file__).resolve().parents[1])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        arguments += ["--cmdenv", f"PYTHONPATH={path}", "--python-bin", sys.executable,
-                      "--num-cores", str(workers)]
+        arguments += ["--cmdenv", f"PYTHONPATH={path}", "--python-bin", sys.executable]
     instance = job(arguments)
     try:
         with instance.make_runner() as running:

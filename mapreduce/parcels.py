@@ -13,7 +13,7 @@ import pyarrow as pa
 from reviews.word_table import WordTable
 
 Array = np.ndarray
-_OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
+_OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
 
 @dataclass(frozen=True)

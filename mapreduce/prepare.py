@@ -20,19 +20,18 @@ from mapreduce.encode_reviews import EncodeReviews, read_counts
 from mapreduce.engines import RUNNERS, log_to_stderr, run_job
 from mapreduce.gather_reviews import ROLES, GatherReviews
 from mapreduce.gathered import Gathered
-from reviews.corpora import Split, input_bytes, plan_splits
-from reviews.corpora.inputs import is_gzip
+from reviews.corpora import Split, plan_splits, raw_bytes
 from reviews.errors import UserError
 from reviews.options import add_options, given, make_parser
 from reviews.recipe import Recipe, load_recipe
 from reviews.store import Store, write_atomically
 
-# One shard for so many bytes of input; a gzipped byte stands for three.
-PARTITION_BYTES = 64 << 20
+# One shard for so many bytes of input, inflated; a task holds one or two of them in memory.
+PARTITION_BYTES = 32 << 20
 # Plain files are read in splits of so many bytes.
 SPLIT_BYTES = 64 << 20
 # From so many shards on, and with several splits, all cores are used unless told otherwise.
-LOCAL_PARTITIONS = 8
+LOCAL_PARTITIONS = 16
 
 
 def parser() -> argparse.ArgumentParser:
@@ -187,8 +186,7 @@ def choose_engine(
 def partitions_of(splits: dict[str, list[Split]]) -> int:
     """The number of partitions: a function of the input's bytes alone."""
     every = [split for some in splits.values() for split in some]
-    size = input_bytes(every) + 2 * input_bytes([s for s in every if is_gzip(s.path)])
-    return max(1, -(-size // PARTITION_BYTES))
+    return max(1, -(-raw_bytes(every) // PARTITION_BYTES))
 
 
 def write_descriptors(work: Path, splits: dict[str, list[Split]], tasks: int) -> list[Path]:
