@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: demo test soak lint clean
+.PHONY: demo test soak lint bench clean
 
 demo: .venv/ready
 	$(BIN)/reviewmill demo --out demo
@@ -16,6 +16,10 @@ soak: .venv/ready
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: .venv/ready
+	$(BIN)/reviewmill bench prepare
+	$(BIN)/reviewmill bench train
 
 clean:
 	rm -rf .venv demo build *.egg-info

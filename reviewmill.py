@@ -23,7 +23,7 @@ COMMANDS = {
 # What a command needs beside the core install: the extra, and the modules it brings.
 EXTRAS = {"train": ("torch", "mpi4py", "safetensors"), "report": ("matplotlib",)}
 NEEDS = {"train": ["train"], "evaluate": ["train"], "report": ["report"],
-         "demo": ["train", "report"]}
+         "bench": ["train"], "demo": ["train", "report"]}
 
 
 def usage() -> str:

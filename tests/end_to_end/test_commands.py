@@ -68,3 +68,11 @@ def test_a_misspelt_option_stops_a_command_with_one_line(
     assert line.startswith(
         f"reviewmill {command}: unknown argument --hepl; did you mean --help"
     )
+
+
+def test_setting_up_says_which_python_is_missing(tmp_path: Path) -> None:
+    refused = run(["bash", "bootstrap/environment.sh", "python-of-nobody", str(tmp_path / "v")],
+                  ROOT)
+    assert refused.returncode == 2
+    assert refused.stderr == "python-of-nobody is not there; set PYTHON=...\n"
+    assert not (tmp_path / "v").exists()

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,17 +22,17 @@ MPIRUN_MAY = {
 
 
 def code_blocks(page: str) -> list[list[str]]:
-    """The indented blocks of a page of Markdown that hold commands, line by line."""
+    """The indented blocks of a page of Markdown, line by line."""
     text = (ROOT / page).read_text("utf-8")
     blocks = re.findall(r"(?:^    .*\n(?:\n(?=    ))?)+", text, flags=re.M)
-    listed = [[line[4:] for line in block.splitlines() if line.strip()] for block in blocks]
-    programs = ("reviewmill ", "python ", "mpirun ", "make ", "pip ", "mkdir ", "ls ")
-    return [block for block in listed if block[0].startswith(programs)]
+    return [[line[4:] for line in block.splitlines() if line.strip()] for block in blocks]
 
 
 def commands(page: str) -> list[str]:
     """All commands of a page, without their comments."""
-    return [re.sub(r"\s{2,}#.*", "", line) for block in code_blocks(page) for line in block]
+    programs = ("reviewmill ", "python ", "mpirun ", "make ", "pip ", "mkdir ", "ls ")
+    blocks = [block for block in code_blocks(page) if block[0].startswith(programs)]
+    return [re.sub(r"\s{2,}#.*", "", line) for block in blocks for line in block]
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +55,16 @@ def test_the_pages_have_commands_to_try() -> None:
     assert all(commands(page) for page in PAGES)
 
 
-def test_the_readme_turns_raw_reviews_into_a_report(folder: Path) -> None:
+@pytest.fixture(scope="module")
+def printed(folder: Path) -> str:
+    """What the commands of the README printed, run in the folder."""
     lines = [line for line in commands("README.md") if line.startswith("reviewmill ")]
     used = {shlex.split(line)[1] for line in lines}
     assert {"prepare", "inspect", "train", "evaluate", "report"} <= used
-    printed = run_as_script(lines, folder)
+    return run_as_script(lines, folder)
+
+
+def test_the_readme_turns_raw_reviews_into_a_report(folder: Path, printed: str) -> None:
     assert printed.splitlines()[-1] == "run/report.html"
     assert SUMMARY_FORMAT in (folder / "run" / "summary.json").read_text()
     assert (folder / "run" / "report.html").is_file()
@@ -73,6 +79,17 @@ def test_the_jobs_by_hand_make_a_store_to_train_on(folder: Path) -> None:
     assert SUMMARY_FORMAT in (by_hand / "run" / "summary.json").read_text()
 
 
+def test_a_store_is_read_as_its_page_says(folder: Path, printed: str) -> None:
+    blocks = code_blocks("docs/store-format.md")
+    [reading] = [block for block in blocks if block[0] == "import h5py"]
+    script = "\n".join([*reading, "print(tokens.shape, labels.shape)"])
+    done = run([sys.executable, "-c", script], folder)
+    assert done.returncode == 0, done.stderr
+    store = Store(folder / "store")
+    rows = min(1000, store.rows("train"))
+    assert done.stdout.strip() == f"({rows}, {store.length}) ({rows},)"
+
+
 def test_every_make_target_of_the_readme_exists() -> None:
     targets = {shlex.split(line)[1] for line in commands("README.md") if line.startswith("make ")}
     assert targets >= {"demo", "test"}
@@ -80,7 +97,7 @@ def test_every_make_target_of_the_readme_exists() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))])
 def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
     for target in re.findall(r"\]\(([^)#]+)", text):

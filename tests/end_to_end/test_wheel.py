@@ -92,7 +92,7 @@ def test_every_preset_is_printed_and_can_be_read_again(
     assert again.stdout == shown.stdout
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "demo"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "demo", "bench"])
 def test_a_command_that_needs_the_train_extra_says_so(
     installed: Installation, command: str
 ) -> None:

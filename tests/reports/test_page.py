@@ -196,6 +196,14 @@ def test_the_command_prints_the_path_of_the_page_last(
     assert (folder / "report.html").read_text("utf-8") == render(read_run(folder))
 
 
+def test_python_m_reports_refuses_with_one_line_and_status_2(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "reports", str(tmp_path / "none")],
+                          capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        f"reviewmill report: {tmp_path / 'none'} is not a run: there is no such folder"]
+
+
 def test_a_folder_that_is_not_there_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
