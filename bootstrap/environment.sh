@@ -8,5 +8,5 @@ command -v "$python" >/dev/null || { echo "$python is not there; set PYTHON=..."
 [ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
 "$folder/bin/pip" install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,report,dev]'
 # Kernels are compiled once for an installation, not in the first run of each command.
-"$folder/bin/python" -m reviews.warm
+"$folder/bin/python" -m mapreduce.warm
 touch "$folder/ready"

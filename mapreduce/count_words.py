@@ -12,12 +12,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from mrjob.job import MRJob
-from mrjob.protocol import JSONProtocol
 
 from mapreduce.gathered import Gathered
+from mapreduce.job import ReviewsJob
 from mapreduce.parcels import Parcel, ParcelWriter, Ragged, read_bytes
-from reviews.recipe import load_recipe
 from reviews.sequences import gather
 from reviews.strings import hash_strings
 from reviews.vocabulary import most_frequent
@@ -27,21 +25,15 @@ from reviews.word_table import WordTable
 ROW_PARTITIONS = 16
 
 
-class CountWords(MRJob):
+class CountWords(ReviewsJob):
     """Partition files to the most frequent words of the training split."""
-
-    INPUT_PROTOCOL = JSONProtocol
-    INTERNAL_PROTOCOL = JSONProtocol
-    OUTPUT_PROTOCOL = JSONProtocol
 
     def configure_args(self) -> None:
         super().configure_args()
-        self.add_file_arg("--recipe", default="default", help="preset, or recipe file")
         self.add_file_arg("--gathered", required=True, help="output of job 1")
         self.add_passthru_arg("--work-dir", required=True, help="folder for the parcels")
 
     def mapper_init(self) -> None:
-        self.recipe = load_recipe(self.options.recipe).resolved()
         self.gathered = Gathered.read(self.options.gathered, self.recipe)
 
     def mapper(self, _: Any, line: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -64,9 +56,6 @@ class CountWords(MRJob):
                                parcel.words.take(pa.array(here)))
                 yield number, writer.write(words.to_bytes())
         writer.close()
-
-    def reducer_init(self) -> None:
-        self.recipe = load_recipe(self.options.recipe).resolved()
 
     def reducer(
         self, _: int, places: Iterator[dict[str, Any]]

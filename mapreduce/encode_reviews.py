@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
-from mrjob.job import MRJob
-from mrjob.protocol import JSONProtocol
 
 from mapreduce.gathered import Gathered
+from mapreduce.job import ReviewsJob
 from mapreduce.parcels import Parcel, Ragged, read_bytes
 from reviews.options import to_mapping
-from reviews.recipe import CLASSES, SPLITS, Recipe, load_recipe
+from reviews.recipe import CLASSES, SPLITS, Recipe
 from reviews.sequences import cut, gather
 from reviews.store import atomic_path, commit_store, empty_manifest, sha256, write_shard
 from reviews.vocabulary import FIRST_WORD, UNKNOWN, id_type, most_frequent, word_ids
@@ -31,22 +30,16 @@ Array = np.ndarray
 LENGTHS = [*range(10, 100, 10), *range(100, 500, 50), *range(500, 2001, 250), 5000, 10**9]
 
 
-class EncodeReviews(MRJob):
+class EncodeReviews(ReviewsJob):
     """Partition files to a committed store."""
-
-    INPUT_PROTOCOL = JSONProtocol
-    INTERNAL_PROTOCOL = JSONProtocol
-    OUTPUT_PROTOCOL = JSONProtocol
 
     def configure_args(self) -> None:
         super().configure_args()
-        self.add_file_arg("--recipe", default="default", help="preset, or recipe file")
         self.add_file_arg("--gathered", required=True, help="output of job 1")
         self.add_file_arg("--words", required=True, help="output of job 2")
         self.add_passthru_arg("--store", required=True, help="folder of the store")
 
     def _load(self) -> None:
-        self.recipe = load_recipe(self.options.recipe).resolved()
         self.gathered = Gathered.read(self.options.gathered, self.recipe)
         self.vocabulary, self.totals = read_counts(Path(self.options.words), self.recipe)
 

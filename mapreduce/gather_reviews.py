@@ -18,17 +18,17 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
-from mrjob.job import MRJob
-from mrjob.protocol import JSONProtocol, RawValueProtocol
+from mrjob.protocol import RawValueProtocol
 
 from mapreduce.histogram import Histogram
+from mapreduce.job import ReviewsJob
 from mapreduce.parcels import Parcel, ParcelWriter, Ragged, compact, merge, read_bytes
 from mapreduce.settle import CORPUS, TEST, VALIDATION, settle, strata
 from mapreduce.splitting import sampled, split_keys, strata_of
 from reviews.corpora import Split, plan_splits, read_blocks
 from reviews.errors import UserError
 from reviews.html import clean_html
-from reviews.recipe import Recipe, load_recipe
+from reviews.recipe import Recipe
 from reviews.record import Block
 from reviews.sequences import gather
 from reviews.strings import hash_strings, mix_hashes
@@ -42,27 +42,23 @@ SEGMENT_IDS = 6 << 20
 SEGMENT_WORDS = 1 << 20
 
 
-class GatherReviews(MRJob):
+class GatherReviews(ReviewsJob):
     """Raw reviews to partition files of distinct, labelled word sequences."""
 
     INPUT_PROTOCOL = RawValueProtocol
-    INTERNAL_PROTOCOL = JSONProtocol
-    OUTPUT_PROTOCOL = JSONProtocol
 
     def configure_args(self) -> None:
         super().configure_args()
-        self.add_file_arg("--recipe", default="default", help="preset, or recipe file")
         self.add_passthru_arg("--work-dir", required=True, help="folder for the parcels")
         self.add_passthru_arg("--partitions", type=int, default=1, help="number of shards")
 
     def mapper(self, _: Any, line: str) -> Iterator[tuple[int, dict[str, Any]]]:
         """One split: its rows into a file, its parcels' places by partition."""
-        recipe = load_recipe(self.options.recipe).resolved()
         work = Path(os.path.expandvars(self.options.work_dir))
         try:
-            for split, role in _splits_of(line, recipe):
-                task = _Gather(recipe, work, self.options.partitions, role)
-                for block in read_blocks(split, recipe):
+            for split, role in _splits_of(line, self.recipe):
+                task = _Gather(self.recipe, work, self.options.partitions, role)
+                for block in read_blocks(split, self.recipe):
                     task.add(block)
                     self.increment_counter("reviews", "records read", block.records)
                     self.increment_counter("reviews", "bytes read", block.size)
@@ -75,9 +71,8 @@ class GatherReviews(MRJob):
         self, partition: int, lines: Iterator[dict[str, Any]]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """One partition: its distinct rows into a file."""
-        recipe = load_recipe(self.options.recipe).resolved()
-        yield partition, settle_partition(partition, list(lines), recipe,
-                                          Path(self.options.work_dir))
+        work = Path(self.options.work_dir)
+        yield partition, settle_partition(partition, list(lines), self.recipe, work)
 
 
 def _splits_of(line: str, recipe: Recipe) -> Iterator[tuple[Split, int]]:

@@ -47,8 +47,12 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument(
         "--validation-input", nargs="+", default=[], metavar="FILE", help="a given validation split"
     )
-    out.add_argument("--runner", choices=RUNNERS, help="default: local for large input, else inline")
-    out.add_argument("--workers", type=int, metavar="N", help="cores used (default: all, for large input)")
+    out.add_argument(
+        "--runner", choices=RUNNERS, help="default: local where the input is large, else inline"
+    )
+    out.add_argument(
+        "--workers", type=int, metavar="N", help="cores used (default: all, if the input is large)"
+    )
     out.add_argument("--overwrite", action="store_true", help="replace what is in --out")
     out.add_argument("--verbose", action="store_true", help="show the messages of mrjob")
     add_options(out, Recipe)
@@ -136,7 +140,7 @@ def _run_jobs(
     work.mkdir()
     recipe_file = work / "recipe.yaml"
     recipe_file.write_text(recipe.to_yaml(), "utf-8")
-    common = ["--recipe", str(recipe_file)]
+    common = ["--recipe-file", str(recipe_file)]
     partitions = partitions_of(splits)
     progress(f"splits: {sum(map(len, splits.values()))}, shards: {partitions}, runner: {runner}, "
              f"workers: {workers}")

@@ -1,0 +1,26 @@
+"""What the jobs have in common."""
+
+from functools import cached_property
+
+from mrjob.job import MRJob
+from mrjob.protocol import JSONProtocol
+
+from reviews.recipe import Recipe, load_recipe
+
+
+class ReviewsJob(MRJob):
+    """A job over short lines of JSON, by a recipe."""
+
+    INPUT_PROTOCOL = JSONProtocol
+    INTERNAL_PROTOCOL = JSONProtocol
+    OUTPUT_PROTOCOL = JSONProtocol
+
+    def configure_args(self) -> None:
+        super().configure_args()
+        self.add_passthru_arg("--recipe", default="default", help="name of a preset")
+        self.add_file_arg("--recipe-file", help="file of a recipe, in place of a preset")
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe, with its lists of words spelled out."""
+        return load_recipe(self.options.recipe_file or self.options.recipe).resolved()
