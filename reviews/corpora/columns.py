@@ -24,8 +24,11 @@ REASONS = (
 CODE = {reason: code for code, reason in enumerate(REASONS)}
 
 _LABELS = {
-    "0": 0, "0.0": 0, "false": 0, "negative": 0, "neg": 0, "__label__1": 0,
-    "1": 1, "1.0": 1, "true": 1, "positive": 1, "pos": 1, "__label__2": 1,
+    "0": 0, "0.0": 0, "false": 0, "negative": 0, "neg": 0,
+    "1": 1, "1.0": 1, "true": 1, "positive": 1, "pos": 1,
+    # fastText's labels of Amazon polarity count from 1.
+    "__label__1": 0, "__label__negative": 0, "__label__neg": 0,
+    "__label__2": 1, "__label__positive": 1, "__label__pos": 1,
 }  # fmt: skip
 _UNKNOWN, _MISSING = 254, 255
 _NUMERALS = frozenset("0123456789+-.eE")

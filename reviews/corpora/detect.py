@@ -1,5 +1,7 @@
 """Which format a file is in, by its content."""
 
+from collections.abc import Iterable
+
 from reviews.corpora.csv import DELIMITERS
 from reviews.corpora.fasttext import PREFIX
 from reviews.corpora.inputs import head
@@ -18,23 +20,17 @@ def detect_format(path: str) -> str:
     A format of lines is what at least half of the first lines are in, so that single damaged
     ones do not hide it. A UserError names a file that is none of these.
     """
-    data, whole = head(path, SNIFFED_BYTES)
+    data, lines = _first_lines(path)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise UserError(f"{path}: UTF-16 text; convert it to UTF-8 first")
-    starts, ends, _ = find_lines(data, whole)
-    lines = [data[s:e] for s, e in zip(starts[:_LINES], ends[:_LINES], strict=True)]
-    start = data.lstrip()[:1]
-    if not start:
-        return JSON_LINES  # nothing to read, in any format
-    if start != b"[" and _half(lines, [read_record(line)[0] is not None for line in lines]):
-        return JSON_LINES
-    if _half(lines, [line.lstrip().startswith(PREFIX) for line in lines]):
+    if not lines or _are_objects(lines):
+        return JSON_LINES  # an empty file is empty in any format
+    if _half(line.lstrip().startswith(PREFIX) for line in lines):
         return FASTTEXT
-    if start in (b"[", b"{"):
+    if lines[0].lstrip()[:1] in (b"[", b"{"):
         return JSON_OBJECTS
-    first = data.lstrip().split(b"\n", 1)[0]
-    binary = len(first) != len(first.translate(None, _CONTROL))
-    if binary or not any(mark.encode() in first for mark in DELIMITERS):
+    binary = len(lines[0]) != len(lines[0].translate(None, _CONTROL))
+    if binary or not any(mark.encode() in lines[0] for mark in DELIMITERS):
         raise UserError(
             f"{path}: neither JSON, fastText nor CSV with a header; name it with --format"
         )
@@ -43,13 +39,24 @@ def detect_format(path: str) -> str:
 
 def json_format(path: str) -> str:
     """JSON_LINES or JSON_OBJECTS, for a file that is said to hold JSON."""
+    _, lines = _first_lines(path)
+    objects = lines and lines[0].lstrip()[:1] in (b"[", b"{") and not _are_objects(lines)
+    return JSON_OBJECTS if objects else JSON_LINES
+
+
+def _first_lines(path: str) -> tuple[bytes, list[bytes]]:
+    """The start of a file, and the whole lines in it that are not blank."""
     data, whole = head(path, SNIFFED_BYTES)
     starts, ends, _ = find_lines(data, whole)
-    lines = [data[s:e] for s, e in zip(starts[:_LINES], ends[:_LINES], strict=True)]
-    objects = [read_record(line)[0] is not None for line in lines]
-    start = data.lstrip()[:1]
-    return JSON_OBJECTS if start == b"[" or (start == b"{" and not any(objects)) else JSON_LINES
+    if not len(starts) and data.strip():
+        return data, [data]  # one line, longer than what was read
+    return data, [data[s:e] for s, e in zip(starts[:_LINES], ends[:_LINES], strict=True)]
 
 
-def _half(lines: list[bytes], fitting: list[bool]) -> bool:
-    return bool(lines) and 2 * sum(fitting) >= len(lines)
+def _are_objects(lines: list[bytes]) -> bool:
+    return _half(read_record(line)[0] is not None for line in lines)
+
+
+def _half(fitting: Iterable[bool]) -> bool:
+    found = list(fitting)
+    return 2 * sum(found) >= len(found)

@@ -115,6 +115,9 @@ class JsonObjects(JsonLines):
 
 
 def first_indent(data: bytes) -> int:
-    """How many spaces lead to the first brace, -1 unless it stands on a line of its own."""
-    match = re.search(rb"^([ \t]*)\{[ \t]*\r?$", data, re.MULTILINE)
+    """How many spaces lead to the first brace, -1 unless it stands on a line of its own.
+
+    -1 too when what is inside is not indented further: then such lines begin inner objects too.
+    """
+    match = re.search(rb"^([ \t]*)\{[ \t]*\r?\n\1[ \t]", data, re.MULTILINE)
     return len(match[1]) if match and data.find(b"{") == match.end(1) else -1

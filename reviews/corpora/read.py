@@ -57,10 +57,10 @@ def read_blocks(split: Split, recipe: Recipe, rows: int = 16384) -> Iterator[Blo
 
 
 def _blocks(path: str, reader: Reader, stretch: Stretch, rows: int) -> Iterator[Block]:
-    """The blocks of one stretch; bytes between records belong to the block before them."""
+    """The blocks of one stretch, at least one; bytes after a record belong to its block."""
     count = len(stretch.starts)
     begin = 0
-    for first in range(0, count, rows):
+    for first in range(0, max(count, 1), rows):
         last = min(first + rows, count)
         end = stretch.used if last == count else int(stretch.starts[last])
         starts, ends = stretch.starts[first:last], stretch.ends[first:last]

@@ -72,6 +72,11 @@ def find_files(inputs: Sequence[str]) -> list[str]:
             files += below
     if not files:
         raise UserError("no input: give files, folders or globs")
+    seen: set[str] = set()
+    for path in map(os.path.abspath, files):
+        if path in seen:
+            raise UserError(f"{path}: given twice; its reviews would count twice")
+        seen.add(path)
     return files
 
 

@@ -1,0 +1,158 @@
+"""CSV: what Python's csv module writes and reads, with any columns in any order."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from reviews.errors import UserError
+from reviews.recipe import Recipe
+from tests.reviews.corpora.reading import read_bytes
+
+# A NUL is nothing that the csv module of Python 3.11 takes everywhere.
+FIELDS = st.text(
+    st.sampled_from("ab \"\n\r,;\t'é\U0001f600")
+    | st.characters(codec="utf-8", exclude_characters="\0"),
+    max_size=20,
+)
+CSV = Recipe(format="csv", dedupe="reviewer-product")
+
+
+def written(rows: list[list[Any]], **dialect: Any) -> bytes:
+    out = io.StringIO(newline="")
+    csv.writer(out, **{"lineterminator": "\n", **dialect}).writerows(rows)
+    return out.getvalue().encode()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(FIELDS, st.integers(1, 5), FIELDS), min_size=1, max_size=6),
+    st.permutations(["text", "rating", "other"]),
+    # The csv module quotes a CR only where line ends have one, but always ends a row at it.
+    st.sampled_from([(csv.QUOTE_MINIMAL, "\r\n"), (csv.QUOTE_ALL, "\n"), (csv.QUOTE_ALL, "\r\n"),
+                     (csv.QUOTE_NONNUMERIC, "\n")]),
+    st.sampled_from(",;\t"),
+    st.booleans(),
+)
+@example([('say "so"', 5, '"'), ("", 1, "\n"), ("\r", 2, "\r\n")], ["other", "text", "rating"],
+         (csv.QUOTE_MINIMAL, "\r\n"), ",", True)  # fmt: skip
+def test_the_fields_are_those_that_pythons_csv_module_reads(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[str, int, str]],
+    order: list[str],
+    style: tuple[Any, str],
+    delimiter: str,
+    bom: bool,
+) -> None:
+    table = [dict(zip(("text", "rating", "other"), row, strict=True)) for row in rows]
+    data = written(
+        [order, *([row[name] for name in order] for row in table)],
+        quoting=style[0], delimiter=delimiter, lineterminator=style[1],
+    )  # fmt: skip
+    oracle = list(csv.DictReader(io.StringIO(data.decode(), newline=""), delimiter=delimiter))
+    assert [row["text"] for row in oracle] == [row["text"] for row in table]
+    data = b"\xef\xbb\xbf" * bom + data
+    found = read_bytes(tmp_path_factory.getbasetemp(), data, CSV)
+    assert found.texts == [row["text"] for row in oracle]
+    assert found.column("rating") == [float(row["rating"]) for row in oracle]
+    assert not found.bad
+
+
+@pytest.mark.parametrize("stretch", [1, 7, 100])
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(FIELDS, st.integers(1, 5)), min_size=1, max_size=6), st.booleans())
+def test_the_sizes_in_which_bytes_arrive_do_not_matter(
+    tmp_path_factory: pytest.TempPathFactory, stretch: int, rows: list[tuple[str, int]], crlf: bool
+) -> None:
+    data = written([["text", "rating"], *map(list, rows)], lineterminator="\r\n" if crlf else "\n")
+    pieces = [data[i : i + stretch] for i in range(0, len(data), stretch)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reviews.corpora.stretches._STRETCH", 1)
+        patch.setattr("reviews.corpora.read.read_input", lambda path: iter(pieces))
+        found = read_bytes(tmp_path_factory.getbasetemp(), data, CSV)
+    assert found.texts == [text for text, _ in rows]
+    assert found.size == len(data)
+    assert not found.bad
+
+
+def test_columns_are_found_by_known_names_in_any_case(tmp_path: Path) -> None:
+    data = b"Id,ProductId,UserId,Score,Time,Summary,Text\n1,B1,A1,5,1303862400,Good,It is fine\n"
+    assert read_bytes(tmp_path, data, CSV).reviews == [
+        {"text": "It is fine", "rating": 5.0, "label": None, "reviewer": "A1", "product": "B1",
+         "time": 1303862400}
+    ]  # fmt: skip
+
+
+def test_columns_can_be_named(tmp_path: Path) -> None:
+    recipe = Recipe(text_field="what they said", label_field="mood")
+    found = read_bytes(tmp_path, b' mood ,"what they said"\npositive,good\nneg,"b,ad"\n', recipe)
+    assert found.texts == ["good", "b,ad"]
+    assert found.column("label") == [1, 0]
+
+
+def test_empty_fields_are_missing_and_rows_of_another_width_are_bad(tmp_path: Path) -> None:
+    rows = ["text,rating,user", "good,5,me", "good,,me", ",5,", "good,5", "good,5,me,you", "",
+            "x,4,", "good,nine,me", "good,6,me"]  # fmt: skip
+    found = read_bytes(tmp_path, "\n".join(rows).encode(), Recipe(reviewer_field="user"))
+    assert found.texts == ["good", "", "x"]
+    assert found.bad == {"missing_rating": 2, "wrong_columns": 2, "rating_out_of_range": 1}
+    assert [(place.line, place.reason) for place in found.places] == [
+        (3, "missing_rating"), (5, "wrong_columns"), (6, "wrong_columns"),
+    ]  # fmt: skip
+
+
+def test_lines_are_counted_through_quoted_newlines(tmp_path: Path) -> None:
+    data = b'text,rating\n"one\n\ntwo",5\n"three\n",0\nfour,\n'
+    found = read_bytes(tmp_path, data)
+    assert [(place.line, place.reason) for place in found.places] == [
+        (5, "rating_out_of_range"), (7, "missing_rating"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['"open,5', '"shut" late,5', 'fine,"5', '"a "quoted" word",5', '"",",5', '"""open,5'],
+)
+def test_a_row_of_broken_quotes_costs_itself_alone(tmp_path: Path, line: str) -> None:
+    data = f'text,rating\n"before",5\n{line}\n"after\nit",4\nlast,3'
+    found = read_bytes(tmp_path, data.encode())
+    assert found.texts == ["before", "after\nit", "last"]
+    assert found.bad == {"wrong_columns": 1}
+    assert found.places[0].line == 3
+
+
+def test_a_quote_that_is_never_closed_costs_its_line_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reviews.corpora.csv.LONGEST_FIELD", 50)
+    lines = ["text,rating", '"never closed,5', *(f"text {n},4" for n in range(100))]
+    found = read_bytes(tmp_path, "\n".join(lines).encode())
+    assert found.texts == [f"text {n}" for n in range(100)]
+    assert found.bad == {"wrong_columns": 1}
+
+
+def test_quotes_inside_of_a_bare_field_are_text(tmp_path: Path) -> None:
+    found = read_bytes(tmp_path, b'text,rating\nsay "so" to 5" pipes,5\n')
+    assert found.texts == ['say "so" to 5" pipes']
+
+
+def test_bytes_that_are_not_utf8_cost_their_row(tmp_path: Path) -> None:
+    found = read_bytes(tmp_path, b"text,rating,x\ngood,5,\nb\xe4d,1,\ngood,4,\xff\nfine,3,\n")
+    assert found.texts == ["good", "fine"]
+    assert found.bad == {"invalid_utf8": 2}
+
+
+def test_a_header_without_rows_holds_no_records(tmp_path: Path) -> None:
+    found = read_bytes(tmp_path, b"text,rating\r\n")
+    assert (found.records, found.size) == (0, 13)
+
+
+def test_a_first_row_that_is_no_header_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="its first row is not a CSV header"):
+        read_bytes(tmp_path, b"text\xff,rating\ngood,5\n", CSV)
+    with pytest.raises(UserError, match="no text field among good, 5; name it with --text-field"):
+        read_bytes(tmp_path, b"good,5\nbad,1\n", CSV)

@@ -1,0 +1,128 @@
+"""Files: compressed or plain, in any format, found by what is in them and never by name."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from reviews.corpora import detect_format, plan_splits
+from reviews.errors import UserError
+from reviews.recipe import Recipe
+from tests.reviews.corpora.reading import json_lines, mcauley, read, read_bytes, review
+
+ROWS = [review(f"text {n}", n % 5 + 1) for n in range(50)]
+PLAIN = json_lines(ROWS)
+TEXTS = [row["text"] for row in ROWS]
+
+
+def test_gzip_is_known_by_its_bytes(tmp_path: Path) -> None:
+    for name in ("reviews", "reviews.json", "reviews.csv"):
+        (tmp_path / name).write_bytes(gzip.compress(PLAIN))
+        assert read(tmp_path / name).texts == TEXTS
+
+
+def test_a_name_that_ends_in_gz_must_not_lie(tmp_path: Path) -> None:
+    (tmp_path / "reviews.json.gz").write_bytes(PLAIN)
+    with pytest.raises(UserError, match=r"its name ends in [.]gz, but its bytes are not gzip"):
+        read(tmp_path / "reviews.json.gz")
+
+
+@pytest.mark.parametrize("cut", [0, 1, 17, len(PLAIN) // 2, len(PLAIN)])
+def test_the_members_of_a_gzip_file_are_read_as_one(tmp_path: Path, cut: int) -> None:
+    parts = [PLAIN[:cut], PLAIN[cut:], b""]
+    packed = b"".join(gzip.compress(part) for part in parts)
+    assert read_bytes(tmp_path, packed).texts == TEXTS
+    # Tapes pad with zeros.
+    assert read_bytes(tmp_path, packed + b"\0" * 1000).texts == TEXTS
+
+
+def test_many_small_members_are_read_to_the_last(tmp_path: Path) -> None:
+    packed = b"".join(gzip.compress(line) for line in PLAIN.splitlines(keepends=True) * 20)
+    assert read_bytes(tmp_path, packed).texts == TEXTS * 20
+
+
+def test_input_larger_than_what_is_held_at_a_time_is_read_in_order(tmp_path: Path) -> None:
+    texts = [f"{n} " + "long " * 200 for n in range(9000)]
+    data = json_lines(review(text) for text in texts)
+    assert len(data) > 8 << 20
+    for content in (data, gzip.compress(data, 1)):
+        found = read_bytes(tmp_path, content)
+        assert found.texts == texts
+        assert found.size == len(data)
+
+
+def test_a_record_larger_than_what_is_held_at_a_time_is_one_record(tmp_path: Path) -> None:
+    long = "very " * (2 << 20)
+    for data in (json_lines([review(), review(long), review("last")]),
+                 json.dumps([review(), review(long), review("last")], indent=1).encode(),
+                 b"__label__2 fine\n__label__1 " + long.encode() + b"\n__label__2 last\n"):
+        found = read_bytes(tmp_path, data)
+        assert [text.strip() for text in found.texts] == ["fine", long.strip(), "last"]
+
+
+def test_blocks_hold_so_many_records_at_most(tmp_path: Path) -> None:
+    for rows in (1, 7, 50, 1000):  # reading checks the size of each block
+        assert read_bytes(tmp_path, PLAIN, Recipe(), rows).texts == TEXTS
+
+
+ONE = json.dumps(review())
+
+
+@pytest.mark.parametrize(
+    ("text", "format"),
+    [
+        (ONE, "jsonl"),
+        (f"{ONE}\n{ONE}\n", "jsonl"),
+        (f"\n\n{ONE}\r\n", "jsonl"),
+        (f"\ufeff{ONE}\n", "jsonl"),
+        (f"broken\n{ONE}\n{ONE}\n", "jsonl"),
+        (f"[\n{ONE}\nbroken\n{ONE}\n{ONE}", "jsonl"),
+        (json.dumps(mcauley(1)), "jsonl"),
+        ("", "jsonl"),
+        (f"[{ONE}]", "json-objects"),
+        (f"[{ONE},\n{ONE}]", "json-objects"),
+        (f"{ONE}{ONE}", "json-objects"),
+        (json.dumps(review(), indent=2), "json-objects"),
+        ("__label__1 bad\n__label__2 good\n", "fasttext"),
+        ("__label__1 bad, really\nbroken\n", "fasttext"),
+        ('__label__1 {"text": 5}\n', "fasttext"),
+        ("text,rating\nfine,5\n", "csv"),
+        ("\ufefftext;rating\nfine;5\n", "csv"),
+        ("text\trating\n{},5\n", "csv"),
+        ('"text","rating"\r\n"__label__1",5\r\n', "csv"),
+        ("\ntext,rating\nfine,5\n", "csv"),
+    ],
+)
+def test_the_format_is_found_by_looking(tmp_path: Path, text: str, format: str) -> None:
+    for name in ("input", "reviews.json", "reviews.csv", "reviews.ft.txt"):
+        (tmp_path / name).write_bytes(text.encode())
+        assert detect_format(str(tmp_path / name)) == format
+    (tmp_path / "reviews.gz").write_bytes(gzip.compress(text.encode()))
+    assert detect_format(str(tmp_path / "reviews.gz")) == format
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"just words\nand words\n", "neither JSON, fastText nor CSV"),
+        (b"PAR1\0\1,\0\0\0\0", "neither JSON, fastText nor CSV"),
+        (b"\x89HDF\r\n\x1a\n", "neither JSON, fastText nor CSV"),
+        ("text,rating\nfine,5\n".encode("utf-16"), "UTF-16 text; convert it to UTF-8 first"),
+    ],
+)
+def test_what_is_in_no_known_format_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
+    path = tmp_path / "reviews.json"
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=message):
+        detect_format(str(path))
+
+
+def test_a_format_that_is_named_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "input"
+    path.write_bytes(b"text\n" * 300 + PLAIN)  # the first lines say nothing
+    assert [s.format for s in plan_splits([str(path)], Recipe(format="jsonl"))] == ["jsonl"]
+    assert read(path, Recipe(format="jsonl")).texts == TEXTS
+    assert read(path, Recipe(format="jsonl")).bad == {"invalid_json": 300}
+    path.write_bytes(b"__label__1,rating,text\nx,5,good\n")
+    assert read(path, Recipe(format="csv")).texts == ["good"]
