@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -55,7 +56,9 @@ def add_options(parser: argparse.ArgumentParser, config: type, skip: Sequence[st
         if isinstance(shown, tuple):
             shown = ",".join(map(str, shown))
         help = field.metadata["help"]
-        if shown not in (None, "", False, True):
+        if shown is True:
+            shown = "on"
+        if shown is not None and shown is not False and shown != "":
             help += f" (default: {shown})"
         help = help.replace("%", "%%")
         kind = hints[field.name]
@@ -92,7 +95,7 @@ def from_mapping(config: type[C], values: Mapping[str, Any], where: str) -> C:
     checked = {}
     for name, value in values.items():
         if name not in fields:
-            hint = near(name, fields) or "; allowed: " + ", ".join(fields)
+            hint = near(str(name), fields) or "; allowed: " + ", ".join(fields)
             raise UserError(f"{where}: unknown key {name!r}{hint}")
         checked[name] = _from_plain(value, hints[name], f"{where}: {name}")
         choices = fields[name].metadata.get("choices")
@@ -115,15 +118,22 @@ def _bare(kind: Any) -> Any:
 
 
 def _converter(kind: Any) -> Any:
+    """What makes a value of the text on the command line."""
     kind = _bare(kind)
-    if typing.get_origin(kind) is not tuple:
-        return kind
-    part = typing.get_args(kind)[0]
+    if typing.get_origin(kind) is tuple:
+        part = _converter(typing.get_args(kind)[0])
+        return lambda text: tuple(map(part, text.split(","))) if text else ()
 
-    def numbers(text: str) -> tuple[Any, ...]:
-        return tuple(part(piece) for piece in text.split(",")) if text else ()
+    def convert(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not _is(value, kind):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {_NAMES[kind]}")
+        return value
 
-    return numbers
+    return convert
 
 
 def _metavar(kind: Any) -> str:
@@ -145,7 +155,15 @@ def _from_plain(value: Any, kind: Any, where: str) -> Any:
             raise UserError(f"{where} is {value!r}, not a list")
         return tuple(_from_plain(part, typing.get_args(kind)[0], where) for part in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise UserError(f"{where} is {value!r}, not a {kind.__name__}")
+        value = float(value)
+    if not _is(value, kind):
+        raise UserError(f"{where} is {value!r}, not {_NAMES[kind]}")
     return value
+
+
+_NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _is(value: Any, kind: Any) -> bool:
+    """Whether a value is of this very kind; what is not finite is no number."""
+    return type(value) is kind and (kind is not float or math.isfinite(value))

@@ -58,12 +58,16 @@ class Recipe:
     def __post_init__(self) -> None:
         if len(self.split) != 3 or min(self.split) < 0 or sum(self.split) <= 0:
             raise UserError(f"split is {_commas(self.split)}: give three numbers >= 0, not all 0")
+        if self.split_is_rows and any(part % 1 for part in self.split):
+            raise UserError(f"split rows {_commas(self.split)} are not whole numbers")
         if not self.split_is_rows and sum(self.split) > 1 + 1e-9:
             raise UserError(f"split fractions {_commas(self.split)} add up to more than 1")
         if not 0 < self.sample <= 1:
             raise UserError(f"sample is {self.sample}: give a fraction above 0, at most 1")
         if not 0 <= self.max_bad_fraction <= 1:
             raise UserError(f"max_bad_fraction is {self.max_bad_fraction}: give 0 to 1")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed is {self.seed}: give 0 to {2**32 - 1}")
         if not 1 <= self.length <= 65_535:
             raise UserError(f"length is {self.length}: give 1 to 65535")
         if self.vocabulary_size < 1:
@@ -95,15 +99,15 @@ def load_recipe(name: str = "default", changes: Mapping[str, Any] | None = None)
     presets = {path.name[:-5]: path for path in resources.files("reviews.recipes").iterdir()
                if path.name.endswith(".yaml")}
     if name in presets:
-        text, where = presets[name].read_text("utf-8"), f"recipe {name}"
+        data, where = presets[name].read_bytes(), f"recipe {name}"
     elif Path(name).is_file():
-        text, where = Path(name).read_text("utf-8"), name
+        data, where = Path(name).read_bytes(), name
     else:
         known = ", ".join(sorted(presets))
         raise UserError(f"no recipe {name!r}{near(name, presets)}; presets: {known}, or a file")
     try:
-        values = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
+        values = yaml.safe_load(data) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{where} is not a mapping of keys to values")

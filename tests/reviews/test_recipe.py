@@ -1,0 +1,200 @@
+"""Recipes: the presets, files laid under the command line, and what a recipe refuses."""
+
+from pathlib import Path
+from typing import Any
+
+import nltk
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import reviewmill
+from reviews.errors import UserError
+from reviews.recipe import Recipe, load_recipe
+from tests.requirements import need
+
+NLTK_DATA = Path(__file__).parents[3] / "shared" / "nltk_data"
+
+
+# No control characters and line separators: YAML that shows characters as they are folds these.
+TEXTS = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=9)
+
+
+def write(folder: Path, text: str | bytes) -> str:
+    path = folder / "recipe.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return str(path)
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert reviewmill.main(["prepare", "--print-recipe", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.fixture
+def stop_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A small list in the place of NLTK's, and where NLTK looks for it."""
+    words = ["the", "and", "wouldn't"]
+    folder = tmp_path / "nltk_data" / "corpora" / "stopwords"
+    folder.mkdir(parents=True)
+    (folder / "english").write_text("".join(word + "\n" for word in words))
+    monkeypatch.setattr(nltk.data, "path", [str(tmp_path / "nltk_data")])
+    # NLTK remembers which list it has found.
+    monkeypatch.setattr(nltk.corpus, "stopwords", nltk.corpus.util.LazyCorpusLoader(
+        "stopwords", nltk.corpus.reader.WordListCorpusReader, r"(?!README|\.).*", encoding="utf8"
+    ))  # fmt: skip
+    return words
+
+
+def test_the_default_preset_is_the_defaults() -> None:
+    assert load_recipe() == load_recipe("default") == Recipe()
+
+
+def test_the_2019_preset_is_the_2019_system() -> None:
+    recipe = load_recipe("rnn2019")
+    assert (recipe.tokens, recipe.vocabulary_size, recipe.length) == ("letters", 10_000, 100)
+    assert (recipe.negative_to, recipe.positive_from) == (3.0, 4.0)
+    assert (recipe.dedupe, recipe.split) == ("text", (0.9, 0.0, 0.1))
+    assert not recipe.html
+
+
+def test_the_2019_preset_leaves_out_nltks_stop_words_and_three_of_its_own(
+    stop_words: list[str],
+) -> None:
+    resolved = load_recipe("rnn2019").resolved()
+    assert resolved.stop_words == tuple(sorted([*stop_words, "get", "would", "product"]))
+    assert resolved.resolved() == resolved
+
+
+def test_the_real_list_of_nltk_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    need((NLTK_DATA / "corpora" / "stopwords.zip").is_file(), "needs NLTK's stop words")
+    monkeypatch.setattr(nltk.data, "path", [str(NLTK_DATA)])
+    monkeypatch.setattr(nltk.corpus, "stopwords", nltk.corpus.util.LazyCorpusLoader(
+        "stopwords", nltk.corpus.reader.WordListCorpusReader, r"(?!README|\.).*", encoding="utf8"
+    ))  # fmt: skip
+    words = set(load_recipe("rnn2019").resolved().stop_words)
+    assert {"the", "i", "wouldn't", "get", "would", "product"} <= words
+    assert len(words) > 150
+
+
+def test_without_nltks_list_the_error_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    stop_words: list[str],
+) -> None:
+    monkeypatch.setattr(nltk.data, "path", [str(tmp_path / "nothing")])
+    assert reviewmill.main(["prepare", "--print-recipe", "--recipe", "rnn2019"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == (
+        "reviewmill prepare: the recipe wants NLTK's stop words, which are not installed: "
+        "run 'python -m nltk.downloader stopwords', or set NLTK_DATA\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--recipe", "rnn2019"], ["--length", "7", "--stop-words", "b,a", "--text-field", "null"],
+     ["--split", "100,0,20", "--rating-field", "yes: # 1", "--no-html"]],
+)  # fmt: skip
+def test_a_printed_recipe_is_the_same_recipe_again(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], stop_words: list[str]
+) -> None:
+    first = printed(capsys, *arguments)
+    assert printed(capsys, "--recipe", write(tmp_path, first)) == first
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "text_field": TEXTS, "label_field": st.none() | TEXTS,
+            "stop_words": st.lists(TEXTS).map(tuple), "html": st.booleans(),
+            "sample": st.floats(1e-9, 1), "max_bad_fraction": st.floats(0, 1),
+            "length": st.integers(1, 65_535), "seed": st.integers(0, 2**32 - 1),
+            "split": st.tuples(st.floats(0, 0.4), st.floats(1e-9, 0.3), st.floats(0, 0.3)),
+            "dedupe": st.sampled_from(["none", "text", "reviewer-product"]),
+        },
+    )
+)  # fmt: skip
+def test_any_recipe_is_the_same_after_yaml(
+    tmp_path_factory: pytest.TempPathFactory, changes: dict[str, Any]
+) -> None:
+    recipe = Recipe(**changes)
+    assert load_recipe(write(tmp_path_factory.getbasetemp(), recipe.to_yaml())) == recipe
+
+
+def test_the_command_line_lies_over_the_file_and_the_file_over_the_defaults(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path, "length: 50\nseed: 3\nstop_words: [x]\n")
+    text = printed(capsys, "--recipe", file, "--seed", "4")
+    assert load_recipe(write(tmp_path, text)) == Recipe(length=50, seed=4, stop_words=("x",))
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "{}", "\ufefflength: 256\n"])
+def test_a_file_without_changes_is_the_default(tmp_path: Path, text: str) -> None:
+    assert load_recipe(write(tmp_path, text)) == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lenght: 3", "recipe.yaml: unknown key 'lenght'; did you mean length?"),
+        ("1: 2", "recipe.yaml: unknown key 1; allowed: format, "),
+        ("length: long", "recipe.yaml: length is 'long', not a whole number"),
+        ("sample: .nan", "recipe.yaml: sample is nan, not a number"),
+        ("dedupe: texts", "recipe.yaml: dedupe is 'texts', not one of none, text"),
+        ("split: 0.5", "recipe.yaml: split is 0.5, not a list"),
+        ("- length", "recipe.yaml is not a mapping of keys to values"),
+        ("length", "recipe.yaml is not a mapping of keys to values"),
+        ("length: [", "recipe.yaml is not YAML: "),
+        (b"length: \xff\n", "recipe.yaml is not YAML: "),
+        ("length: !!python/object:os.system {}", "recipe.yaml is not YAML: "),
+    ],
+)
+def test_a_mistake_in_a_recipe_file_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | bytes, message: str
+) -> None:
+    assert reviewmill.main(["prepare", "--print-recipe", "--recipe", write(tmp_path, text)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_a_preset_that_does_not_exist_is_compared_with_those_that_do() -> None:
+    with pytest.raises(UserError, match=r"no recipe .*; did you mean rnn2019\?; presets: def"):
+        load_recipe("rnn2018")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"split": (0.5, 0.5)}, "split is 0.5,0.5: give three numbers >= 0"),
+        ({"split": (1.0, -0.1, 0.1)}, "give three numbers >= 0, not all 0"),
+        ({"split": (0.0, 0.0, 0.0)}, "give three numbers >= 0, not all 0"),
+        ({"split": (0.8, 0.2, 0.1)}, "split fractions 0.8,0.2,0.1 add up to more than 1"),
+        ({"split": (100.0, 0.5, 10.0)}, "split rows 100,0.5,10 are not whole numbers"),
+        ({"sample": 0.0}, "sample is 0.0: give a fraction above 0, at most 1"),
+        ({"sample": 1.5}, "sample is 1.5"),
+        ({"max_bad_fraction": -0.1}, "max_bad_fraction is -0.1: give 0 to 1"),
+        ({"max_bad_fraction": 1.1}, "max_bad_fraction is 1.1: give 0 to 1"),
+        ({"length": 0}, "length is 0: give 1 to 65535"),
+        ({"length": 65_536}, "length is 65536: give 1 to 65535"),
+        ({"vocabulary_size": 0}, "vocabulary_size is 0: give 1 or more"),
+        ({"seed": -1}, "seed is -1: give 0 to 4294967295"),
+        ({"seed": 2**32}, "seed is 4294967296: give 0 to 4294967295"),
+        ({"negative_to": 4.0}, "negative_to 4.0 is not below positive_from 4.0"),
+    ],
+)
+def test_impossible_choices_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        Recipe(**changes)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "split",
+    [(0.8, 0.1, 0.1), (1.0, 0.0, 0.0), (0.1, 0.2, 0.3), (500.0, 0.0, 100.0), (0.7, 0.2, 0.1)],
+)
+def test_possible_splits_are_fractions_or_rows(split: tuple[float, ...]) -> None:
+    assert Recipe(split=split).split_is_rows == (max(split) > 1)
