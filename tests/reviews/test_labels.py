@@ -1,0 +1,42 @@
+"""The class of a review: its own label first, else what its rating says."""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from reviews.labels import NO_LABEL, labels_from_ratings, settle_labels
+from reviews.recipe import Recipe, load_recipe
+
+RATINGS = np.array([1, 2, 2.5, 3, 3.5, 4, 5, math.nan], np.float32)
+N = NO_LABEL
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        (Recipe(), [0, 0, N, N, N, 1, 1, N]),
+        (load_recipe("rnn2019"), [0, 0, 0, 0, N, 1, 1, N]),
+        (Recipe(negative_to=2.5), [0, 0, 0, N, N, 1, 1, N]),
+        (Recipe(positive_from=5), [0, 0, N, N, N, N, 1, N]),
+        (Recipe(negative_to=3.4, positive_from=3.5), [0, 0, 0, 0, 1, 1, 1, N]),
+    ],
+    ids=["default", "2019", "2.5 is negative", "only 5 is positive", "none is neutral"],
+)
+def test_ratings_at_both_bounds_belong_to_the_classes(recipe: Recipe, expected: list[int]) -> None:
+    assert labels_from_ratings(RATINGS, recipe).tolist() == expected
+
+
+def test_a_label_that_came_with_the_review_wins_over_its_rating() -> None:
+    label = pa.array([0, 1, None, None, 1, None], pa.uint8())
+    rating = pa.array([5, 1, 5, 3, None, None], pa.float32())
+    for columns in ((label, rating), (pa.chunked_array([label]), pa.chunked_array([rating]))):
+        labels, ratings = settle_labels(*columns, Recipe())
+        assert labels.tolist() == [0, 1, 1, N, 1, N]
+        np.testing.assert_array_equal(ratings, np.array([5, 1, 5, 3, math.nan, math.nan]))
+
+
+def test_no_reviews_have_no_labels() -> None:
+    labels, ratings = settle_labels(pa.array([], pa.uint8()), pa.array([], pa.float32()), Recipe())
+    assert (len(labels), len(ratings)) == (0, 0)
