@@ -31,6 +31,14 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().out
 
 
+def look_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let NLTK look for its data in this folder alone, and forget what it has found before."""
+    monkeypatch.setattr(nltk.data, "path", [str(folder)])
+    monkeypatch.setattr(nltk.corpus, "stopwords", nltk.corpus.util.LazyCorpusLoader(
+        "stopwords", nltk.corpus.reader.WordListCorpusReader, r"(?!README|\.).*", encoding="utf8"
+    ))  # fmt: skip
+
+
 @pytest.fixture
 def stop_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A small list in the place of NLTK's, and where NLTK looks for it."""
@@ -38,11 +46,7 @@ def stop_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     folder = tmp_path / "nltk_data" / "corpora" / "stopwords"
     folder.mkdir(parents=True)
     (folder / "english").write_text("".join(word + "\n" for word in words))
-    monkeypatch.setattr(nltk.data, "path", [str(tmp_path / "nltk_data")])
-    # NLTK remembers which list it has found.
-    monkeypatch.setattr(nltk.corpus, "stopwords", nltk.corpus.util.LazyCorpusLoader(
-        "stopwords", nltk.corpus.reader.WordListCorpusReader, r"(?!README|\.).*", encoding="utf8"
-    ))  # fmt: skip
+    look_in(tmp_path / "nltk_data", monkeypatch)
     return words
 
 
@@ -68,20 +72,16 @@ def test_the_2019_preset_leaves_out_nltks_stop_words_and_three_of_its_own(
 
 def test_the_real_list_of_nltk_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     need((NLTK_DATA / "corpora" / "stopwords.zip").is_file(), "needs NLTK's stop words")
-    monkeypatch.setattr(nltk.data, "path", [str(NLTK_DATA)])
-    monkeypatch.setattr(nltk.corpus, "stopwords", nltk.corpus.util.LazyCorpusLoader(
-        "stopwords", nltk.corpus.reader.WordListCorpusReader, r"(?!README|\.).*", encoding="utf8"
-    ))  # fmt: skip
+    look_in(NLTK_DATA, monkeypatch)
     words = set(load_recipe("rnn2019").resolved().stop_words)
     assert {"the", "i", "wouldn't", "get", "would", "product"} <= words
     assert len(words) > 150
 
 
 def test_without_nltks_list_the_error_says_how_to_get_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    stop_words: list[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(nltk.data, "path", [str(tmp_path / "nothing")])
+    look_in(tmp_path, monkeypatch)
     assert reviewmill.main(["prepare", "--print-recipe", "--recipe", "rnn2019"]) == 2
     out, err = capsys.readouterr()
     assert out == ""

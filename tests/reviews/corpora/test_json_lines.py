@@ -121,6 +121,7 @@ def test_any_spelling_of_a_number_is_the_nearest_double(numerals: list[str]) -> 
         '  {"a": "white space around"}  \t',
         '{"a":"no white space","ab":[1,{"a":"inner"}],"\u00e4":{"ab":null}}',
         "{}",
+        '{"a": -0, "ab": -0.0, "ä": 0}',
         '{"a": ' + "[" * 200 + "]" * 200 + "}",
         '{"x": ' + '{"a":' * 80 + "1" + "}" * 80 + ', "a": "beyond the nesting"}',
     ],
@@ -154,7 +155,11 @@ def test_what_pythons_json_module_refuses_is_invalid_json(line: bytes) -> None:
     assert columns[0].kinds.tolist() == [NUMBER, ABSENT, NUMBER]
 
 
-@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", '"\\ud800"', '"\\udc00 x"'])
+@pytest.mark.parametrize(
+    "value",
+    ["NaN", "Infinity", "-Infinity", '"\\ud800"', '"\\udc00 x"', '"\\udc00\\udc00"',
+     '"\\ud800\\ud800"'],
+)  # fmt: skip
 def test_what_is_no_json_though_python_reads_it_is_invalid(value: str) -> None:
     json.loads(value)
     assert take(f'{{"a": {value}}}'.encode())[1] == [CODE["invalid_json"]]
