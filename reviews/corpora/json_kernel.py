@@ -192,15 +192,11 @@ def _records(data, starts, ends, names, bounds, status, kinds, numbers, out, off
     """All records; out[f] takes the strings of field f end to end, offsets[f] their bounds."""
     stack = np.empty(_DEPTH, np.uint8)
     filled = np.zeros(bounds.size - 1, np.int64)
-    before = np.zeros_like(filled)
     for row in range(starts.size):
-        before[:] = filled
-        if not _record(
+        good = _record(
             data, starts[row], ends[row], names, bounds, stack, row, kinds, numbers, out, filled
-        ):
-            status[row] = HARD
-            filled[:] = before
-            kinds[:, row] = ABSENT
+        )
+        status[row] = GOOD if good else HARD
         offsets[:, row + 1] = filled
 
 
@@ -212,7 +208,7 @@ def scan(
     Returns status (n) GOOD or HARD; kinds (n_fields, n) of json_values; numbers (n_fields, n),
     float64, valid where the kind is NUMBER; the bytes of the strings (n_fields, room), and
     their offsets (n_fields, n + 1), int32. A NUMBER that is an integer has its digits as its
-    string.
+    string. What stands in the columns of a HARD record means nothing.
     """
     rows, fields = starts.size, len(names)
     room = int((ends - starts).sum())
