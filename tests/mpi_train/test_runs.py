@@ -1,0 +1,338 @@
+"""Training runs: what their folders hold, what options change, and how they go on."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from mpi_train.__main__ import main
+from mpi_train.config import TrainingConfig
+from reviews.bundle import read_bundle
+from reviews.errors import UserError
+from reviews.store import Store
+from tests.mpi_train.ranks import run_ranks
+from tests.stores import make_store
+
+SMALL = {"batch_size": 64, "embedding_dim": 8, "hidden_dim": 6, "micro_batch_tokens": 256,
+         "epochs": 2, "threads": 1}
+Weights = dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return make_store(tmp_path_factory.mktemp("runs") / "store",
+                      {"train": 600, "validation": 80}, length=16, vocabulary=60)
+
+
+def arguments(data: Store, run: Path, **options: Any) -> list[str]:
+    values = {"store": data.path, "out": run, **SMALL, **options}
+    line = []
+    for name, value in values.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            line.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            line.append(f"--{flag}={value}")
+    return line
+
+
+def train(store: Store, out: Path, **options: Any) -> Path:
+    assert main(arguments(store, out, **options)) == 0
+    return out
+
+
+def records(run: Path, kind: str) -> list[dict[str, Any]]:
+    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    return [line for line in lines if line["kind"] == kind]
+
+
+def losses(run: Path) -> list[float]:
+    return [step["loss"] for step in records(run, "step")]
+
+
+def difference(one: Weights, other: Weights) -> float:
+    assert one.keys() == other.keys()
+    return max(float(np.abs(one[name] - other[name]).max()) for name in one)
+
+
+@pytest.fixture(scope="module")
+def run(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(store, tmp_path_factory.mktemp("run") / "run")
+
+
+def test_a_run_learns(store: Store, tmp_path: Path) -> None:
+    run = train(store, tmp_path / "run", epochs=6, learning_rate=0.02)
+    assert np.mean(losses(run)[-5:]) < 0.5 < 0.65 < np.mean(losses(run)[:5])
+    assert records(run, "epoch")[-1]["validation"]["accuracy"] > 0.75
+
+
+def test_the_journal_tells_of_every_update(run: Path, store: Store) -> None:
+    steps = records(run, "step")
+    assert [step["step"] for step in steps] == list(range(1, 21))
+    assert [step["epoch"] for step in steps] == [0] * 10 + [1] * 10
+    for epoch in (0, 1):
+        assert sum(s["reviews"] for s in steps if s["epoch"] == epoch) == store.rows("train")
+    for step in steps:
+        assert sum(step["shares"]) == step["reviews"]
+        assert sum(step["share_tokens"]) == step["tokens"]
+        assert len(step["compute_s"]) == len(step["wait_s"]) == 1
+        assert 0 < step["compute_s"][0] <= step["step_s"] + 1
+
+
+def test_the_journal_tells_of_every_epoch(run: Path) -> None:
+    epochs = records(run, "epoch")
+    assert [epoch["step"] for epoch in epochs] == [10, 20]
+    for epoch in epochs:
+        steps = [s for s in records(run, "step") if s["epoch"] == epoch["epoch"]]
+        mean = sum(s["loss"] * s["reviews"] for s in steps) / sum(s["reviews"] for s in steps)
+        assert epoch["loss"] == pytest.approx(mean)
+        assert set(epoch["validation"]) == {"n", "loss", "accuracy", "f1_macro", "roc_auc"}
+        assert epoch["validation"]["n"] == 80
+
+
+def test_the_summary_and_the_configuration_stand_in_the_folder(run: Path, store: Store) -> None:
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["format"] == "reviewmill-run/1"
+    assert summary["finished"] is True
+    assert (summary["epochs"], summary["steps"], summary["ranks"]) == (2, 20, 1)
+    assert summary["store"]["fingerprint"] == store.fingerprint
+    weights = read_bundle(run).weights
+    assert summary["parameters"] == sum(value.size for value in weights.values())
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["hidden_dim"] == 6
+    assert config["learning_rate"] == TrainingConfig().learning_rate
+    assert "accuracy" in (run / "log.txt").read_text()
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_others(
+    run: Path, store: Store, tmp_path: Path
+) -> None:
+    again = read_bundle(train(store, tmp_path / "again")).weights
+    assert difference(read_bundle(run).weights, again) == 0
+    other = read_bundle(train(store, tmp_path / "other", seed=1)).weights
+    assert difference(again, other) > 0.01
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"optimizer": "sgd"}, {"learning_rate": 0.01}, {"schedule": "constant"},
+     {"warmup_steps": 5}, {"positive_weight": 0.3}, {"dropout": 0.6}, {"word_dropout": 0.3},
+     {"window": 1}, {"batch_size": 50}, {"model": "gru"}, {"layers": 2}, {"pooling": "max"},
+     {"bidirectional": True}, {"hidden_dim": 7}, {"embedding_dim": 9}],
+    ids=lambda options: "-".join(options),
+)
+def test_an_option_changes_what_is_learned(
+    options: dict[str, Any], run: Path, store: Store, tmp_path: Path
+) -> None:
+    changed = train(store, tmp_path / "run", **options)
+    assert not np.allclose(losses(changed)[5:8], losses(run)[5:8], rtol=1e-6)
+
+
+def test_momentum_is_that_of_sgd(store: Store, tmp_path: Path) -> None:
+    found = [losses(train(store, tmp_path / str(m), optimizer="sgd", momentum=m))
+             for m in (0.0, 0.9)]
+    assert found[0] != found[1]
+
+
+def test_micro_batches_change_nothing_but_rounding(
+    run: Path, store: Store, tmp_path: Path
+) -> None:
+    large = train(store, tmp_path / "large", micro_batch_tokens=100_000)
+    assert losses(large) == pytest.approx(losses(run), rel=1e-4)
+
+
+def test_double_precision_is_kept_in_the_bundle(store: Store, tmp_path: Path) -> None:
+    weights = read_bundle(train(store, tmp_path / "run", precision="fp64")).weights
+    assert {value.dtype for value in weights.values()} == {np.dtype(np.float64)}
+
+
+def test_max_steps_ends_a_run_early(store: Store, tmp_path: Path) -> None:
+    run = train(store, tmp_path / "run", max_steps=13)
+    assert len(records(run, "step")) == 13
+    # The schedule knows where the end is.
+    assert records(run, "step")[-1]["learning_rate"] == pytest.approx(2e-3 / 13)
+
+
+def test_best_keeps_the_weights_of_the_best_epoch_and_last_those_of_the_last(
+    store: Store, tmp_path: Path
+) -> None:
+    # So high a rate that accuracy goes up and down.
+    options = {"learning_rate": 0.3, "epochs": 5, "schedule": "constant"}
+    kept = {keep: train(store, tmp_path / keep, keep=keep, **options) for keep in ("best", "last")}
+    accuracies = [epoch["validation"]["accuracy"] for epoch in records(kept["best"], "epoch")]
+    assert accuracies.index(max(accuracies)) != 4, "the seed must make a middle epoch the best"
+    told = {keep: read_bundle(run).model["validation"]["accuracy"] for keep, run in kept.items()}
+    assert told == {"best": max(accuracies), "last": accuracies[-1]}
+    best = json.loads((kept["best"] / "summary.json").read_text())["best"]
+    assert best == {"epoch": accuracies.index(max(accuracies)), "accuracy": max(accuracies)}
+
+
+def test_resuming_at_an_epochs_end_gives_the_very_same_weights(
+    store: Store, tmp_path: Path
+) -> None:
+    options = {"epochs": 4, "keep": "last", "schedule": "constant", "word_dropout": 0.1}
+    whole = train(store, tmp_path / "whole", **options)
+    parted = tmp_path / "parted"
+    train(store, parted, **{**options, "epochs": 2})
+    assert main(["--out", str(parted), "--resume", "--epochs", "4"]) == 0
+    assert difference(read_bundle(whole).weights, read_bundle(parted).weights) == 0
+    assert losses(parted) == losses(whole)
+    assert len(records(parted, "epoch")) == 4
+
+
+def test_resuming_an_epoch_that_was_cut_off_does_it_again(store: Store, tmp_path: Path) -> None:
+    options = {"epochs": 3, "keep": "last", "schedule": "constant"}
+    whole = train(store, tmp_path / "whole", **options)
+    parted = train(store, tmp_path / "parted", **options, max_steps=17)
+    with open(parted / "metrics.jsonl", "a") as file:
+        file.write('{"kind": "step", "step": 18, "lo')  # as a killed run leaves it
+    # What a kill in the middle of a checkpoint leaves is no checkpoint.
+    (parted / "checkpoints" / ".epoch-0002.partial").mkdir()
+    assert main(["--out", str(parted), "--resume", "--max-steps", "0"]) == 0
+    assert difference(read_bundle(whole).weights, read_bundle(parted).weights) == 0
+    assert losses(parted) == losses(whole)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(
+    store: Store, tmp_path: Path
+) -> None:
+    run = train(store, tmp_path / "run", epochs=3)
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [
+        "epoch-0002", "epoch-0003"]
+    weights = run / "checkpoints/epoch-0003/weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    with pytest.raises(UserError, match=r"epoch-0003 is damaged: remove it .* epoch-0002"):
+        main(["--out", str(run), "--resume", "--epochs", "4"])
+    shutil.rmtree(weights.parent)
+    assert main(["--out", str(run), "--resume", "--epochs", "4"]) == 0
+    assert [epoch["epoch"] for epoch in records(run, "epoch")] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("option", ["seed", "batch_size", "window", "model", "hidden_dim",
+                                    "layers", "pooling", "optimizer", "precision"])
+def test_a_resume_cannot_change_what_the_training_is(
+    option: str, run: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    other = {"model": "gru", "pooling": "max", "optimizer": "sgd", "precision": "fp64"}
+    value = other.get(option, "99")
+    flag = "--" + option.replace("_", "-")
+    with pytest.raises(UserError, match=f"{flag} .* cannot be resumed with {value}"):
+        main(["--out", str(copy), "--resume", flag, value])
+
+
+def test_a_resume_on_another_store_is_refused(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    other = make_store(tmp_path / "other", {"train": 600, "validation": 80}, length=16,
+                       vocabulary=60, seed=9)
+    with pytest.raises(UserError, match="is not the store that"):
+        main(["--out", str(copy), "--resume", "--store", str(other.path)])
+
+
+def test_overwrite_replaces_a_run_and_nothing_else(store: Store, tmp_path: Path) -> None:
+    out = train(store, tmp_path / "run")
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="give --resume, --overwrite"):
+        main(arguments(store, out))
+    train(store, out, epochs=1, overwrite=True)
+    assert len(records(out, "epoch")) == 1
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_every_field_of_the_configuration_is_an_option(store: Store, tmp_path: Path) -> None:
+    run = train(store, tmp_path / "run", max_steps=1, momentum=0.5, backend="gloo", shares="2")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    once = {"resume", "overwrite"}
+    assert set(config) == {f.name for f in dataclasses.fields(TrainingConfig)} - once
+    assert config["momentum"] == 0.5
+    assert config["shares"] == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"store": "{tmp}/nothing"}, "is not a store"),
+        ({"out": ""}, "name the run folder to write with --out"),
+        ({"batch_size": 0}, "--batch-size is 0: give 1 or more"),
+        ({"dropout": 1.0}, "--dropout is 1.0: give 0 or more, below 1"),
+        ({"learning_rate": -1}, "--learning-rate is -1.0: give more than 0"),
+        ({"shares": "1,2"}, "--shares names 2 ranks, but there are 1"),
+        ({"shares": "0"}, "not all 0"),
+        ({"shares": "-1"}, "--shares is -1: give numbers of 0 or more"),
+        ({"resume": True}, "has no run to resume"),
+    ],
+    ids=str,
+)
+def test_a_mistake_is_one_line_before_anything_is_written(
+    options: dict[str, Any], message: str, store: Store, tmp_path: Path
+) -> None:
+    named = {k: v.format(tmp=tmp_path) if isinstance(v, str) else v for k, v in options.items()}
+    with pytest.raises(UserError, match=message.replace("(", r"\(")) as error:
+        main(arguments(store, tmp_path / "run", **named))
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_store_without_validation_needs_keep_last(tmp_path: Path) -> None:
+    bare = make_store(tmp_path / "bare", {"train": 100}, length=16, vocabulary=60)
+    with pytest.raises(UserError, match="give --keep last"):
+        main(arguments(bare, tmp_path / "run"))
+    run = train(bare, tmp_path / "run", keep="last")
+    assert records(run, "epoch")[-1]["validation"] is None
+
+
+def test_a_damaged_shard_stops_the_run(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store", {"train": 3000, "validation": 10}, length=16)
+    shard = store.path / "shards/part-00001.h5"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(UserError, match=r"part-00001.h5 is damaged"):
+        main(arguments(store, tmp_path / "run"))
+
+
+def test_two_ranks_stop_together_and_rank_0_alone_speaks(store: Store, tmp_path: Path) -> None:
+    """One start of two ranks, which a mistake, an infinite loss and a good run share."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import json, sys\n"
+        "from mpi_train.__main__ import main\n"
+        "from reviews.errors import UserError\n"
+        "from mpi4py import MPI\n"
+        "found = []\n"
+        "for arguments in json.loads(sys.argv[1]):\n"
+        "    try:\n"
+        "        found.append(main(arguments))\n"
+        "    except UserError as error:\n"
+        "        found.append(f'2 {error}')\n"
+        "    except SystemExit as error:\n"
+        "        found.append(error.code)\n"
+        "found = MPI.COMM_WORLD.gather(found)\n"
+        "if MPI.COMM_WORLD.Get_rank() == 0:\n"
+        "    print(json.dumps(found))\n"
+    )
+    nan = {"learning_rate": 1e30, "optimizer": "sgd", "epochs": 20, "schedule": "constant"}
+    starts = [
+        arguments(store, tmp_path / "bad", shares="1,2,3"),
+        arguments(store, tmp_path / "nan", **nan),
+        arguments(store, tmp_path / "good", shares="3,1"),
+    ]
+    done = run_ranks(2, program, json.dumps(starts))
+    assert done.returncode == 0, done.stderr
+    first, second = json.loads(done.stdout.splitlines()[-1])
+    assert first == ["2 --shares names 3 ranks, but there are 2", 3, 0]
+    assert second == [2, 3, 0]
+    failure = records(tmp_path / "nan", "failure")
+    assert len(failure) == 1
+    assert "not finite on rank" in failure[0]["reason"]
+    assert not (tmp_path / "nan" / "summary.json").exists()
+    steps = records(tmp_path / "good", "step")
+    assert len(steps) == 20  # rank 1 wrote none of its own
+    share = sum(s["share_tokens"][0] for s in steps) / sum(s["tokens"] for s in steps)
+    assert share == pytest.approx(0.75, abs=0.02)
+    assert all(len(step["compute_s"]) == 2 for step in steps)
