@@ -24,6 +24,7 @@ _MCAULEY = {
     "time": ("unixReviewTime",),
 }
 _SHOWN = 12  # fields named in an error
+_LONGEST_NAME = 40  # characters of each
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def choose_names(path: str, recipe: Recipe, samples: Sequence[Mapping[str, Any]]
             counts[name] = counts.get(name, 0) + (value is not None)
             texts[name] = texts.get(name, 0) + isinstance(value, str)
     known = _MCAULEY if recipe.format == "amazon" else _KNOWN
-    shown = ", ".join(list(counts)[:_SHOWN]) + (", ..." if len(counts) > _SHOWN else "")
+    shown = ", ".join(map(_brief, list(counts)[:_SHOWN]))
+    shown += ", ..." if len(counts) > _SHOWN else ""
     chosen: dict[str, str | None] = {}
     for role in Names.__dataclass_fields__:
         given = getattr(recipe, f"{role}_field")
@@ -84,6 +86,12 @@ def _needed(recipe: Recipe) -> set[str]:
     if recipe.split_by != "review":
         parts |= {recipe.split_by, "time"}  # the earliest of equal reviews decides
     return parts
+
+
+def _brief(name: str) -> str:
+    """A name as an error shows it: a line of text that was taken for a header is long."""
+    line = " ".join(name.split())
+    return line if len(line) <= _LONGEST_NAME else line[:_LONGEST_NAME] + "..."
 
 
 def _best(known: Sequence[str], counts: Mapping[str, int]) -> str | None:

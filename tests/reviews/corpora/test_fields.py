@@ -97,6 +97,13 @@ def test_an_error_names_a_dozen_fields_and_no_more() -> None:
         names({f"f{number}": 1 for number in range(20)})
 
 
+def test_an_error_is_a_line_of_bearable_length(tmp_path: Path) -> None:
+    data = f'"A whole\nreview, {"very " * 99}long",5\n'.encode()
+    with pytest.raises(UserError) as error:
+        read_bytes(tmp_path, data, Recipe(format="csv"))
+    assert "among A whole review, very very very very very v..., 5; name it" in str(error.value)
+
+
 def test_where_nothing_can_be_read_the_records_are_bad_and_no_field_is_missed(
     tmp_path: Path,
 ) -> None:

@@ -44,11 +44,12 @@ def test_many_small_members_are_read_to_the_last(tmp_path: Path) -> None:
 
 def test_input_larger_than_what_is_held_at_a_time_is_read_in_order(tmp_path: Path) -> None:
     texts = [f"{n} " + "long " * 200 for n in range(9000)]
-    data = json_lines(review(text) for text in texts)
+    data = json_lines(review(text) for text in texts) + b"broken\n"
     assert len(data) > 8 << 20
     for content in (data, gzip.compress(data, 1)):
         found = read_bytes(tmp_path, content)
         assert found.texts == texts
+        assert [place.line for place in found.places] == [9001]
         assert found.size == len(data)
 
 

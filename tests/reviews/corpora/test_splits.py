@@ -59,6 +59,14 @@ def test_any_cutting_of_a_plain_file_gives_every_record_once(
     assert parts.size == whole.size == path.stat().st_size
 
 
+def test_one_cut_at_any_byte_gives_every_record_once(tmp_path: Path) -> None:
+    path = tmp_path / "input"
+    path.write_bytes(b"\n".join(FASTTEXT[:8]) + b"\n\n")
+    texts = [line.decode()[len("__label__1 ") :] for line in FASTTEXT[:8]]
+    for place in range(1, path.stat().st_size):
+        assert read_splits(cut(path, [place], "fasttext")).texts == texts
+
+
 def test_a_byte_order_mark_is_looked_for_at_the_start_of_the_file_alone(tmp_path: Path) -> None:
     path = tmp_path / "input"
     mark = b"\xef\xbb\xbf"
