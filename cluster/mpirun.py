@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from reviews.errors import UserError
 
@@ -52,12 +53,22 @@ def _is_open_mpi(mpirun: str) -> bool:
 
 def launch(ranks: int | None, command: Sequence[str], hostfile: str | None = None) -> int:
     """Run the command on all ranks and wait; signals reach the ranks through mpirun."""
-    process = subprocess.Popen(mpirun_command(ranks, command, hostfile))
-    previous = {
-        number: signal.signal(number, lambda got, _: process.send_signal(got))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    line = mpirun_command(ranks, command, hostfile)
+    process: subprocess.Popen[bytes] | None = None
+    early: list[int] = []  # signals that came before there was a process to send them to
+
+    def forward(number: int, _: FrameType | None) -> None:
+        if process is None:
+            early.append(number)
+        else:
+            process.send_signal(number)
+
+    forwarded = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.signal(number, forward) for number in forwarded}
     try:
+        process = subprocess.Popen(line)
+        for number in early:
+            process.send_signal(number)
         return process.wait()
     finally:
         for number, handler in previous.items():

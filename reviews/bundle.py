@@ -19,6 +19,7 @@ from reviews.store import write_atomically
 from reviews.vocabulary import read_vocabulary
 
 FORMAT = "reviewmill-bundle/1"
+FILES = ("weights.safetensors", "model.json", "recipe.yaml", "vocabulary.txt", "card.md")
 
 
 @dataclass(frozen=True)
@@ -67,17 +68,19 @@ def read_bundle(path: str | Path) -> Bundle:
         folder = folder / "model"
     try:
         manifest = json.loads((folder / "manifest.json").read_bytes())
-        version, files = manifest["format"], manifest["files"]
+        version, files = manifest["format"], dict(manifest["files"])
     except FileNotFoundError:
         raise UserError(f"{path} is neither a run with a model nor a bundle") from None
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{path} is not a bundle: its manifest.json cannot be read") from None
     if version != FORMAT:
         raise UserError(f"{path} has the format {version}; this program reads {FORMAT}")
+    if absent := set(FILES) - set(files):
+        raise UserError(f"{path} is not a bundle: its manifest has no {min(absent)}")
     contents = {}
     for name, digest in files.items():
-        file = folder / Path(name).name
-        if not file.is_file():
+        file = folder / name
+        if Path(name).name != name or not file.is_file():
             raise UserError(f"{folder} is not whole: {name} is missing")
         contents[name] = file.read_bytes()
         if _sha256(contents[name]) != digest:
