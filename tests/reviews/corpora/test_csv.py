@@ -115,7 +115,7 @@ def test_lines_are_counted_through_quoted_newlines(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ['"open,5', '"shut" late,5', 'fine,"5', '"a "quoted" word",5', '"",",5', '"""open,5'],
+    ['"open,5', '"shut" late,5', '"shut"\rlate,5', 'fine,"5', '"a "quoted" word",5', '"",",5', '"""open,5'],
 )
 def test_a_row_of_broken_quotes_costs_itself_alone(tmp_path: Path, line: str) -> None:
     data = f'text,rating\n"before",5\n{line}\n"after\nit",4\nlast,3'
@@ -141,9 +141,10 @@ def test_quotes_inside_of_a_bare_field_are_text(tmp_path: Path) -> None:
 
 
 def test_bytes_that_are_not_utf8_cost_their_row(tmp_path: Path) -> None:
-    found = read_bytes(tmp_path, b"text,rating,x\ngood,5,\nb\xe4d,1,\ngood,4,\xff\nfine,3,\n")
+    rows = [b"text,rating,x", b"good,5,", b"b\xe4d,1,", b"good,4,\xff", b"good,\xff,", b"fine,3,"]
+    found = read_bytes(tmp_path, b"\n".join(rows))
     assert found.texts == ["good", "fine"]
-    assert found.bad == {"invalid_utf8": 2}
+    assert found.bad == {"invalid_utf8": 3}
 
 
 def test_a_header_without_rows_holds_no_records(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_an_error_is_a_line_of_bearable_length(tmp_path: Path) -> None:
     data = f'"A whole\nreview, {"very " * 99}long",5\n'.encode()
     with pytest.raises(UserError) as error:
         read_bytes(tmp_path, data, Recipe(format="csv"))
-    assert "among A whole review, very very very very very v..., 5; name it" in str(error.value)
+    assert "among A whole review, very very very very very..., 5; name it" in str(error.value)
 
 
 def test_where_nothing_can_be_read_the_records_are_bad_and_no_field_is_missed(
