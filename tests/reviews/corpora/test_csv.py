@@ -115,8 +115,9 @@ def test_lines_are_counted_through_quoted_newlines(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ['"open,5', '"shut" late,5', '"shut"\rlate,5', 'fine,"5', '"a "quoted" word",5', '"",",5', '"""open,5'],
-)
+    ['"open,5', '"shut" late,5', '"shut"\rlate,5', 'fine,"5', '"a "quoted" word",5', '"",",5',
+     '"""open,5'],
+)  # fmt: skip
 def test_a_row_of_broken_quotes_costs_itself_alone(tmp_path: Path, line: str) -> None:
     data = f'text,rating\n"before",5\n{line}\n"after\nit",4\nlast,3'
     found = read_bytes(tmp_path, data.encode())

@@ -75,6 +75,14 @@ def test_an_object_that_is_never_closed_costs_itself_alone(tmp_path: Path) -> No
     assert found.bad == {"invalid_json": 1}
 
 
+def test_a_string_that_is_never_closed_costs_its_object_alone(tmp_path: Path) -> None:
+    rows = [review(text) for text in ("one", "two", "three", "four")]
+    text = pretty(rows).replace('"two"', '"two')
+    found = read_bytes(tmp_path, text.encode())
+    assert found.texts == ["one", "three", "four"]
+    assert found.bad == {"invalid_json": 1}
+
+
 def test_what_stands_between_objects_is_one_bad_record(tmp_path: Path) -> None:
     text = pretty(ROWS[:2]) + "what is\nthis?\n" + pretty(ROWS[2:])
     found = read_bytes(tmp_path, text.encode())
