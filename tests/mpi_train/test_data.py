@@ -1,0 +1,102 @@
+"""Batches hold the store's rows, each once, and nothing but verified bytes."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from mpi_train.data import BatchReader, SplitReader
+from reviews.errors import UserError
+from reviews.store import Store
+from tests.stores import make_store
+
+ROWS = {"train": 5000, "validation": 2500}
+Row = tuple[tuple[int, ...], int]  # the words, the label
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return make_store(tmp_path_factory.mktemp("data") / "store", ROWS, length=16, shards=3)
+
+
+def stored(store: Store, split: str) -> list[Row]:
+    """All rows of a split, read by h5py alone through the file that shows them as one."""
+    with h5py.File(store.path / "reviews.h5", "r") as file:
+        tokens, lengths, labels = (file[split][name][:] for name in ("tokens", "length", "label"))
+    return [(tuple(words[:n].tolist()), int(label))
+            for words, n, label in zip(tokens, lengths, labels, strict=True)]
+
+
+def batch_rows(reader: BatchReader, epoch: int, update: int) -> list[Row]:
+    batch = reader.batch(epoch, update)
+    rows = batch.take(0, len(batch.lengths))
+    return [(tuple(words[:n].tolist()), int(label))
+            for words, n, label in zip(rows.tokens, rows.lengths, rows.labels, strict=True)]
+
+
+@pytest.mark.parametrize("batch_size", [300, 4999, 6000])
+@pytest.mark.parametrize("window", [1, 2, 64])
+def test_the_batches_of_an_epoch_are_the_rows_of_the_store(
+    store: Store, batch_size: int, window: int
+) -> None:
+    reader = BatchReader(store, "train", batch_size, seed=1, window=window)
+    rows = [row for update in range(reader.plan.updates)
+            for row in batch_rows(reader, 0, update)]
+    assert sorted(rows) == sorted(stored(store, "train"))
+
+
+def test_a_batch_is_the_same_whatever_was_read_before_it(store: Store) -> None:
+    in_order = BatchReader(store, "train", 700, seed=1, window=2)
+    one_by_one = {(epoch, update): batch_rows(in_order, epoch, update)
+                  for epoch in range(2) for update in range(in_order.plan.updates)}
+    anywhere = BatchReader(store, "train", 700, seed=1, window=2)
+    for place in [(1, 5), (0, 7), (0, 0), (1, 4), (0, 3)]:
+        assert batch_rows(anywhere, *place) == one_by_one[place]
+
+
+def test_a_batch_is_sorted_by_length(store: Store) -> None:
+    lengths = BatchReader(store, "train", 700, seed=1, window=2).batch(0, 3).lengths
+    assert (np.diff(lengths) >= 0).all()
+
+
+def test_rows_that_are_taken_are_as_wide_as_their_longest(store: Store) -> None:
+    batch = BatchReader(store, "train", 700, seed=1, window=2).batch(0, 3)
+    for first, last in ((0, 10), (100, 101), (650, 700)):
+        rows = batch.take(first, last)
+        assert rows.tokens.shape == (last - first, batch.lengths[last - 1])
+        np.testing.assert_array_equal(rows.lengths, batch.lengths[first:last])
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 5])
+def test_the_blocks_of_all_ranks_are_the_split_in_order(store: Store, ranks: int) -> None:
+    blocks = [block for rank in range(ranks)
+              for block in SplitReader(store, "validation").blocks(rank, ranks)]
+    assert len({number for number, _ in blocks}) == len(blocks)
+    rows = [(tuple(words[:n].tolist()), int(label))
+            for _, part in sorted(blocks, key=lambda block: block[0])
+            for words, n, label in zip(part.tokens, part.lengths, part.labels, strict=True)]
+    assert rows == stored(store, "validation")
+
+
+def copy_of(folder: Path) -> Store:
+    return make_store(folder / "copy", {"train": 300, "validation": 20}, length=16)
+
+
+def test_a_damaged_shard_is_refused_before_a_row_of_it_is_used(tmp_path: Path) -> None:
+    store = copy_of(tmp_path)
+    shard = store.path / "shards" / "part-00001.h5"
+    data = bytearray(shard.read_bytes())
+    data[-1] ^= 1
+    shard.write_bytes(data)
+    reader = SplitReader(store, "train")
+    assert len(reader.read(0, 0, 100).labels) == 100
+    with pytest.raises(UserError, match=r"part-00001\.h5 is damaged: its sha256 is not"):
+        reader.read(1, 0, 100)
+
+
+def test_a_missing_shard_is_named(tmp_path: Path) -> None:
+    store = copy_of(tmp_path)
+    (store.path / "shards" / "part-00000.h5").unlink()
+    with pytest.raises(UserError, match=r"part-00000\.h5 is missing from the store"):
+        BatchReader(store, "train", 10, seed=0, window=64).batch(0, 0)
