@@ -69,9 +69,9 @@ def read_bundle(path: str | Path) -> Bundle:
     try:
         manifest = json.loads((folder / "manifest.json").read_bytes())
         version, files = manifest["format"], dict(manifest["files"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path} is neither a run with a model nor a bundle") from None
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{path} is not a bundle: its manifest.json cannot be read") from None
     if version != FORMAT:
         raise UserError(f"{path} has the format {version}; this program reads {FORMAT}")

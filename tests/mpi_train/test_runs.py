@@ -16,48 +16,14 @@ from reviews.bundle import read_bundle
 from reviews.errors import UserError
 from reviews.store import Store
 from tests.mpi_train.ranks import run_ranks
+from tests.mpi_train.runs import arguments, difference, losses, records, train
 from tests.stores import make_store
-
-SMALL = {"batch_size": 64, "embedding_dim": 8, "hidden_dim": 6, "micro_batch_tokens": 256,
-         "epochs": 2, "threads": 1}
-Weights = dict[str, np.ndarray]
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return make_store(tmp_path_factory.mktemp("runs") / "store",
                       {"train": 600, "validation": 80}, length=16, vocabulary=60)
-
-
-def arguments(data: Store, run: Path, **options: Any) -> list[str]:
-    values = {"store": data.path, "out": run, **SMALL, **options}
-    line = []
-    for name, value in values.items():
-        flag = name.replace("_", "-")
-        if isinstance(value, bool):
-            line.append(f"--{flag}" if value else f"--no-{flag}")
-        else:
-            line.append(f"--{flag}={value}")
-    return line
-
-
-def train(store: Store, out: Path, **options: Any) -> Path:
-    assert main(arguments(store, out, **options)) == 0
-    return out
-
-
-def records(run: Path, kind: str) -> list[dict[str, Any]]:
-    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
-    return [line for line in lines if line["kind"] == kind]
-
-
-def losses(run: Path) -> list[float]:
-    return [step["loss"] for step in records(run, "step")]
-
-
-def difference(one: Weights, other: Weights) -> float:
-    assert one.keys() == other.keys()
-    return max(float(np.abs(one[name] - other[name]).max()) for name in one)
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +72,7 @@ def test_the_summary_and_the_configuration_stand_in_the_folder(run: Path, store:
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["hidden_dim"] == 6
     assert config["learning_rate"] == TrainingConfig().learning_rate
+    assert Path(config["store"]).is_absolute()
     assert "accuracy" in (run / "log.txt").read_text()
 
 
@@ -156,6 +123,21 @@ def test_max_steps_ends_a_run_early(store: Store, tmp_path: Path) -> None:
     assert len(records(run, "step")) == 13
     # The schedule knows where the end is.
     assert records(run, "step")[-1]["learning_rate"] == pytest.approx(2e-3 / 13)
+
+
+def test_a_log_gets_a_line_now_and_then_and_a_terminal_a_bar(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("mpi_train.journal.LINE_SECONDS", 0)
+    plain = train(store, tmp_path / "plain", epochs=1)
+    lines = (plain / "log.txt").read_text().splitlines()
+    assert len([line for line in lines if "epoch 1/1: " in line and "%, loss" in line]) == 10
+    assert "\r" not in capfd.readouterr().err
+    monkeypatch.setenv("REVIEWMILL_TERMINAL", "1")
+    barred = train(store, tmp_path / "bar", epochs=1)
+    assert len((barred / "log.txt").read_text().splitlines()) == 2
+    assert "epoch 1/1:" in capfd.readouterr().err.split("\r")[1]
 
 
 def test_best_keeps_the_weights_of_the_best_epoch_and_last_those_of_the_last(

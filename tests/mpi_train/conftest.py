@@ -1,0 +1,15 @@
+"""Training changes how a process computes; after a test it computes as before."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """Denormal numbers and threads as other tests in the same process need them."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_flush_denormal(False)
+    torch.set_num_threads(threads)

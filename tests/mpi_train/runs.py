@@ -1,0 +1,45 @@
+"""Training runs of a few seconds, and readers of what they leave."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mpi_train.__main__ import main
+from reviews.store import Store
+
+SMALL = {"batch_size": 64, "embedding_dim": 8, "hidden_dim": 6, "micro_batch_tokens": 256,
+         "epochs": 2, "threads": 1}
+Weights = dict[str, np.ndarray]
+
+
+def arguments(data: Store, run: Path, **options: Any) -> list[str]:
+    values = {"store": data.path, "out": run, **SMALL, **options}
+    line = []
+    for name, value in values.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            line.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            line.append(f"--{flag}={value}")
+    return line
+
+
+def train(store: Store, out: Path, **options: Any) -> Path:
+    assert main(arguments(store, out, **options)) == 0
+    return out
+
+
+def records(run: Path, kind: str) -> list[dict[str, Any]]:
+    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    return [line for line in lines if line["kind"] == kind]
+
+
+def losses(run: Path) -> list[float]:
+    return [step["loss"] for step in records(run, "step")]
+
+
+def difference(one: Weights, other: Weights) -> float:
+    assert one.keys() == other.keys()
+    return max(float(np.abs(one[name] - other[name]).max()) for name in one)
