@@ -55,6 +55,8 @@ class Epoch:
         last = np.arange(window - 1, len(ends) + window - 1, window).clip(max=len(ends) - 1)
         # Window w holds the positions starts[w] to starts[w + 1].
         self.starts = np.concatenate([[0], ends[last]])
+        # Batch after batch asks for the same window, and a shuffle costs milliseconds.
+        self.window_rows = lru_cache(maxsize=2)(self._window_rows)
 
     def windows(self, first: int, last: int) -> range:
         """The windows that hold the positions first to last (exclusive)."""
@@ -65,7 +67,7 @@ class Epoch:
         """Indices of the chunks of a window, in the order in which its rows are counted."""
         return self.chunks[window * self._window : (window + 1) * self._window]
 
-    def window_rows(self, window: int) -> Array:
+    def _window_rows(self, window: int) -> Array:
         """The shuffled rows of a window: row numbers (n,) within its chunks laid end to end."""
         n = int(self.starts[window + 1] - self.starts[window])
         return shuffled(n, hash_key(self._key, window))
