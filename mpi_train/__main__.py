@@ -3,8 +3,9 @@
 import sys
 from collections.abc import Sequence
 
-from mpi_train.communicator import Communicator, Stopped, set_threads
+from mpi_train.communicator import Communicator, Stopped
 from mpi_train.config import TrainingConfig, make_training_parser, resolve
+from mpi_train.process import prepare_process
 from mpi_train.train import train
 from reviews.errors import UserError
 from reviews.options import given
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return config
 
     config = communicator.from_root(start)
-    set_threads(config.threads, communicator.local_size)
+    prepare_process(config.threads, communicator.local_size)
     communicator.connect(config.backend)
     with communicator.together():
         try:

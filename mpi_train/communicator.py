@@ -36,16 +36,6 @@ class Handle(Protocol):
         ...
 
 
-def set_threads(threads: int, local_ranks: int) -> None:
-    """Set the threads of this process before any start (0: the cores over the host's ranks).
-
-    Denormal numbers are flushed to zero in every thread, since threads inherit this from the
-    one that starts them: gradients that fade along long reviews are 6 times slower otherwise.
-    """
-    torch.set_flush_denormal(True)
-    torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // local_ranks))
-
-
 class Communicator:
     """All ranks of a start; `python -m mpi_train` without mpirun is one rank."""
 

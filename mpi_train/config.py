@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from reviews.store import Store
 # What a run folder holds, and all that --overwrite removes.
 RUN_FILES = ("config.yaml", "metrics.jsonl", "log.txt", "summary.json", "report.html")
 RUN_FOLDERS = ("checkpoints", "model")
+
+# Environment variable: 1 when standard error, which mpirun passes on, ends in a terminal.
+TERMINAL = "REVIEWMILL_TERMINAL"
 
 # A resume that changed one of these would not continue the same training.
 FIXED = (
@@ -140,6 +144,8 @@ def resolve(named: Mapping[str, Any]) -> TrainingConfig:
             raise UserError(f"{out} is not empty: give --resume, --overwrite, or another --out")
     if not config.store:
         raise UserError("name the store to train on")
+    # A run is resumed and reported from other folders too.
+    config = dataclasses.replace(config, store=os.path.abspath(config.store))
     store = Store(config.store)
     if len(store.classes) != 2:
         raise UserError(f"{config.store} has {len(store.classes)} classes; models know two")

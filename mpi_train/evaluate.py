@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mpi_train.communicator import Communicator, set_threads
+from mpi_train.communicator import Communicator
 from mpi_train.data import Rows, SplitReader
 from mpi_train.journal import append_record
 from mpi_train.model_folder import load_model
 from mpi_train.predict import gather_logits
+from mpi_train.process import prepare_process
 from reviews.bundle import Bundle, read_bundle
 from reviews.encoding import encode_files
 from reviews.errors import UserError
@@ -114,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command on this rank; return its exit status."""
     communicator = Communicator()
     request = communicator.from_root(lambda: read_request(argv))
-    set_threads(request.threads, communicator.local_size)
+    prepare_process(request.threads, communicator.local_size)
     with communicator.together():
         result = evaluate(request, communicator)
     if result is None:

@@ -1,8 +1,10 @@
 """What rank 0 writes into the run folder; on other ranks every call does nothing."""
 
 import json
+import os
 import platform
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mpi_train.config import RUN_FILES, RUN_FOLDERS, TrainingConfig
+from mpi_train.config import RUN_FILES, RUN_FOLDERS, TERMINAL, TrainingConfig
 from reviews.store import Store, write_atomically
 
 SUMMARY_FORMAT = "reviewmill-run/1"
+LINE_SECONDS = 60  # between lines about an epoch, where there is no progress bar
 
 
 class Journal:
@@ -60,21 +63,38 @@ class Journal:
                 kept.append(line)
         write_atomically(file, b"".join(kept))
 
-    def start_bar(self, reviews: int, title: str) -> None:
-        """Begin a progress bar over so many reviews, on a terminal only."""
-        if self.writes:
-            self._bar = tqdm(total=reviews, desc=title, unit=" reviews", disable=None, leave=False)
+    def start_epoch(self, reviews: int, title: str) -> None:
+        """Begin to show progress over so many reviews: a bar, or a line now and then."""
+        if not self.writes:
+            return
+        self._title, self._reviews, self._done = title, reviews, 0
+        self._begun = self._said = time.perf_counter()
+        if sys.stderr.isatty() or os.environ.get(TERMINAL) == "1":
+            # Behind mpirun standard error is a pipe, whose width nobody knows.
+            columns = None if sys.stderr.isatty() else 79
+            self._bar = tqdm(total=reviews, desc=title, unit=" reviews", leave=False,
+                             ncols=columns)
 
     def advance(self, reviews: int, loss: float) -> None:
-        """Move the progress bar."""
+        """So many more reviews of the epoch are done."""
+        if not self.writes:
+            return
         if self._bar is not None:
             self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
             self._bar.update(reviews)
+            return
+        self._done += reviews
+        now = time.perf_counter()
+        if now - self._said >= LINE_SECONDS:
+            self._said = now
+            self.log(f"{self._title}: {self._done / self._reviews:.0%}, loss {loss:.4f}, "
+                     f"{self._done / (now - self._begun):,.0f} reviews/s")
 
-    def end_bar(self) -> None:
+    def end_epoch(self) -> None:
         """Remove the progress bar."""
         if self._bar is not None:
             self._bar.close()
+            self._bar = None
 
     def summarize(self, **values: Any) -> None:
         """Write summary.json."""

@@ -1,10 +1,17 @@
 """`reviewmill train`: check the options, then start the ranks, here or by mpirun."""
 
+import os
 import sys
 from collections.abc import Sequence
 
 from cluster.mpirun import launch
-from mpi_train.config import TrainingConfig, make_training_parser, resolve, to_arguments
+from mpi_train.config import (
+    TERMINAL,
+    TrainingConfig,
+    make_training_parser,
+    resolve,
+    to_arguments,
+)
 from reviews.errors import UserError
 from reviews.options import given
 
@@ -28,4 +35,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.ranks is not None:
         config.ratios(options.ranks)
     command = [sys.executable, "-m", "mpi_train", *arguments]
+    if sys.stderr.isatty():
+        os.environ[TERMINAL] = "1"
     return launch(options.ranks, command, options.hostfile)

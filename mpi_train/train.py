@@ -105,7 +105,7 @@ def train(config: TrainingConfig, communicator: Communicator) -> dict[str, Any]:
         if state["step"] >= total:
             break
         epoch_started, epoch_loss, epoch_reviews = time.perf_counter(), 0.0, 0
-        journal.start_bar(plan.rows, f"epoch {epoch + 1}/{config.epochs}")
+        journal.start_epoch(plan.rows, f"epoch {epoch + 1}/{config.epochs}")
         for update in range(plan.updates):
             if state["step"] >= total:
                 break
@@ -128,11 +128,11 @@ def train(config: TrainingConfig, communicator: Communicator) -> dict[str, Any]:
             loss = float(words[:, 0].sum()) / size
             if not math.isfinite(loss):
                 culprits = np.flatnonzero(~np.isfinite(words[:, 0])).tolist()
-                reason = (f"the loss of epoch {epoch}, update {update} is not finite on rank "
+                reason = (f"the loss of epoch {epoch + 1}, update {update + 1} is not finite on rank "
                           f"{', '.join(map(str, culprits))}: stopped before the update")
                 journal.record("failure", step=state["step"] + 1, epoch=epoch, update=update,
                                reason=reason)
-                journal.end_bar()
+                journal.end_epoch()
                 journal.log(reason)
                 raise Stopped(reason)
 
@@ -160,7 +160,7 @@ def train(config: TrainingConfig, communicator: Communicator) -> dict[str, Any]:
             )
             journal.advance(size, loss)
 
-        journal.end_bar()
+        journal.end_epoch()
         seconds = time.perf_counter() - epoch_started
         figures = validate(model, validation, config, communicator, store.classes)
         if rank == 0:

@@ -14,13 +14,14 @@ import torch
 from mpi4py import MPI
 from torch.nn import functional
 
-from mpi_train.communicator import Communicator, set_threads
+from mpi_train.communicator import Communicator
 from mpi_train.config import TrainingConfig
 from mpi_train.data import BatchReader
 from mpi_train.gradients import GradientBuckets
 from mpi_train.models import build
 from mpi_train.models.dropout import Draws
 from mpi_train.plan import cut, prefix_cost
+from mpi_train.process import prepare_process
 from mpi_train.train import PRECISIONS, back_propagate
 from reviews.store import Store
 
@@ -100,7 +101,7 @@ def relative_error(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
 def main() -> None:
     """Run all cases; rank 0 prints."""
     store = Store(sys.argv[1])
-    set_threads(1, 1)
+    prepare_process(1, 1)
     plain = {
         (model, precision): plain_gradient(store, configuration(model, precision))
         for model, precision in itertools.product(MODELS, PRECISIONS)
