@@ -128,8 +128,8 @@ def train(config: TrainingConfig, communicator: Communicator) -> dict[str, Any]:
             loss = float(words[:, 0].sum()) / size
             if not math.isfinite(loss):
                 culprits = np.flatnonzero(~np.isfinite(words[:, 0])).tolist()
-                reason = (f"the loss of epoch {epoch + 1}, update {update + 1} is not finite on rank "
-                          f"{', '.join(map(str, culprits))}: stopped before the update")
+                reason = (f"the loss of epoch {epoch + 1}, update {update + 1} is not finite on "
+                          f"rank {', '.join(map(str, culprits))}: stopped before the update")
                 journal.record("failure", step=state["step"] + 1, epoch=epoch, update=update,
                                reason=reason)
                 journal.end_epoch()

@@ -14,7 +14,7 @@ SMALL = {"batch_size": 64, "embedding_dim": 8, "hidden_dim": 6, "micro_batch_tok
 Weights = dict[str, np.ndarray]
 
 
-def arguments(data: Store, run: Path, **options: Any) -> list[str]:
+def arguments(data: Store, run: Path, /, **options: Any) -> list[str]:
     values = {"store": data.path, "out": run, **SMALL, **options}
     line = []
     for name, value in values.items():
