@@ -1,0 +1,95 @@
+"""`reviewmill train`: options that are seen at once, and mistakes told in one line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from reviewmill import main
+from reviews.store import Store
+from tests.mpi_train.runs import records, train
+from tests.stores import make_store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return make_store(tmp_path_factory.mktemp("command") / "store",
+                      {"train": 130, "validation": 20}, length=16, vocabulary=60)
+
+
+def summary(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / "summary.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_are_those_asked_for(store: Store, tmp_path: Path, threads: int) -> None:
+    run = train(store, tmp_path / "run", max_steps=1, threads=threads)
+    assert summary(run)["environment"]["threads"] == threads
+
+
+@pytest.mark.parametrize("backend", ["auto", "gloo", "mpi"])
+def test_the_backend_is_the_one_asked_for(store: Store, tmp_path: Path, backend: str) -> None:
+    run = train(store, tmp_path / "run", max_steps=1, backend=backend)
+    best = "nccl" if torch.cuda.is_available() else "gloo"
+    assert summary(run)["backend"] == (best if backend == "auto" else backend)
+
+
+def test_smaller_micro_batches_pad_less(store: Store, tmp_path: Path) -> None:
+    tokens = [
+        records(train(store, tmp_path / str(limit), max_steps=1, micro_batch_tokens=limit),
+                "step")[0]["tokens"]
+        for limit in (32, 10_000)
+    ]
+    assert tokens[0] < tokens[1]
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line with which the command refuses, with exit status 2."""
+    try:
+        status = main(["train", *map(str, arguments)])
+    except SystemExit as end:
+        status = int(end.code or 0)
+    assert status == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    [line] = shown.err.splitlines()
+    assert line.startswith("reviewmill train: ")
+    return line
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--learning-rat 1", "unknown argument --learning-rat; did you mean --learning-rate"),
+        ("--optimizer adm", "invalid choice: 'adm' (choose from 'adam', 'sgd')"),
+        ("--backend tcp", "choose from 'auto', 'nccl', 'gloo', 'mpi'"),
+        ("--ranks 0", "--ranks is 0: give 1 or more"),
+        ("--ranks 2 --shares 1,2,3", "--shares names 3 ranks, but there are 2"),
+        ("--ranks 2 --hostfile nothing-here", "no host file nothing-here"),
+        ("--shares 1,x", "--shares: 'x' is not a number"),
+    ],
+)
+def test_a_mistake_is_told_before_any_rank_is_started(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: str, message: str
+) -> None:
+    out = tmp_path / "run"
+    assert message in refusal(capsys, store.path, "--out", out, *options.split())
+    assert not out.exists()
+
+
+def test_a_store_of_another_format_is_refused_with_both_versions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "manifest.json").write_text('{"format": "reviewmill-store/9"}')
+    line = refusal(capsys, tmp_path, "--out", tmp_path / "run")
+    assert "reviewmill-store/9; this program reads reviewmill-store/1" in line
+
+
+def test_a_store_without_training_rows_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = make_store(tmp_path / "store", {"validation": 5}, length=16, vocabulary=60)
+    assert "has no training rows" in refusal(capsys, empty.path, "--out", tmp_path / "run")
