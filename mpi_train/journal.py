@@ -34,6 +34,8 @@ class Journal:
             for name in RUN_FOLDERS:
                 shutil.rmtree(self.out / name, ignore_errors=True)
         self.out.mkdir(parents=True, exist_ok=True)
+        # Until this start has ended, there is no saying how it ended.
+        (self.out / "summary.json").unlink(missing_ok=True)
         write_atomically(self.out / "config.yaml", config.to_yaml().encode())
 
     def log(self, line: str) -> None:

@@ -22,7 +22,8 @@ from mpi_train.models import build
 from mpi_train.models.dropout import Draws
 from mpi_train.plan import cut, prefix_cost
 from mpi_train.process import prepare_process
-from mpi_train.train import PRECISIONS, back_propagate
+from mpi_train.train import PRECISIONS
+from mpi_train.update import back_propagate
 from reviews.store import Store
 
 SHARES = {
