@@ -55,7 +55,9 @@ def test_nothing_above_the_table_begins_or_continues_a_word() -> None:
     assert marks == set(range(0xE0100, 0xE01F0))
 
 
-@pytest.mark.parametrize(("rule", "count"), zip(RULES, (20_000, 2_000, 20_000), strict=True))
+@pytest.mark.parametrize(
+    ("rule", "count"), [("letters", 20_000), ("words", 2_000), ("words+marks", 20_000)]
+)
 def test_nltk_finds_the_same_words_in_real_reviews(rule: str, count: int) -> None:
     need(REAL.is_file(), "the labelled reviews are not there")
     with gzip.open(REAL, "rt") as file:
