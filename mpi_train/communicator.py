@@ -157,6 +157,11 @@ class Communicator:
         self.world.Allgather(own, everyone)
         return everyone
 
+    def tell_all(self, values: Array) -> Array:
+        """Rank 0's numbers, on every rank; the other ranks' (of the same shape) are replaced."""
+        self.world.Bcast(values)
+        return values
+
     def gather_rows(self, values: Array) -> Array | None:
         """The (n_r,) arrays of all ranks, one after another, on rank 0; None elsewhere."""
         counts = self.world.gather(len(values))

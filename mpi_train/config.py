@@ -59,7 +59,10 @@ class TrainingConfig:
     )
     warmup_steps: int = option(0, "updates in which the learning rate rises to its height")
     positive_weight: float = option(1.0, "weight of the loss of positive reviews")
-    balance: str = option("equal", "how an update's work is divided among the ranks", ("equal",))
+    balance: str = option(
+        "equal", "how an update's work is divided among the ranks: the same for all, or by how "
+        "long they take", ("equal", "dynamic"),
+    )
     shares: tuple[float, ...] = option((), "work of each rank as a ratio, in place of --balance")
     backend: str = option(
         "auto", "how gradients travel; nccl trains on GPUs, gloo and mpi on CPUs",

@@ -57,7 +57,7 @@ class Run:
         # What a checkpoint holds beside the tensors.
         self.state: dict[str, Any] = {
             "step": 0, "store": self.store.fingerprint, "best": None, "seconds": 0.0,
-            "reviews": 0, "step_seconds": 0.0,
+            "reviews": 0, "step_seconds": 0.0, "balancer": None,
         }
         if config.resume:
             self._resume()
@@ -65,6 +65,8 @@ class Run:
             communicator.share(parameter)
         self._earlier_s = self.state["seconds"]
         self.updater = Updater(config, communicator, reader, self.model, self.optimizer)
+        if self.state["balancer"]:
+            self.updater.balancer.restore(self.state["balancer"])
         self.journal = Journal(config, communicator.rank == 0)
         self.journal.forget_after(self.step)
 
@@ -132,6 +134,12 @@ class Run:
         self.state["step_seconds"] += update.step_s
         self._epoch_loss += update.loss * reviews
         self._epoch_reviews += reviews
+        if update.renewed:
+            fits = self.updater.balancer.fits
+            self.journal.record(
+                "rebalance", step=self.step, shares=update.reviews.tolist(),
+                share_tokens=update.tokens.tolist(), predicted_s=update.predicted_s,
+                a=fits.a.tolist(), b=fits.b.tolist())
         self.journal.record(
             "step", step=self.step, epoch=epoch, loss=update.loss, learning_rate=rate,
             reviews=reviews, tokens=int(update.tokens.sum()), step_s=update.step_s,
@@ -153,6 +161,7 @@ class Run:
                 self.state["best"] = {"epoch": epoch, "accuracy": scores["accuracy"]}
                 save_model(config, self.options, self.model, self.store, figures)
             self.state["seconds"] = self._seconds()
+            self.state["balancer"] = self.updater.balancer.state()
             if self.step == (epoch + 1) * self.plan.updates:
                 save_checkpoint(self.journal.out, epoch + 1, self.state, self.model,
                                 self.optimizer)

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from mpi_train.balancer import Balancer
 from mpi_train.communicator import Communicator
 from mpi_train.config import TrainingConfig
 from mpi_train.data import Batch, BatchReader
@@ -39,6 +40,8 @@ class Update:
         compute_s: (R,) what each rank did itself, with the optimizer's step of the update before.
         wait_s: (R,) for how long each rank had nothing to do.
         step_s: seconds of the whole update on this rank.
+        predicted_s: what the balancer on rank 0 thought the slowest rank would take, or nan.
+        renewed: whether it changed its mind about the ranks before this update.
     """
 
     loss: float
@@ -47,6 +50,8 @@ class Update:
     compute_s: Array
     wait_s: Array
     step_s: float
+    predicted_s: float
+    renewed: bool
 
 
 def make_optimizer(config: TrainingConfig, model: Recurrent) -> torch.optim.Optimizer:
@@ -97,8 +102,26 @@ class Updater:
         self._config, self._communicator, self._reader = config, communicator, reader
         self._model, self._optimizer = model, optimizer
         self._gradients = GradientBuckets(model, communicator)
-        self._ratios = config.ratios(communicator.size)
+        self._ratios = np.array(config.ratios(communicator.size), np.float64)
+        self._dynamic = config.balance == "dynamic" and not config.shares
+        # Rank 0 decides for all.
+        self.balancer = Balancer(communicator.size, parking=False)
         self._optimizer_s = 0.0
+
+    def _decide(self, cost: int) -> tuple[float, bool]:
+        """Settle the ratios of the next update, of so many tokens.
+
+        Returns, on rank 0, the seconds it is thought to take, and whether that is new.
+        """
+        if not self._dynamic:
+            return math.nan, False
+        predicted_s, renewed = math.nan, False
+        if self._communicator.rank == 0:
+            decision = self.balancer.decide(cost)
+            self._ratios = np.ascontiguousarray(decision.ratios)
+            predicted_s, renewed = decision.step_s, decision.renewed
+        self._communicator.tell_all(self._ratios)
+        return predicted_s, renewed
 
     def run(self, epoch: int, number: int, rate: float) -> Update:
         """Update `number` of an epoch, at a learning rate.
@@ -108,6 +131,7 @@ class Updater:
         started = time.perf_counter()
         batch = self._reader.batch(epoch, number)
         prefix = prefix_cost(batch.lengths, self._config.micro_batch_tokens)
+        predicted_s, renewed = self._decide(int(prefix[-1]))
         cuts = cut(prefix, self._ratios)  # (ranks + 1,)
         rank = self._communicator.rank
         part = (int(cuts[rank]), int(cuts[rank + 1]))
@@ -126,6 +150,9 @@ class Updater:
         loss = float(losses.sum()) / len(batch.lengths)
         if not math.isfinite(loss):
             raise NotFinite(np.flatnonzero(~np.isfinite(losses)))
+        tokens = np.diff(prefix[cuts])
+        if self._dynamic and rank == 0:
+            self.balancer.observe(tokens, compute)
 
         stepping = time.perf_counter()
         for group in self._optimizer.param_groups:
@@ -133,4 +160,5 @@ class Updater:
         self._optimizer.step()
         ended = time.perf_counter()
         self._optimizer_s = ended - stepping
-        return Update(loss, np.diff(cuts), np.diff(prefix[cuts]), compute, wait, ended - started)
+        return Update(loss, np.diff(cuts), tokens, compute, wait, ended - started, predicted_s,
+                      renewed)
