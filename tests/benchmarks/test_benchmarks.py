@@ -1,0 +1,115 @@
+"""Benchmarks compare like with like, and print what they measured."""
+
+import gzip
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import pytest
+
+import reviewmill
+from benchmarks.measure import measure, table
+from benchmarks.prepare import repeat_texts
+from reviews.errors import UserError
+from reviews.generate import generate
+from reviews.store import Store
+from tests.mpi_train.ranks import ROOT
+from tests.stores import make_store
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Generated reviews, and stop words for the 2019 rules."""
+    words = tmp_path / "nltk_data" / "corpora" / "stopwords"
+    words.mkdir(parents=True)
+    (words / "english").write_text("the\nand\nis\n")
+    monkeypatch.setenv("NLTK_DATA", str(tmp_path / "nltk_data"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return generate(tmp_path / "reviews.json.gz", 600)[0]
+
+
+def test_the_per_line_peer_keeps_the_rows_that_reviewmill_keeps(
+    corpus: Path, tmp_path: Path
+) -> None:
+    run = [sys.executable, "-m", "benchmarks.per_line", corpus, tmp_path / "rows.h5"]
+    printed = subprocess.run(run, capture_output=True, text=True, check=True, timeout=120).stdout
+    subprocess.run(
+        [sys.executable, "-m", "reviewmill", "prepare", corpus, "--recipe", "rnn2019",
+         "--out", tmp_path / "store"], check=True, capture_output=True, timeout=120,
+    )
+    manifest = Store(tmp_path / "store").manifest
+    assert int(printed) == manifest["records"]["stored"] > 400
+    with h5py.File(tmp_path / "rows.h5") as file:
+        positive = int(file["label"][:].sum())
+    splits = manifest["splits"].values()
+    assert positive == sum(split["labels"]["positive"] for split in splits)
+
+
+def test_copies_differ_in_their_first_word_alone(corpus: Path, tmp_path: Path) -> None:
+    reviews, size = repeat_texts(corpus, tmp_path / "copies.json.gz", "reviewText", 3)
+    assert reviews == 600
+    with gzip.open(corpus, "rt") as one, gzip.open(tmp_path / "copies.json.gz", "rt") as other:
+        lines = one.readlines()
+        copies = [json.loads(line)["reviewText"] for line in other]
+    assert size == sum(len(line.encode()) for line in lines)
+    texts = [json.loads(line)["reviewText"] for line in lines]
+    assert [copy.split(" ", 1)[1] for copy in copies[::3]] == texts
+    assert [copy.split(" ", 1)[0] for copy in copies[:4]] == ["copya", "copyb", "copyc", "copya"]
+
+
+def test_the_table_of_prepare_has_the_peer_and_the_larger_input(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reviewmill.main(["bench", "prepare", str(corpus), "--repeat", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "600 reviews" in shown
+    rows = re.findall(r"^(.+?)  +[\d.]+ +[\d,]+ +([\d.]+) +([\d,]+)$", shown, re.MULTILINE)
+    assert [name for name, _, _ in rows] == [
+        "per-line Python, 2019 rules", "reviewmill, 2019 rules", "reviewmill",
+        "reviewmill, 4 times the reviews"]
+    assert rows[0][1] == "1.00"
+    assert all(int(peak.replace(",", "")) > 50 for _, _, peak in rows)
+
+
+def test_the_table_of_train_has_the_peer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    store = make_store(tmp_path / "store", {"train": 300, "validation": 10})
+    assert reviewmill.main(["bench", "train", str(store.path), "--ranks", "2", "--updates", "4",
+                            "--batch-size", "32", "--hidden-dim", "4", "--bidirectional",
+                            "--repeat", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "hidden 4 x 2" in shown
+    rows = re.findall(r"^(\S.*?)  +([\d,]+) +([\d.]+)$", shown, re.MULTILINE)
+    assert [name for name, _, _ in rows] == ["plain torch DDP", "reviewmill"]
+    assert rows[0][2] == "1.00"
+
+
+def test_a_command_is_measured_and_its_failure_told() -> None:
+    usage = measure([sys.executable, "-c", "x = b'a' * 200_000_000"])
+    assert usage.peak_mb > 190
+    assert usage.seconds > 0
+    with pytest.raises(UserError, match=r"failed \(7\): what went wrong"):
+        measure([sys.executable, "-c", "print('what went wrong'); exit(7)"])
+
+
+def test_tables_have_numbers_at_the_right() -> None:
+    shown = table(["", "n"], [["a", "1"], ["bc", "10"]])
+    assert shown.splitlines() == ["     n", "a    1", "bc  10"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["perpare"], "did you mean prepare?"), (["prepare", "nothing.gz"], "is not a .gz file"),
+     (["prepare", "--copies", "1"], "--copies 2 to 26"), (["train", "--ranks", "0"], "1 or more"),
+     (["train", "nothing"], "is not a store")],
+)
+def test_a_mistake_is_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reviewmill.main(["bench", *arguments]) == 2
+    assert message in capsys.readouterr().err
