@@ -1,4 +1,4 @@
-"""Commands run and measured: seconds, and the memory of the largest process."""
+"""Commands run and measured: time, and the memory of the largest process."""
 
 import os
 import platform
@@ -17,6 +17,7 @@ class Usage:
     """What a command took."""
 
     seconds: float
+    cpu_s: float  # of all its processes together
     peak_mb: float  # resident memory of its largest process, in units of 1e6 bytes
 
 
@@ -43,7 +44,8 @@ def measure(
             output.seek(0)
             tail = output.read().decode(errors="replace").strip()[-500:]
             raise UserError(f"{' '.join(command[:4])} ... failed ({process.returncode}): {tail}")
-    return Usage(seconds, used.ru_maxrss * 1024 / 1e6)
+    cpu_s = used.ru_utime + used.ru_stime
+    return Usage(seconds, cpu_s, used.ru_maxrss * 1024 / 1e6)
 
 
 def machine() -> str:
