@@ -228,8 +228,8 @@ def simulate(workers: Group, sky: Weather, balancer: Balancer | None = None) -> 
         decision = balancer.decide(cost)
         decision_s[update] = time.perf_counter() - started
         renewed[update], active[update] = decision.renewed, decision.active
-        predicted_s[update] = decision.step_s
         x = decision.ratios * cost
+        predicted_s[update] = decision.step_s
         # No reduction in a trial, and no optimizer.
         alone_s = (sky.drift[update] * sky.noise[update]
                    * (workers.fixed_s + decision.trials / workers.speeds))

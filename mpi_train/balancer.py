@@ -21,6 +21,7 @@ Everything is a function of the numbers handed in: no clock, no random generator
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ from mpi_train.water_filling import Array, check_caps, water_fill
 
 DEAD_BAND = 0.02  # of the step time; less is not worth a new decision
 FINE_BAND = 0.005  # the same while little is known: at first, and after a jump
-SETTLING = 10  # updates after a jump in which every update may decide
+FAR = 0.2  # of a share
+SETTLING = 10  # updates after a jump, of a speed or a share, in which every update may decide
 DITHER_EVERY = 16  # updates
 DITHER = 0.03  # of a step's time, in those updates
 DITHER_DOWN = 0.3  # the most a share shrinks for it
@@ -79,7 +81,7 @@ class Decision:
         active: (R,) bool, False for parked ranks. One that turns True needs the parameters.
         trials: (R,) tokens a parked rank is to time itself on, starting now; else 0.
         renewed: whether the lines behind the shares were replaced for this update.
-        step_s: what the slowest rank is predicted to take; nan before anything is known.
+        step_s: what the update is expected to take; nan before anything is known.
     """
 
     ratios: Array
@@ -119,7 +121,7 @@ class Balancer:
         self.renewals = 0  # how often the lines behind the shares were replaced
         # The lines behind the shares; before anything is measured, the speeds alone.
         self._lines = np.stack([np.zeros(ranks), 1 / self._speeds])  # (2, R)
-        self._since = 0  # updates since the start or the last jump
+        self._since = np.zeros(ranks, np.int64)  # updates since the start or the rank's last jump
         self._useless = np.zeros(ranks, np.int64)  # updates in a row
         self._moved = np.full(ranks, -RELAPSE)  # the update a rank was parked or came back
         self._wait = np.zeros(ranks, np.int64)  # updates until a parked rank's next trial
@@ -140,8 +142,7 @@ class Balancer:
         x, t = check_times(tokens, seconds, self.active)
         self.updates += 1
         self._since += 1
-        if self.fits.observe(x, np.maximum(t, 1e-9), self.active)[self.active].any():
-            self._since = 0
+        self._since[self.fits.observe(x, np.maximum(t, 1e-9), self.active)] = 0
         cost = float(x[self.active].sum())
         if self.parking and cost > 0:
             self._wait -= ~self.active & (self._wait > 0)
@@ -153,18 +154,38 @@ class Balancer:
         if not (math.isfinite(cost) and cost > 0):
             raise ValueError(f"an update of {cost} tokens cannot be shared")
         known = bool(self.fits.samples[self.active].any())
-        renewed = known and self.updates % self.every == 0 and self._is_worth_it(cost)
-        if renewed:
-            self._lines = self._fitted()
-            self.renewals += 1
         x, level = self._fill(self._lines, cost, self.active)
-        if self.updates % DITHER_EVERY == DITHER_EVERY - 1 and self._since > SETTLING:
+        renewed = False
+        if known and self.updates % self.every == 0:
+            fitted = self._fitted()
+            best, best_s = self._fill(fitted, cost, self.active)
+            renewed = self._is_worth_it(x, best, (fitted[0] + fitted[1] * x) / best_s - 1, cost)
+            if renewed:
+                # A share far from the last is new ground: what it takes there is learned anew.
+                self._since[np.abs(best - x) > FAR * x] = 0
+                self._lines, x, level = fitted, best, best_s
+                self.renewals += 1
+        settled = bool((self._since > SETTLING)[self.active].all())
+        if settled and self.updates % DITHER_EVERY == DITHER_EVERY - 1:
             x = self._dithered(x, level, cost)
         due = ~self.active & (self._wait == 0)
         self._wait[due] = -1  # under way
         trials = np.where(due, self._trial[0], 0.0)
-        step_s = float(self.fits.predict(x)[self.active].max()) if known else math.nan
-        return Decision(x / x.sum(), self.active.copy(), trials, renewed, step_s)
+        return Decision(x / x.sum(), self.active.copy(), trials, renewed, self.step_seconds(x))
+
+    def step_seconds(self, tokens: Sequence[float] | Array) -> float:
+        """What an update with these tokens (R,) is expected to take; nan before the first.
+
+        The median of the slowest active rank's time: with noise, the largest of many is well
+        above what each would take on average.
+        """
+        if (self.fits.samples[self.active] == 0).any():
+            return math.nan
+        seconds = self.fits.predict(np.asarray(tokens, np.float64))[self.active]
+        noise = self.fits.noise[self.active]
+        near = seconds >= seconds.max() * (1 - 2 * noise.mean())  # any of these may be the last
+        late = NormalDist().inv_cdf(0.5 ** (1 / near.sum())) * math.sqrt((noise[near] ** 2).mean())
+        return max(float(seconds.max()), float(seconds[near].mean()) * (1 + late))
 
     def _fitted(self) -> Array:
         """Lines (2, R) as fitted; a rank without a measurement is taken for a middling one."""
@@ -183,21 +204,27 @@ class Balancer:
         x[active], level = water_fill(lines[0, active], lines[1, active], cost, caps)
         return x, level
 
-    def _is_worth_it(self, cost: float) -> bool:
-        """Whether new lines would shorten the step by more than a band and than noise explains."""
-        fitted = self._fitted()
-        x, _ = self._fill(self._lines, cost, self.active)
-        best, level = self._fill(fitted, cost, self.active)
+    def _is_worth_it(self, x: Array, best: Array, excess: Array, cost: float) -> bool:
+        """Whether new lines would shorten the step by more than a band and than noise explains.
+
+        Either some rank takes too long, or ranks have become faster and together could take more
+        than a band of the update. For a while after a rank's jump its band is fine and its noise
+        is let pass.
+
+        Args:
+            x, best: (R,) tokens by the lines in use and by those just fitted.
+            excess: (R,) what x takes too long by, as a part of the best step time.
+        """
         # Ranks at share 0 both ways gain nothing by it; whether they should go is _park's.
-        matters = self.active & ((x > 0) | (best > 0))
-        excess = np.where(matters, (fitted[0] + fitted[1] * x) / level - 1, 0)
+        excess = np.where(self.active & ((x > 0) | (best > 0)), excess, 0)
         since = self._since
-        settling = since <= SETTLING or (since <= 256 and since & (since - 1) == 0)
-        if settling:
-            return bool((excess > FINE_BAND).any())
+        settling = (since <= SETTLING) | ((since <= 256) & (since & (since - 1) == 0))
         # The largest of R normal numbers is about sqrt(2 ln R), so more ranks need a wider band.
-        sure = 2 + math.sqrt(2 * math.log(max(int(self.active.sum()), 2)))
-        return bool((excess > DEAD_BAND + sure * self.fits.spread(x)).any())
+        sure = 1 + math.sqrt(2 * math.log(max(int(self.active.sum()), 2)))
+        band = np.where(settling, FINE_BAND, DEAD_BAND + sure * self.fits.spread(x))
+        idle = np.where(excess < -band, best - x, 0).sum() / cost
+        enough = FINE_BAND if (settling & self.active).any() else DEAD_BAND
+        return bool((excess > band).any() or idle > enough)
 
     def _dithered(self, x: Array, level: float, cost: float) -> Array:
         """Shares moved so that some ranks take a little longer, and the others so much less.
@@ -262,7 +289,8 @@ class Balancer:
             if enough and lines[0, rank] < RETURN * level:
                 self.fits.rescale(rank, change)
                 self._moved[rank] = self.updates
-                self.active, self._since = together, 0
+                self._since[rank] = 0
+                self.active = together
                 continue
             parked = int(self.updates - self._moved[rank])
             self._wait[rank] = max(self._pause[rank], min(parked // TRIAL_PART, TRIAL_WAIT[1]))
@@ -285,5 +313,5 @@ class Balancer:
         self._wait[self._wait < 0] = 0  # trials under way ended with the process
 
 
-_ARRAYS = ("active", "_lines", "_useless", "_moved", "_wait", "_pause", "_trial")
-_COUNTERS = ("updates", "renewals", "_since")
+_ARRAYS = ("active", "_since", "_lines", "_useless", "_moved", "_wait", "_pause", "_trial")
+_COUNTERS = ("updates", "renewals")

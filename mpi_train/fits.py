@@ -16,6 +16,7 @@ Array = np.ndarray
 PRIOR_INTERCEPT = 0.15  # of a rank's first measured time; what is guessed before shares move
 PRIOR_INTERCEPT_SPREAD = 0.2
 PRIOR_NOISE = 0.07  # relative standard deviation
+FIRST_DOUBT = 0.5  # the same of a first time, which is often long: caches, allocations
 LEAST_NOISE = 0.02
 NOISE_MEMORY = 50  # updates
 SCALE_STEP = 0.002  # relative random walk of the speed, an update
@@ -80,7 +81,8 @@ class Fits:
         first = reporting & (self.samples == 0) & (x > 0)
         known = reporting & (self.samples > 0)
         jumped = self._follow(x, seconds, known)
-        self._begin(x, seconds, first)
+        if first.any():
+            self._begin(x, seconds, first)
         self.samples += first | known
         return jumped
 
@@ -89,7 +91,7 @@ class Fits:
         x = np.where(first, x, 1.0)
         a, b = PRIOR_INTERCEPT * seconds, (1 - PRIOR_INTERCEPT) * seconds / x
         self.a, self.b = np.where(first, a, self.a), np.where(first, b, self.b)
-        fresh = (PRIOR_NOISE ** 2 * np.stack([a * a, a * b, b * b])
+        fresh = (FIRST_DOUBT ** 2 * np.stack([a * a, a * b, b * b])
                  + PRIOR_INTERCEPT_SPREAD ** 2 * _shape(seconds, x))
         self.covariance = np.where(first, fresh, self.covariance)
 

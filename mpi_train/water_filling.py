@@ -43,7 +43,31 @@ def water_fill(
     Returns:
         x (R,), which adds up to cost, and T. A rank with a >= T gets 0.
     """
-    most = cost * (np.ones_like(a) if caps is None else caps)  # (R,)
+    if caps is None:
+        level = _level(a, b, cost)
+        x = np.maximum(level - a, 0) / b
+    else:
+        most = cost * caps  # (R,)
+        level = _level_under_caps(a, b, cost, most)
+        x = np.clip((level - a) / b, 0, most)
+    if not x.any():  # tokens too cheap beside a to show in T
+        x = np.where(a <= level, cost if caps is None else most, 0.0)
+    # Rounding leaves the sum off by parts in 1e16.
+    x *= cost / x.sum()
+    return x if caps is None else np.minimum(x, most), level
+
+
+def _level(a: Array, b: Array, cost: float) -> float:
+    """T without caps: ranks join in the order of a for as long as that lowers T."""
+    order = np.argsort(a, kind="stable")
+    joined = 1 / b[order]
+    # T if the first k + 1 ranks shared the work.
+    levels = (cost + np.cumsum(a[order] * joined)) / np.cumsum(joined)
+    return float(levels.min())
+
+
+def _level_under_caps(a: Array, b: Array, cost: float, most: Array) -> float:
+    """T where ranks also leave, at their caps."""
     knees = np.concatenate([a, a + b * most])  # (2R,)
     order = np.argsort(knees, kind="stable")
     times = knees[order]
@@ -54,12 +78,7 @@ def water_fill(
     level = float(times[piece])
     if slopes[piece] > 0:
         level = min(level + (cost - filled[piece]) / slopes[piece], float(times[piece + 1]))
-    x = np.clip((level - a) / b, 0, most)
-    if not x.any():  # tokens too cheap beside a to show in T
-        x = np.where(a <= level, most, 0)
-    # Rounding leaves the sum off by parts in 1e16.
-    shares: Array = np.minimum(x * (cost / x.sum()), most)
-    return shares, level
+    return level
 
 
 def proportional(tokens: Array, seconds: Array) -> Array:

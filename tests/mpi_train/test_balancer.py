@@ -210,14 +210,14 @@ class TestParking:
 
 class TestFigures:
     @pytest.mark.parametrize("mix", MIXES, ids=lambda mix: ":".join(map(str, mix)))
-    @pytest.mark.parametrize("batch", [512, 1024, 4096])
+    @pytest.mark.parametrize("batch", [512, 4096])
     def test_ten_updates_are_enough_from_cold_and_after_jumps(
         self, mix: list[float], batch: int
     ) -> None:
         workers, ranks = throttled(mix, batch), len(mix)
         took = []
         for rank in (0, ranks - 1):
-            for seed in range(3):
+            for seed in range(2):
                 sky = weather(520, ranks, 0.05, seed,
                               slowed(520, ranks, rank, 4, first=200, last=400))
                 run = simulate(workers, sky)
@@ -229,10 +229,11 @@ class TestFigures:
     def test_ten_percent_noise_moves_the_lines_at_most_twice_in_1000_updates(
         self, mix: list[float]
     ) -> None:
-        for seed in range(2):
-            run = simulate(throttled(mix, 1024), weather(2200, len(mix), 0.1, seed))
-            assert run.renewed[200:].sum() <= 4
-            assert run.share_of_best(200) >= 0.97
+        run = simulate(throttled(mix, 1024), weather(2200, len(mix), 0.1, seed=0))
+        assert run.renewed[200:].sum() <= 4
+        assert run.share_of_best(200) >= 0.97
+        # Its own forecast of each step, next to noise that no forecast knows.
+        assert np.median(np.abs(run.predicted_s / run.step_s - 1)[200:]) <= 0.075
 
     @pytest.mark.parametrize("others", [1, 3, 7])
     @pytest.mark.parametrize("batch", [512, 1024, 4096])
