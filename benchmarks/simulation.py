@@ -5,19 +5,23 @@ workers: rank r takes drift * (fixed + exchange + x / speed) seconds for x token
 update lasts as long as its slowest rank. Beside it, under the same noise and drift:
 
 - equal: every rank the same share;
-- 2019: once an epoch, shares proportional to 1 / forward time of a review, measured without noise
-  of the exchange, which is kinder than its model was;
+- 2019: once an epoch, shares proportional to 1 / forward time of a review. Which time its model
+  took is not known for sure; by the review is the kinder reading, by the batch it swings;
 - optimum: shares from the true lines of the very update, which nobody can know.
 """
 
+import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from benchmarks.measure import machine, table
 from mpi_train.balancer import Balancer
 from mpi_train.water_filling import Array, proportional, water_fill
+from reviews.errors import UserError
+from reviews.options import make_parser
 
 EPOCH = 500  # updates
 WITHIN = 1.05  # of the best step time: settled
@@ -59,8 +63,8 @@ class Group:
 
 
 def group(
-    name: str, speeds: Sequence[float] | Array, fixed_s: float | Array, exchange_s: float | Array,
-    tokens: float,
+    name: str, speeds: Sequence[float] | Array, fixed_s: float | Sequence[float] | Array,
+    exchange_s: float | Sequence[float] | Array, tokens: float,
 ) -> Group:
     """A Group; one number stands for all ranks."""
     spread = np.asarray(speeds, np.float64)
@@ -251,3 +255,122 @@ def simulate(workers: Group, sky: Weather, balancer: Balancer | None = None) -> 
         decision_s[update] += time.perf_counter() - started
     return Run(np.array(record.steps), best_s, np.array(record.behind), predicted_s, renewed,
                active, float(np.median(decision_s)))
+
+
+def throttled(mix: Sequence[float], batch: int) -> Group:
+    """CPU ranks on parts of a core, the fastest on 80 % of one, with the costs of LSTM 100 -> 64.
+
+    A core manages 953 reviews of 98.6 tokens a second, and for 3.04 M parameters a dense reduction
+    takes it 14.5 ms and the optimizer 6.2 ms (measured).
+    """
+    quota = 0.8 * np.array(mix, np.float64) / max(mix)
+    name = f"CPU {':'.join(f'{part:g}' for part in mix)}, batch {batch:,}"
+    return group(name, 953 * 98.6 * quota, 0.0062 / quota, 0.0145 / quota, batch * 98.6)
+
+
+def unequal(workers: int, seed: int = 0) -> Group:
+    """Workers with speeds from 1 to 20; a mean one spends 2 % of a step on its fixed work."""
+    speeds = np.random.default_rng(seed).uniform(1, 20, workers)
+    tokens = float(speeds.sum())  # a second's work
+    return group(f"{workers} workers, 1:20", speeds, 0.014 * speeds.mean() / speeds,
+                 0.006 * speeds.mean() / speeds, tokens)
+
+
+def mixes() -> list[Group]:
+    """The mixes of the table.
+
+    Of 2019: reviews/s from its own runs on one GPU (19.2 M reviews, ten epochs), 128 reviews a
+    GPU, and as the exchange what its 2 and 4 equal nodes took beyond their share. The modern ones
+    are assumed: speeds as the cards' memory bandwidths (H100 3.35, A100 2.0, L4 0.30, T4 0.32 TB/s)
+    at a million tokens/s for one TB/s, 4 ms of fixed work, 3 ms of exchange.
+    """
+    m60, k80 = 5337.0, 2999.0  # reviews/s
+    cards = {"H100": 3.35e6, "A100": 2.0e6, "L4": 0.30e6, "T4": 0.32e6}
+    modern = [("1 H100 + 1 L4", ["H100", "L4"]), ("1 H100 + 2 A100 + 4 L4",
+              ["H100"] + ["A100"] * 2 + ["L4"] * 4), ("2 A100 + 16 T4", ["A100"] * 2 + ["T4"] * 16)]
+    return [
+        group("1 M60 + 1 K80 (2019)", [m60, k80], 0, 0.0085, 256),
+        group("3 M60 + 1 K80 (2019)", [m60, m60, m60, k80], 0, 0.0133, 512),
+        *(throttled(mix, 1024) for mix in ([1, 1], [2, 1], [4, 1], [4, 3, 2, 1], [8, 1, 1])),
+        *(group(name, [cards[card] for card in used], 0.004, 0.003,
+                0.1 * sum(cards[card] for card in used)) for name, used in modern),
+        unequal(256),
+    ]
+
+
+def row(workers: Group, updates: int, noise: float, drift: float, seed: int) -> list[str]:
+    """A line of the table: efficiencies after the first epoch, and what the balancer did."""
+    ranks = len(workers.speeds)
+    sky = weather(updates, ranks, noise, seed,
+                  wandering(updates, ranks, drift, seed) if drift else None)
+    ideal = sum(
+        water_fill(workers.fixed_s * bent, bent / workers.speeds, workers.tokens * float(part))[1]
+        for bent, part in zip(sky.drift[EPOCH:], sky.tokens[EPOCH:], strict=True)
+    )
+    dynamic = simulate(workers, sky)
+    runs = [*(simulate_fixed(workers, sky, rule) for rule in ("equal", "2019")), dynamic,
+            simulate_fixed(workers, sky, "optimum")]
+    jumps = simulate(workers, weather(300, ranks, noise, seed,
+                                      slowed(300, ranks, 0, 4, first=100, last=200)))
+    changes = 1000 * dynamic.renewed[EPOCH:].mean()
+    return [workers.name, f"{workers.ceiling:.1%}",
+            *(f"{ideal / run.step_s[EPOCH:].sum():.1%}" for run in runs),
+            f"{dynamic.share_of_best(EPOCH):.1%}",
+            *(f"{jumps.updates_to_settle(start)}" for start in (0, 100, 200)),
+            f"{changes:.0f}", f"{dynamic.decision_s * 1e3:.2f}"]
+
+
+HEADER = ["workers", "ceiling", "equal", "2019", "dynamic", "optimum", "of optimum", "cold", "4x",
+          "back", "re-decisions", "ms"]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print the table; return the exit status."""
+    parser = make_parser("reviewmill bench balance --simulate", "the balancer on simulated workers")
+    parser.add_argument("--simulate", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--speeds", metavar="4,2,1,1", help="one group of this many workers "
+                        "(tokens/s, an update is a second's work) instead of the known mixes")
+    parser.add_argument("--workers", type=int, metavar="N", help="N workers of speeds 1 to 20")
+    parser.add_argument("--fixed", type=float, default=0.014, metavar="X",
+                        help="--speeds: seconds of each worker's own fixed work")
+    parser.add_argument("--exchange", type=float, default=0.006, metavar="X",
+                        help="--speeds: seconds of each worker's own for the exchange")
+    parser.add_argument("--noise", type=float, default=0.05, metavar="X", help="relative deviation")
+    parser.add_argument("--drift", type=float, default=0.0, metavar="X",
+                        help="how far speeds wander up and down, as a fraction")
+    parser.add_argument("--updates", type=int, default=1500, metavar="N")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    options = parser.parse_args(argv)
+    if options.updates <= EPOCH:
+        raise UserError(f"--updates must be above {EPOCH}, the first epoch, which is not counted")
+    numbers = (options.noise, options.drift, options.fixed, options.exchange)
+    if not all(0 <= number < 10 for number in numbers):
+        raise UserError("--noise, --drift, --fixed and --exchange are numbers from 0 to 10")
+    groups = _groups(options)
+    rows = [row(one, options.updates, options.noise, options.drift, options.seed)
+            for one in groups]
+    print(table(HEADER, rows))
+    print(f"""
+noise {options.noise:.0%}, drift {options.drift:.0%}, updates {EPOCH:,} to {options.updates:,}, """
+          f"""seed {options.seed}; {machine()}
+ceiling to optimum: throughput as a share of the workers' sum without exchange (ceiling: no noise)
+cold, 4x, back: updates until within 5 % of the best step, from the start, after worker 0 turned
+4 times slower, and after it recovered; re-decisions in 1,000 updates; ms of deciding an update""")
+    return 0
+
+
+def _groups(options: argparse.Namespace) -> list[Group]:
+    """Whom the command line asks for."""
+    if options.workers is not None:
+        if not 1 <= options.workers <= 256:
+            raise UserError(f"--workers is 1 to 256, not {options.workers}")
+        return [unequal(options.workers, options.seed)]
+    if options.speeds is None:
+        return mixes()
+    try:
+        speeds = [float(part) for part in options.speeds.split(",")]
+    except ValueError:
+        speeds = []
+    if not speeds or not all(0 < speed < float("inf") for speed in speeds):
+        raise UserError(f"--speeds are positive numbers like 4,2,1,1, not {options.speeds!r}")
+    return [group(options.speeds, speeds, options.fixed, options.exchange, sum(speeds))]
