@@ -1,7 +1,7 @@
 """Job 2: how often each word occurs in the training rows.
 
-Input and --gathered are the output of job 1; the output is `word<TAB>count` for the words that
-can be among the most frequent, and one line of totals whose key is null.
+Input and --gathered are the output of job 1; the output has one line for each partition of the
+words: those that can be among the most frequent, their counts, and the totals of the partition.
 
     python -m mapreduce.count_words -r local --gathered gathered --work-dir work gathered > words
 """
@@ -18,7 +18,6 @@ from mapreduce.job import ReviewsJob
 from mapreduce.parcels import Parcel, ParcelWriter, Ragged, read_bytes
 from reviews.sequences import gather
 from reviews.strings import hash_strings
-from reviews.vocabulary import most_frequent
 from reviews.word_table import WordTable
 
 # One word partition for so many partitions of rows.
@@ -58,8 +57,8 @@ class CountWords(ReviewsJob):
         writer.close()
 
     def reducer(
-        self, _: int, places: Iterator[dict[str, Any]]
-    ) -> Iterator[tuple[str | None, Any]]:
+        self, part: int, places: Iterator[dict[str, Any]]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
         """One word partition: add up, and pass on what can be in the vocabulary."""
         table = WordTable()
         counts = np.zeros(1 << 12, np.int64)
@@ -75,10 +74,8 @@ class CountWords(ReviewsJob):
         least = np.partition(counts, -size)[-size] if len(counts) > size else 0
         some = np.flatnonzero(counts >= least)
         words = table.words().take(pa.array(some)).to_pylist()
-        numbers = dict(zip(words, counts[some].tolist(), strict=True))
-        for word in most_frequent(numbers.items(), size):
-            yield word, numbers[word]
-        yield None, {"distinct": len(counts), "words": int(counts.sum())}
+        yield part, {"words": words, "counts": counts[some].tolist(),
+                     "distinct": len(counts), "total": int(counts.sum())}
 
 
 if __name__ == "__main__":

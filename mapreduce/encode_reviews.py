@@ -88,11 +88,9 @@ def read_counts(path: Path, recipe: Recipe) -> tuple[list[str], dict[str, int]]:
     counts: list[tuple[str, int]] = []
     totals: Counter[str] = Counter()
     for line in path.read_bytes().splitlines():
-        key, value = (orjson.loads(part) for part in line.split(b"\t", 1))
-        if key is None:
-            totals.update(value)
-        else:
-            counts.append((key, value))
+        part = orjson.loads(line.split(b"\t", 1)[1])
+        counts += zip(part["words"], part["counts"], strict=True)
+        totals.update({name: part[name] for name in ("distinct", "total")})
     return most_frequent(counts, recipe.vocabulary_size), dict(totals)
 
 

@@ -163,8 +163,8 @@ def _run_jobs(
     counted = run_job(CountWords, tasks, [*common, "--work-dir", str(work)], runner, workers)
     words_file = work / "words.txt"
     with open(words_file, "wb") as file:
-        for word, count in counted:
-            file.write(orjson.dumps(word) + b"\t" + orjson.dumps(count) + b"\n")
+        for number, part in counted:
+            file.write(orjson.dumps(number) + b"\t" + orjson.dumps(part) + b"\n")
     _, totals = read_counts(words_file, recipe)
     clock = _phase(phases, "count", clock, f"{totals.get('distinct', 0):,} distinct words")
 
