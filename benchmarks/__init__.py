@@ -9,6 +9,7 @@ from reviews.options import near
 BENCHMARKS = {
     "prepare": ("benchmarks.prepare", "beside a per-line Python version of the 2019 way"),
     "train": ("benchmarks.train", "beside a plain torch DDP script"),
+    "balance": ("benchmarks.simulation", "the balancer on simulated workers, beside other rules"),
 }
 
 
@@ -21,5 +22,5 @@ def main(argv: Sequence[str]) -> int:
     name, *rest = argv
     if name not in BENCHMARKS:
         raise UserError(f"no benchmark {name!r}{near(name, BENCHMARKS)}; there are "
-                        + " and ".join(BENCHMARKS))
+                        + ", ".join(BENCHMARKS))
     return int(importlib.import_module(BENCHMARKS[name][0]).main(rest))
