@@ -100,15 +100,18 @@ class Balancer:
         speeds: (R,) known in advance, in any unit; the first shares follow them.
         parking: whether ranks may be parked; without it, everyone is always active.
         every: decide anew only at every so manieth update.
+        stays: ranks that are never parked.
     """
 
     def __init__(
         self, ranks: int, caps: Sequence[float] | None = None,
         speeds: Sequence[float] | None = None, parking: bool = True, every: int = 1,
+        stays: Sequence[int] = (),
     ) -> None:
         if ranks < 1 or every < 1:
             raise ValueError(f"{ranks} ranks, balanced every {every} updates: both start at 1")
         self.ranks, self.parking, self.every = ranks, parking, every
+        self._parkable = ~np.isin(np.arange(ranks), stays)
         self.caps = None if caps is None else check_caps(caps, ranks)
         self._speeds = np.ones(ranks) if speeds is None else np.asarray(speeds, np.float64)
         if self._speeds.shape != (ranks,):
@@ -251,7 +254,7 @@ class Balancer:
         x, level = self._fill(self._fitted(), cost, self.active)
         fits, equal = self.fits, cost / self.active.sum()
         sure = fits.spread(np.minimum(x, fits.usual)) < 0.1
-        useless = (self.active & (fits.samples > 0) & sure
+        useless = (self.active & self._parkable & (fits.samples > 0) & sure
                    & ((fits.a >= PARK * level) | (x < PARK_SHARE * equal)))
         self._useless = np.where(useless, self._useless + 1, 0)
         for rank in np.flatnonzero(self._useless >= PATIENCE).tolist():

@@ -1,6 +1,7 @@
-"""The ranks: who they are, how they exchange gradients (data) and decisions (control).
+"""The ranks: who and where they are, how they start, agree and end.
 
-mpi4py carries the control plane. Gradients go by torch.distributed (nccl, gloo) or by MPI.
+mpi4py carries the control plane. Gradients go by torch.distributed (nccl, gloo) or by MPI
+(`mpi_train.group`).
 """
 
 import contextlib
@@ -10,13 +11,12 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 import torch.distributed
 from mpi4py import MPI
-from torch import Tensor
 
 from reviews.errors import UserError
 
@@ -26,14 +26,6 @@ Array = np.ndarray
 
 class Stopped(Exception):
     """An end that all ranks come to together: one line, and exit status 3."""
-
-
-class Handle(Protocol):
-    """A reduction under way."""
-
-    def wait(self) -> Any:
-        """Return when the tensor holds the sum."""
-        ...
 
 
 class Communicator:
@@ -48,6 +40,7 @@ class Communicator:
         self.local_rank = self.hosts[: self.rank].count(mine)
         self.local_size = self.hosts.count(mine)
         self.backend = "none"
+        self._store: Any = None
         self.device = torch.device("cpu")
         self._agreed = False  # all ranks know of the exception on its way
 
@@ -92,8 +85,6 @@ class Communicator:
             error = sys.exception()
             if error and not isinstance(error, Stopped) and not self._agreed and self.size > 1:
                 self._abort(error)
-            if torch.distributed.is_initialized():
-                torch.distributed.destroy_process_group()
 
     def _abort(self, error: BaseException) -> None:
         if isinstance(error, UserError):
@@ -123,9 +114,10 @@ class Communicator:
             torch.cuda.set_device(self.device)
         self.backend = backend
         if self.size > 1 and backend != "mpi":
-            self._start_process_group(backend)
+            self._store = self._start_store()
 
-    def _start_process_group(self, backend: str) -> None:
+    def _start_store(self) -> Any:
+        """Where ranks find each other's addresses."""
         one_host = self.local_size == self.size
         if one_host and "lo" in (name for _, name in socket.if_nameindex()):
             # Host names often resolve to an address that the machine does not listen on.
@@ -135,32 +127,19 @@ class Communicator:
         if self.rank == 0:
             store = torch.distributed.TCPStore(host, 0, is_master=True, wait_for_workers=False)
         port = self.world.bcast(store.port if store else None)
-        if store is None:
-            store = torch.distributed.TCPStore(host, port, is_master=False)
-        torch.distributed.init_process_group(
-            backend, store=store, rank=self.rank, world_size=self.size,
-            device_id=self.device if backend == "nccl" else None,
-        )
+        return store or torch.distributed.TCPStore(host, port, is_master=False)
 
-    def sum_start(self, values: Tensor) -> Handle:
-        """Start to replace `values` by their sum over all ranks."""
-        if self.backend == "mpi":
-            return _Request(self.world.Iallreduce(MPI.IN_PLACE, values.numpy()))
-        handle = torch.distributed.all_reduce(values, async_op=True)
-        assert handle is not None
-        return handle
+    def exchange(self, ranks: Sequence[int]) -> Any:
+        """What sums tensors over some ranks, all of which call this; None for mpi and one rank.
 
-    def gather_all(self, values: Sequence[float]) -> Array:
-        """The numbers of every rank, on every rank: (size, len(values)) float64."""
-        own = np.array(values, np.float64)
-        everyone = np.empty((self.size, len(own)), np.float64)
-        self.world.Allgather(own, everyone)
-        return everyone
-
-    def tell_all(self, values: Array) -> Array:
-        """Rank 0's numbers, on every rank; the other ranks' (of the same shape) are replaced."""
-        self.world.Bcast(values)
-        return values
+        Not by torch's new_group: without the ranks that are left out, it names groups differently
+        on ranks that were in different groups before, and never returns.
+        """
+        if len(ranks) == 1 or self.backend == "mpi":
+            return None
+        kind = {"gloo": "ProcessGroupGloo", "nccl": "ProcessGroupNCCL"}[self.backend]
+        store = torch.distributed.PrefixStore(",".join(map(str, ranks)), self._store)
+        return getattr(torch.distributed, kind)(store, ranks.index(self.rank), len(ranks))
 
     def gather_rows(self, values: Array) -> Array | None:
         """The (n_r,) arrays of all ranks, one after another, on rank 0; None elsewhere."""
@@ -171,23 +150,6 @@ class Communicator:
         self.world.Gatherv(values, (everything, counts) if counts is not None else None)
         return everything
 
-    def share(self, values: Tensor) -> None:
-        """Overwrite `values` by those of rank 0."""
-        if self.size > 1:
-            copy = values.detach().cpu().contiguous()
-            self.world.Bcast(copy.numpy())
-            values.data.copy_(copy)
-
     def barrier(self) -> None:
         """Wait for all ranks."""
         self.world.Barrier()
-
-
-class _Request:
-    """An MPI request with the interface of torch's handles."""
-
-    def __init__(self, request: Any) -> None:
-        self._request = request
-
-    def wait(self) -> None:
-        self._request.Wait()

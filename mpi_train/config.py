@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from mpi_train.models.options import ModelOptions
+from mpi_train.water_filling import check_caps
 from reviews.errors import UserError
 from reviews.options import add_options, from_mapping, make_parser, option, to_mapping
 from reviews.store import Store
@@ -60,8 +61,13 @@ class TrainingConfig:
     warmup_steps: int = option(0, "updates in which the learning rate rises to its height")
     positive_weight: float = option(1.0, "weight of the loss of positive reviews")
     balance: str = option(
-        "equal", "how an update's work is divided among the ranks: the same for all, or by how "
-        "long they take", ("equal", "dynamic"),
+        "dynamic", "how an update's work is divided among the ranks: by how long they take, all "
+        "the time or once an epoch, or the same for all", ("dynamic", "epoch", "equal"),
+    )
+    rebalance_every: int = option(1, "updates between two decisions of --balance dynamic")
+    caps: tuple[float, ...] = option(
+        (), "the most of an update's work that each rank may get, as fractions, under "
+        "--balance dynamic",
     )
     shares: tuple[float, ...] = option((), "work of each rank as a ratio, in place of --balance")
     backend: str = option(
@@ -79,7 +85,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name in ("embedding_dim", "hidden_dim", "layers", "epochs", "batch_size",
-                     "micro_batch_tokens", "window"):
+                     "micro_batch_tokens", "window", "rebalance_every"):
             _check(self, name, getattr(self, name) >= 1, "give 1 or more")
         for name in ("max_steps", "warmup_steps", "threads", "seed"):
             _check(self, name, getattr(self, name) >= 0, "give 0 or more")
@@ -90,11 +96,21 @@ class TrainingConfig:
         if self.shares and (not min(self.shares) >= 0 or not 0 < sum(self.shares) < float("inf")):
             shown = ",".join(f"{share:g}" for share in self.shares)
             raise UserError(f"--shares is {shown}: give numbers of 0 or more, not all 0")
+        if self.caps and (self.shares or self.balance != "dynamic"):
+            raise UserError("--caps is about --balance dynamic, and goes without --shares")
 
     def ratios(self, ranks: int) -> tuple[float, ...]:
-        """The wanted part of every rank, as a ratio; UserError if their number is wrong."""
+        """The wanted part of every rank, as a ratio, unless it is found by their times.
+
+        Raises UserError when shares or caps do not fit so many ranks.
+        """
         if self.shares and len(self.shares) != ranks:
             raise UserError(f"--shares names {len(self.shares)} ranks, but there are {ranks}")
+        if self.caps:
+            try:
+                check_caps(self.caps, ranks)
+            except ValueError as error:
+                raise UserError(f"--caps: {error}") from None
         return self.shares or (1.0,) * ranks
 
     def model_options(self, store: Store) -> ModelOptions:

@@ -1,12 +1,12 @@
 """Rows of a store, in the order of the plan and with bounded memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import h5py
 import numpy as np
 
-from mpi_train.plan import CHUNK_ROWS, Plan
+from mpi_train.plan import CHUNK_ROWS, Plan, cut
 from reviews.errors import UserError
 from reviews.store import Shard, Store, sha256
 
@@ -56,14 +56,20 @@ class SplitReader:
             raise UserError(f"{shard.path} is damaged: its sha256 is not the manifest's")
         self._checked.add(number)
 
-    def blocks(self, rank: int, ranks: int) -> Iterator[tuple[int, Rows]]:
-        """Every ranks-th chunk of the split with its number, from `rank` on."""
-        number = 0
-        for index, shard in enumerate(self.shards):
-            for first in range(0, shard.rows, CHUNK_ROWS):
-                if number % ranks == rank:
-                    yield number, self.read(index, first, min(CHUNK_ROWS, shard.rows - first))
-                number += 1
+    def blocks(self, rank: int, ratios: Sequence[float]) -> Iterator[tuple[int, Rows]]:
+        """A rank's stretch of the chunks of the split, with their numbers.
+
+        Args:
+            ratios: (R,) of the ranks.
+        """
+        places = [(index, first, min(CHUNK_ROWS, shard.rows - first))
+                  for index, shard in enumerate(self.shards)
+                  for first in range(0, shard.rows, CHUNK_ROWS)]
+        if places:
+            cuts = cut(np.arange(len(places) + 1), ratios)
+            for number in range(cuts[rank], cuts[rank + 1]):
+                yield number, self.read(*places[number])
+
 
 
 class Batch:

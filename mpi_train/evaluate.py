@@ -72,7 +72,7 @@ def store_blocks(
     store = Store(request.store)
     if store.vocabulary_file.read_bytes() != (bundle.path / "vocabulary.txt").read_bytes():
         raise UserError(f"{request.store} was encoded with another vocabulary than the model's")
-    yield from SplitReader(store, request.split).blocks(communicator.rank, communicator.size)
+    yield from SplitReader(store, request.split).blocks(communicator.rank, [1] * communicator.size)
 
 
 def file_blocks(

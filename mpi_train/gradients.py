@@ -5,7 +5,7 @@ import time
 import torch
 from torch import Tensor, nn
 
-from mpi_train.communicator import Communicator, Handle
+from mpi_train.group import Group, Handle
 from mpi_train.models.embedding import Embedding
 
 
@@ -18,19 +18,19 @@ class GradientBuckets:
     """
 
     def __init__(
-        self, model: nn.Module, communicator: Communicator, bucket_bytes: int = 1 << 20
+        self, model: nn.Module, group: Group, bucket_bytes: int = 1 << 20
     ) -> None:
-        self._communicator = communicator
+        self._group = group
         self._flat: list[Tensor] = []
         self._sizes: list[int] = []  # parameters of each bucket
         self._bucket: dict[Tensor, int] = {}
-        group: list[nn.Parameter] = []
+        filling: list[nn.Parameter] = []
         for parameter in reversed(list(model.parameters())):
-            if group and sum(p.nbytes for p in [*group, parameter]) > bucket_bytes:
-                self._add(group)
-                group = []
-            group.append(parameter)
-        self._add(group)
+            if filling and sum(p.nbytes for p in [*filling, parameter]) > bucket_bytes:
+                self._add(filling)
+                filling = []
+            filling.append(parameter)
+        self._add(filling)
         for parameter in model.parameters():
             parameter.register_post_accumulate_grad_hook(self._ready)
         for module in model.modules():
@@ -40,18 +40,19 @@ class GradientBuckets:
         self._missing: list[int] = []
         self._handles: list[Handle] = []
 
-    def _add(self, group: list[nn.Parameter]) -> None:
+    def _add(self, parameters: list[nn.Parameter]) -> None:
+        first = parameters[0]
         flat = torch.zeros(
-            sum(p.numel() for p in group), dtype=group[0].dtype, device=group[0].device
+            sum(p.numel() for p in parameters), dtype=first.dtype, device=first.device
         )
         offset = 0
-        for parameter in group:
+        for parameter in parameters:
             part = flat[offset : offset + parameter.numel()]
             parameter.grad = part.view_as(parameter)
             self._bucket[parameter] = len(self._flat)
             offset += parameter.numel()
         self._flat.append(flat)
-        self._sizes.append(len(group))
+        self._sizes.append(len(parameters))
 
     def start(self) -> None:
         """Begin an update: all gradients 0, nothing launched."""
@@ -66,25 +67,32 @@ class GradientBuckets:
         self._armed = True
 
     def _ready(self, parameter: Tensor) -> None:
-        if not self._armed or self._communicator.size == 1:
+        if not self._armed or self._group.size == 1:
             return
         self._missing[self._bucket[parameter]] -= 1
         while len(self._handles) < len(self._flat) and self._missing[len(self._handles)] == 0:
             self._launch()
 
     def _launch(self) -> None:
-        self._handles.append(self._communicator.sum_start(self._flat[len(self._handles)]))
+        self._handles.append(self._group.sum_start(self._flat[len(self._handles)]))
 
-    def finish(self) -> float:
+    def finish(self) -> tuple[float, float]:
         """Launch what is not under way, on a rank that had no reviews; wait.
 
-        Returns the seconds for which this rank had nothing to do but wait.
+        Returns:
+            Seconds until all sums were there, and the CPU seconds of this process among them:
+            what the rank's own threads did for the exchange. With MPI, which asks again and again
+            while it waits, nobody can tell the two apart: 0.
         """
-        if self._communicator.size == 1:
-            return 0.0
+        if self._group.size == 1:
+            return 0.0, 0.0
+        started, cpu_started = time.perf_counter(), time.process_time()
         while len(self._handles) < len(self._flat):
             self._launch()
-        started = time.perf_counter()
         for handle in self._handles:
             handle.wait()
-        return time.perf_counter() - started
+        if self._flat[0].is_cuda:
+            # There, a wait only keeps later kernels back.
+            torch.cuda.current_stream().synchronize()
+        cpu_s = time.process_time() - cpu_started
+        return time.perf_counter() - started, 0.0 if self._group.polls else cpu_s

@@ -1,9 +1,10 @@
 """The training loop: one plan, whoever works on it."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -61,12 +62,10 @@ class Run:
         }
         if config.resume:
             self._resume()
-        for parameter in self.model.parameters():
-            communicator.share(parameter)
         self._earlier_s = self.state["seconds"]
         self.updater = Updater(config, communicator, reader, self.model, self.optimizer)
-        if self.state["balancer"]:
-            self.updater.balancer.restore(self.state["balancer"])
+        self.updater.hand_over()
+        self.updater.sharing.restore(self.state["balancer"])
         self.journal = Journal(config, communicator.rank == 0)
         self.journal.forget_after(self.step)
 
@@ -107,24 +106,36 @@ class Run:
         self._epoch_started = time.perf_counter()
         self._epoch_loss, self._epoch_reviews = 0.0, 0
         self.journal.start_epoch(self.plan.rows, f"epoch {epoch + 1}/{config.epochs}")
+        first, last = self.step, min(self.plan.updates, self.total - self.step)
+        number = 0
         try:
-            for number in range(min(self.plan.updates, self.total - self.step)):
+            while number < last:
+                if self.updater.sharing.parked:
+                    number = self.updater.sit_out(last)
+                    self.state["step"] = first + number
+                    continue
                 rate = learning_rate(config.schedule, config.learning_rate, self.step, self.total,
                                      config.warmup_steps)
                 try:
                     update = self.updater.run(epoch, number, rate)
                 except NotFinite as error:
-                    self._stop(epoch, number, error)
-                self._record(epoch, update, rate)
+                    self._stop(epoch, number, f"the loss of {{}} is {error}")
+                except ValueError as error:
+                    self._stop(epoch, number, f"{{}}: {error}")
+                if update:
+                    self._record(epoch, update, rate)
+                    number += 1
         finally:
             self.journal.end_epoch()
+        self.updater.sharing.dismiss()
 
-    def _stop(self, epoch: int, number: int, error: NotFinite) -> None:
-        reason = (f"the loss of epoch {epoch + 1}, update {number + 1} is {error}: "
-                  "stopped before the update")
+    def _stop(self, epoch: int, number: int, problem: str) -> NoReturn:
+        place = f"epoch {epoch + 1}, update {number + 1}"
+        reason = problem.format(place) + ": stopped before the update"
         self.journal.record("failure", step=self.step + 1, epoch=epoch, update=number,
                             reason=reason)
         self.journal.log(reason)
+        self.updater.sharing.dismiss(reason)
         raise Stopped(reason) from None
 
     def _record(self, epoch: int, update: Update, rate: float) -> None:
@@ -135,25 +146,26 @@ class Run:
         self._epoch_loss += update.loss * reviews
         self._epoch_reviews += reviews
         if update.renewed:
-            fits = self.updater.balancer.fits
             self.journal.record(
                 "rebalance", step=self.step, shares=update.reviews.tolist(),
-                share_tokens=update.tokens.tolist(), predicted_s=update.predicted_s,
-                a=fits.a.tolist(), b=fits.b.tolist())
+                share_tokens=update.tokens.tolist(), **self.updater.sharing.lines())
         self.journal.record(
             "step", step=self.step, epoch=epoch, loss=update.loss, learning_rate=rate,
             reviews=reviews, tokens=int(update.tokens.sum()), step_s=update.step_s,
             reviews_per_s=reviews / update.step_s, shares=update.reviews.tolist(),
             share_tokens=update.tokens.tolist(), compute_s=update.compute_s.tolist(),
-            wait_s=update.wait_s.tolist(),
+            wait_s=update.wait_s.tolist(), reduction_s=update.reduction_s.tolist(),
+            predicted_s=None if math.isnan(update.predicted_s) else update.predicted_s,
         )
         self.journal.advance(reviews, update.loss)
 
     def end_epoch(self, epoch: int) -> None:
         """Validate, keep the weights if they are to be kept, and write a checkpoint."""
-        config, reviews = self.config, self._epoch_reviews
+        config, reviews = self.config, max(self._epoch_reviews, 1)
         seconds = time.perf_counter() - self._epoch_started
-        figures = validate(self.model, self.validation, config, self.communicator,
+        # A slow rank has less to do here, too, and a parked one, with its old weights, nothing.
+        ratios = self.communicator.from_root(lambda: self.updater.sharing.ratios)
+        figures = validate(self.model, self.validation, config, self.communicator, ratios,
                            self.store.classes)
         if self.communicator.rank == 0:
             scores = figures or {"accuracy": None}
@@ -161,7 +173,7 @@ class Run:
                 self.state["best"] = {"epoch": epoch, "accuracy": scores["accuracy"]}
                 save_model(config, self.options, self.model, self.store, figures)
             self.state["seconds"] = self._seconds()
-            self.state["balancer"] = self.updater.balancer.state()
+            self.state["balancer"] = self.updater.sharing.state()
             if self.step == (epoch + 1) * self.plan.updates:
                 save_checkpoint(self.journal.out, epoch + 1, self.state, self.model,
                                 self.optimizer)
@@ -195,10 +207,10 @@ class Run:
 
 def validate(
     model: Recurrent, reader: SplitReader, config: TrainingConfig, communicator: Communicator,
-    classes: Sequence[str],
+    ratios: Sequence[float], classes: Sequence[str],
 ) -> dict[str, Any] | None:
     """Figures on the validation split; None on other ranks than 0, or without such a split."""
-    blocks = reader.blocks(communicator.rank, communicator.size)
+    blocks = reader.blocks(communicator.rank, ratios)
     scored = gather_logits(model, blocks, communicator, config.micro_batch_tokens)
     if scored is None or len(scored[0]) == 0:
         return None

@@ -3,21 +3,19 @@
 import math
 import time
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
 
-from mpi_train.balancer import Balancer
+from mpi_train.backward import BackPropagation
 from mpi_train.communicator import Communicator
 from mpi_train.config import TrainingConfig
-from mpi_train.data import Batch, BatchReader
+from mpi_train.data import BatchReader
 from mpi_train.gradients import GradientBuckets
-from mpi_train.losses import binary_cross_entropy
+from mpi_train.group import Group
 from mpi_train.models import Recurrent
-from mpi_train.models.dropout import Draws
-from mpi_train.plan import cut, micro_batches, prefix_cost
-from mpi_train.predict import to_tensors
+from mpi_train.plan import cut, prefix_cost
+from mpi_train.sharing import Rest, Return, Sharing, Trial
 
 Array = np.ndarray
 
@@ -31,7 +29,9 @@ class NotFinite(Exception):
 
 @dataclass(frozen=True)
 class Update:
-    """What an update was: all ranks hold the same values.
+    """What an update was: all ranks that had a part in it hold the same values.
+
+    Parked ranks count as 0 in all lists.
 
     Attributes:
         loss: mean over the batch.
@@ -39,9 +39,10 @@ class Update:
         tokens: (R,) padded tokens of each rank.
         compute_s: (R,) what each rank did itself, with the optimizer's step of the update before.
         wait_s: (R,) for how long each rank had nothing to do.
+        reduction_s: (R,) of compute_s, what each rank did for the exchange alone.
         step_s: seconds of the whole update on this rank.
-        predicted_s: what the balancer on rank 0 thought the slowest rank would take, or nan.
-        renewed: whether it changed its mind about the ranks before this update.
+        predicted_s: on rank 0, what the balancer thought the slowest rank would take; or nan.
+        renewed: on rank 0, whether it changed its mind about the ranks before this update.
     """
 
     loss: float
@@ -49,6 +50,7 @@ class Update:
     tokens: Array
     compute_s: Array
     wait_s: Array
+    reduction_s: Array
     step_s: float
     predicted_s: float
     renewed: bool
@@ -63,35 +65,6 @@ def make_optimizer(config: TrainingConfig, model: Recurrent) -> torch.optim.Opti
     )
 
 
-def back_propagate(
-    model: Recurrent, gradients: GradientBuckets, batch: Batch, part: tuple[int, int],
-    place: tuple[int, int], config: TrainingConfig, device: torch.device,
-) -> float:
-    """Add the gradient of a part of a batch, in micro-batches; return its summed loss.
-
-    Losses are divided by the size of the whole batch before the backward pass, and the ranks'
-    gradients are summed: the update is that of one process.
-
-    Args:
-        part: positions (first, last) in the batch.
-        place: (epoch, update), which the dropout masks are drawn for.
-    """
-    first, last = part
-    loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-    bounds = first + micro_batches(batch.lengths[first:last], config.micro_batch_tokens)
-    for begin, end in pairwise(bounds.tolist()):
-        rows = batch.take(begin, end)
-        draws = Draws.of(config.seed, *place, torch.arange(begin, end, device=device))
-        logits = model(*to_tensors(rows, device), draws)  # (n,)
-        labels = torch.from_numpy(rows.labels).to(device)
-        loss = binary_cross_entropy(logits, labels, config.positive_weight)
-        if end == last:
-            gradients.arm()
-        (loss / len(batch.lengths)).backward()
-        loss_sum += loss.detach()
-    return loss_sum.item()
-
-
 class Updater:
     """Does updates, on every rank in the same order."""
 
@@ -101,64 +74,94 @@ class Updater:
     ) -> None:
         self._config, self._communicator, self._reader = config, communicator, reader
         self._model, self._optimizer = model, optimizer
-        self._gradients = GradientBuckets(model, communicator)
-        self._ratios = np.array(config.ratios(communicator.size), np.float64)
-        self._dynamic = config.balance == "dynamic" and not config.shares
-        # Rank 0 decides for all.
-        self.balancer = Balancer(communicator.size, parking=False)
+        self._group = Group(communicator)
+        self._gradients = GradientBuckets(model, self._group)
+        self._backward = BackPropagation(config, model, self._gradients, communicator.device)
+        self.sharing = Sharing(config, communicator, self._group)
         self._optimizer_s = 0.0
 
-    def _decide(self, cost: int) -> tuple[float, bool]:
-        """Settle the ratios of the next update, of so many tokens.
+    def run(self, epoch: int, number: int, rate: float) -> Update | None:
+        """Update `number` of an epoch, at a learning rate; None on a rank without part in it.
 
-        Returns, on rank 0, the seconds it is thought to take, and whether that is new.
-        """
-        if not self._dynamic:
-            return math.nan, False
-        predicted_s, renewed = math.nan, False
-        if self._communicator.rank == 0:
-            decision = self.balancer.decide(cost)
-            self._ratios = np.ascontiguousarray(decision.ratios)
-            predicted_s, renewed = decision.step_s, decision.renewed
-        self._communicator.tell_all(self._ratios)
-        return predicted_s, renewed
-
-    def run(self, epoch: int, number: int, rate: float) -> Update:
-        """Update `number` of an epoch, at a learning rate.
-
-        Raises NotFinite, on all ranks and before anything changes, when the loss is no number.
+        Raises, on all ranks and before anything changes, NotFinite when the loss is no number,
+        and ValueError when a time that a rank reports is none.
         """
         started = time.perf_counter()
         batch = self._reader.batch(epoch, number)
         prefix = prefix_cost(batch.lengths, self._config.micro_batch_tokens)
-        predicted_s, renewed = self._decide(int(prefix[-1]))
-        cuts = cut(prefix, self._ratios)  # (ranks + 1,)
+        read = time.perf_counter()
+        settled = self.sharing.settle(epoch, number, int(prefix[-1]))
+        if self.sharing.parked:
+            return None
+        if settled.joined:
+            self.hand_over()
+        cuts = cut(prefix, settled.ratios)  # (ranks + 1,)
         rank = self._communicator.rank
         part = (int(cuts[rank]), int(cuts[rank + 1]))
 
-        self._gradients.start()
-        own_loss = back_propagate(
-            self._model, self._gradients, batch, part, (epoch, number), self._config,
-            self._communicator.device,
-        )
+        begun, cpu_begun = time.perf_counter(), time.thread_time()
+        own_loss = self._backward.run(batch, part, (epoch, number))
+        ended, cpu_ended = time.perf_counter(), time.thread_time()
+        finish_s, reduction_s = self._gradients.finish()
+        # A rank on a part of a core takes so much longer for the exchange, too.
+        stretch = (ended - begun) / max(cpu_ended - cpu_begun, 1e-9)
+        reduction_s = min(reduction_s * max(stretch, 1.0), finish_s)
         # The optimizer runs after the ranks have spoken, so it counts in the next update.
-        compute_s = time.perf_counter() - started + self._optimizer_s
-        wait_s = self._gradients.finish()
+        compute_s = read - started + settled.own_s + ended - begun + reduction_s
+        word = [own_loss, compute_s + self._optimizer_s, begun - read - settled.own_s
+                + finish_s - reduction_s, reduction_s]
 
         # A word from every rank before anything changes.
-        losses, compute, wait = self._communicator.gather_all([own_loss, compute_s, wait_s]).T
+        losses, compute, wait, reduction = self._group.gather_all(word).T
         loss = float(losses.sum()) / len(batch.lengths)
         if not math.isfinite(loss):
             raise NotFinite(np.flatnonzero(~np.isfinite(losses)))
         tokens = np.diff(prefix[cuts])
-        if self._dynamic and rank == 0:
-            self.balancer.observe(tokens, compute)
+        self.sharing.observe(tokens, compute)
 
         stepping = time.perf_counter()
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
-        ended = time.perf_counter()
-        self._optimizer_s = ended - stepping
-        return Update(loss, np.diff(cuts), tokens, compute, wait, ended - started, predicted_s,
-                      renewed)
+        stepped = time.perf_counter()
+        self._optimizer_s = stepped - stepping
+        return Update(loss, np.diff(cuts), tokens, compute, wait, reduction, stepped - started,
+                      settled.predicted_s, settled.renewed)
+
+    def sit_out(self, last: int) -> int:
+        """On a parked rank: time trials until there is something else to do.
+
+        Returns the number of the update to go on with: `last` when the epoch is over.
+        Raises Stopped when the others have stopped.
+        """
+        while True:
+            call = self.sharing.next_call()
+            if isinstance(call, Return):
+                return call.number
+            if isinstance(call, Rest):
+                return last
+            self._try(call)
+
+    def _try(self, trial: Trial) -> None:
+        """Time this rank on a middle piece of an update, and throw the gradient away."""
+        started = time.perf_counter()
+        batch = self._reader.batch(trial.epoch, trial.number)
+        prefix = prefix_cost(batch.lengths, self._config.micro_batch_tokens)
+        piece = min(trial.tokens / int(prefix[-1]), 1.0)
+        _, first, last, _ = cut(prefix, [(1 - piece) / 2, piece, (1 - piece) / 2]).tolist()
+        if first == last:  # less than half a review
+            first, last = (first, first + 1) if first < len(batch.lengths) else (first - 1, first)
+        done = self._backward.run(batch, (first, last), (trial.epoch, trial.number),
+                                  self.sharing.called)
+        if done is not None:
+            self.sharing.report(float(prefix[last] - prefix[first]),
+                                time.perf_counter() - started)
+
+    def hand_over(self) -> None:
+        """Give all ranks of the group the parameters and the optimizer state of rank 0."""
+        for parameter in self._model.parameters():
+            self._group.share(parameter)
+            moments = self._optimizer.state[parameter]
+            for name in sorted(moments):
+                if isinstance(moments[name], torch.Tensor):
+                    self._group.share(moments[name])

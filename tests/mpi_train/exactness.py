@@ -14,16 +14,17 @@ import torch
 from mpi4py import MPI
 from torch.nn import functional
 
+from mpi_train.backward import BackPropagation
 from mpi_train.communicator import Communicator
 from mpi_train.config import TrainingConfig
 from mpi_train.data import BatchReader
 from mpi_train.gradients import GradientBuckets
+from mpi_train.group import Group
 from mpi_train.models import build
 from mpi_train.models.dropout import Draws
 from mpi_train.plan import cut, prefix_cost
 from mpi_train.process import prepare_process
 from mpi_train.train import PRECISIONS
-from mpi_train.update import back_propagate
 from reviews.store import Store
 
 SHARES = {
@@ -76,18 +77,18 @@ def plain_gradient(store: Store, config: TrainingConfig) -> list[torch.Tensor]:
 
 
 def divided_gradient(
-    store: Store, config: TrainingConfig, communicator: Communicator, shares: tuple[float, ...]
+    store: Store, config: TrainingConfig, group: Group, rank: int, shares: tuple[float, ...]
 ) -> list[torch.Tensor]:
     """The gradient as the trainer computes it."""
     batch = BatchReader(store, "train", config.batch_size, config.seed, config.window).batch(*PLACE)
     torch.manual_seed(config.seed)
     model = build(config.model_options(store)).to(PRECISIONS[config.precision])
-    gradients = GradientBuckets(model, communicator, bucket_bytes=4096)
+    gradients = GradientBuckets(model, group, bucket_bytes=4096)
+    backward = BackPropagation(config, model, gradients, torch.device("cpu"))
     bounds = cut(prefix_cost(batch.lengths, config.micro_batch_tokens), shares)
-    part = (int(bounds[communicator.rank]), int(bounds[communicator.rank + 1]))
+    part = (int(bounds[rank]), int(bounds[rank + 1]))
     for _ in range(2):  # the second update must not see the first one's sums
-        gradients.start()
-        back_propagate(model, gradients, batch, part, PLACE, config, torch.device("cpu"))
+        backward.run(batch, part, PLACE)
         gradients.finish()
     return [parameter.grad for parameter in model.parameters()]
 
@@ -110,21 +111,23 @@ def main() -> None:
     errors = {}
     by_group = itertools.groupby(sorted(cases(), key=lambda case: (case[0], case[4])),
                                  key=lambda case: (case[0], case[4]))
-    for (ranks, backend), group in by_group:
+    for (ranks, backend), together in by_group:
         inside = MPI.COMM_WORLD.Get_rank() < ranks
         world = MPI.COMM_WORLD.Split(0 if inside else 1)
         if inside:
             communicator = Communicator(world)
             communicator.connect(backend)
+            group = Group(communicator)
             with communicator.together():
-                for _, shares, model, precision, _ in group:
+                for _, shares, model, precision, _ in together:
                     config = configuration(model, precision)
                     config = dataclasses.replace(config, shares=shares)
-                    divided = divided_gradient(store, config, communicator, config.ratios(ranks))
+                    divided = divided_gradient(store, config, group, communicator.rank,
+                                               config.ratios(ranks))
                     error = relative_error(plain[model, precision], divided)
                     name = f"{model} {precision} {backend} {','.join(f'{s:g}' for s in shares)}"
                     # Every rank must hold the sum, not just rank 0.
-                    errors[name] = float(communicator.gather_all([error]).max())
+                    errors[name] = float(world.allreduce(error, MPI.MAX))
         MPI.COMM_WORLD.Barrier()
     if MPI.COMM_WORLD.Get_rank() == 0:
         print(json.dumps(errors))

@@ -1,0 +1,112 @@
+"""The gradient of a part of a batch, in micro-batches that fit into the memory."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+
+from mpi_train.config import TrainingConfig
+from mpi_train.data import Batch
+from mpi_train.gradients import GradientBuckets
+from mpi_train.losses import binary_cross_entropy
+from mpi_train.models import Recurrent
+from mpi_train.models.dropout import Draws
+from mpi_train.plan import micro_batches
+from mpi_train.predict import to_tensors
+from reviews.errors import UserError
+
+
+class _TooLarge(Exception):
+    """A micro-batch did not fit into the memory."""
+
+    def __init__(self, rows: int, tokens: int) -> None:
+        super().__init__()
+        self.rows, self.tokens = rows, tokens
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch found no memory; on the CPU it has no type of its own for that."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+class BackPropagation:
+    """Adds up gradients of one rank.
+
+    Attributes:
+        max_tokens: padded tokens of a micro-batch, at most; halved where the memory is too small.
+    """
+
+    def __init__(
+        self, config: TrainingConfig, model: Recurrent, gradients: GradientBuckets,
+        device: torch.device,
+    ) -> None:
+        self._config, self._model, self._gradients = config, model, gradients
+        self._device = device
+        self.max_tokens = config.micro_batch_tokens
+        self._fitting = 0  # tokens of the largest micro-batch that went through
+
+    def run(
+        self, batch: Batch, part: tuple[int, int], place: tuple[int, int],
+        interrupted: Callable[[], bool] | None = None,
+    ) -> float | None:
+        """Set the gradient to that of a part of a batch; return its summed loss.
+
+        Losses are divided by the size of the whole batch before the backward pass, and the ranks'
+        gradients are summed: the update is that of one process.
+
+        Args:
+            part: positions (first, last) in the batch.
+            place: (epoch, update), which the dropout masks are drawn for.
+            interrupted: for a trial, whose gradient is summed with nobody's; asked after each
+                micro-batch whether the rest is of no use any more.
+
+        Returns None when interrupted. Raises UserError when not even one review fits.
+        """
+        while True:
+            self._gradients.start()
+            try:
+                return self._run(batch, part, place, interrupted)
+            except _TooLarge as problem:
+                rows, tokens = problem.rows, problem.tokens
+            if rows == 1:
+                raise UserError(f"a review of {tokens} tokens does not fit into the memory: "
+                                "a smaller model, or a store of shorter reviews, would")
+            # Nothing was launched; what was added up so far may lack a piece.
+            self.max_tokens = tokens // 2
+            self._fitting = min(self._fitting, self.max_tokens)
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _run(
+        self, batch: Batch, part: tuple[int, int], place: tuple[int, int],
+        interrupted: Callable[[], bool] | None,
+    ) -> float | None:
+        first, last = part
+        loss_sum = torch.zeros((), dtype=torch.float64, device=self._device)
+        bounds = first + micro_batches(batch.lengths[first:last], self.max_tokens)
+        for begin, end in pairwise(bounds.tolist()):
+            tokens = (end - begin) * int(batch.lengths[end - 1])
+            # Sums that are under way cannot be taken back, so only a size known to fit starts any.
+            if end == last and tokens <= self._fitting and not interrupted:
+                self._gradients.arm()
+            try:
+                loss_sum += self._micro_batch(batch, begin, end, place)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise _TooLarge(end - begin, tokens) from None
+            self._fitting = max(self._fitting, tokens)
+            if interrupted and interrupted():
+                return None
+        return loss_sum.item()
+
+    def _micro_batch(
+        self, batch: Batch, begin: int, end: int, place: tuple[int, int]
+    ) -> torch.Tensor:
+        rows = batch.take(begin, end)
+        draws = Draws.of(self._config.seed, *place, torch.arange(begin, end, device=self._device))
+        logits = self._model(*to_tensors(rows, self._device), draws)  # (n,)
+        labels = torch.from_numpy(rows.labels).to(self._device)
+        loss = binary_cross_entropy(logits, labels, self._config.positive_weight)
+        (loss / len(batch.lengths)).backward()
+        return loss.detach()

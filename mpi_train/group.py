@@ -1,0 +1,101 @@
+"""The ranks that share the updates: whose gradients are summed, and who has a word in it.
+
+At first that is everybody. A parked rank is outside: nothing here waits for it.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from mpi4py import MPI
+from torch import Tensor
+
+from mpi_train.communicator import Communicator
+
+Array = np.ndarray
+
+SPIN_S = 2e-4  # MPI is asked without a pause for so long,
+NAP_S = 1e-4  # and then with pauses: who waits leaves the core to the others
+
+
+class Handle(Protocol):
+    """A reduction under way."""
+
+    def wait(self) -> Any:
+        """Return when the tensor holds the sum."""
+        ...
+
+
+class Group:
+    """Some ranks of a communicator, rank 0 among them."""
+
+    def __init__(self, communicator: Communicator) -> None:
+        self._all = communicator
+        self.ranks = tuple(range(communicator.size))
+        # Groups stay: a second one of the same ranks would find the addresses of the first.
+        self._known: dict[tuple[int, ...], tuple[Any, Any]] = {}
+        self.become(self.ranks)
+
+    @property
+    def size(self) -> int:
+        """How many ranks."""
+        return len(self.ranks)
+
+    @property
+    def polls(self) -> bool:
+        """Whether waiting for a sum keeps a core busy."""
+        return self._all.backend == "mpi"
+
+    def become(self, ranks: Sequence[int]) -> None:
+        """Be these ranks (ascending) from now on. They call this, and nobody else."""
+        self.ranks = tuple(ranks)
+        if self.ranks not in self._known:
+            world = self._all.world
+            control = world.Create_group(world.Get_group().Incl(self.ranks))
+            self._known[self.ranks] = control, self._all.exchange(self.ranks)
+        self._control, self._data = self._known[self.ranks]
+
+    def sum_start(self, values: Tensor) -> Handle:
+        """Start to replace `values` by their sum over the group."""
+        if self.polls:
+            return _Request(self._control.Iallreduce(MPI.IN_PLACE, values.numpy()))
+        handle: Handle = self._data.allreduce([values])
+        return handle
+
+    def gather_all(self, values: Sequence[float]) -> Array:
+        """The numbers of every rank, on every rank of the group.
+
+        Returns:
+            (all ranks, len(values)) float64; 0 for ranks outside.
+        """
+        own = np.array(values, np.float64)
+        members = np.empty((self.size, len(own)), np.float64)
+        _Request(self._control.Iallgather(own, members)).wait()
+        everyone = np.zeros((self._all.size, len(own)), np.float64)
+        everyone[list(self.ranks)] = members
+        return everyone
+
+    def tell_all(self, values: Array) -> Array:
+        """Rank 0's numbers, on every rank; the others' (of the same shape) are replaced."""
+        _Request(self._control.Ibcast(values)).wait()
+        return values
+
+    def share(self, values: Tensor) -> None:
+        """Overwrite `values` by those of rank 0."""
+        copy = values.detach().cpu().contiguous()
+        self._control.Bcast(copy.numpy())
+        values.data.copy_(copy)
+
+
+class _Request:
+    """An MPI request with the interface of torch's handles."""
+
+    def __init__(self, request: Any) -> None:
+        self._request = request
+
+    def wait(self) -> None:
+        nap_from = time.perf_counter() + SPIN_S
+        while not self._request.Test():
+            if time.perf_counter() > nap_from:
+                time.sleep(NAP_S)
