@@ -71,14 +71,14 @@ class Group:
         """
         own = np.array(values, np.float64)
         members = np.empty((self.size, len(own)), np.float64)
-        _Request(self._control.Iallgather(own, members)).wait()
+        patiently(self._control.Iallgather(own, members))
         everyone = np.zeros((self._all.size, len(own)), np.float64)
         everyone[list(self.ranks)] = members
         return everyone
 
     def tell_all(self, values: Array) -> Array:
         """Rank 0's numbers, on every rank; the others' (of the same shape) are replaced."""
-        _Request(self._control.Ibcast(values)).wait()
+        patiently(self._control.Ibcast(values))
         return values
 
     def share(self, values: Tensor) -> None:
@@ -88,6 +88,14 @@ class Group:
         values.data.copy_(copy)
 
 
+def patiently(request: Any) -> None:
+    """Wait for an MPI request, and soon leave the core to others: MPI itself would keep it busy."""
+    nap_from = time.perf_counter() + SPIN_S
+    while not request.Test():
+        if time.perf_counter() > nap_from:
+            time.sleep(NAP_S)
+
+
 class _Request:
     """An MPI request with the interface of torch's handles."""
 
@@ -95,7 +103,4 @@ class _Request:
         self._request = request
 
     def wait(self) -> None:
-        nap_from = time.perf_counter() + SPIN_S
-        while not self._request.Test():
-            if time.perf_counter() > nap_from:
-                time.sleep(NAP_S)
+        patiently(self._request)

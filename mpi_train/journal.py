@@ -77,12 +77,13 @@ class Journal:
             self._bar = tqdm(total=reviews, desc=title, unit=" reviews", leave=False,
                              ncols=columns)
 
-    def advance(self, reviews: int, loss: float) -> None:
+    def advance(self, reviews: int, loss: float, efficiency: float) -> None:
         """So many more reviews of the epoch are done."""
         if not self.writes:
             return
         if self._bar is not None:
-            self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+            self._bar.set_postfix(loss=f"{loss:.4f}", efficiency=f"{efficiency:.0%}",
+                                  refresh=False)
             self._bar.update(reviews)
             return
         self._done += reviews
@@ -90,7 +91,8 @@ class Journal:
         if now - self._said >= LINE_SECONDS:
             self._said = now
             self.log(f"{self._title}: {self._done / self._reviews:.0%}, loss {loss:.4f}, "
-                     f"{self._done / (now - self._begun):,.0f} reviews/s")
+                     f"{self._done / (now - self._begun):,.0f} reviews/s, "
+                     f"efficiency {efficiency:.0%}")
 
     def end_epoch(self) -> None:
         """Remove the progress bar."""

@@ -14,6 +14,7 @@ import numpy as np
 from mpi_train.balancer import Balancer, Decision, check_times
 from mpi_train.communicator import Communicator, Stopped
 from mpi_train.config import TrainingConfig
+from mpi_train.efficiency import ceiling
 from mpi_train.epoch_profile import EpochProfile
 from mpi_train.group import Group
 
@@ -110,6 +111,15 @@ class Sharing:
         if not isinstance(self.rule, Balancer):
             return {}
         return {"a": self.rule.fits.a.tolist(), "b": self.rule.fits.b.tolist()}
+
+    def ceiling(self, tokens: Array, exchange_s: Array) -> float | None:
+        """On rank 0, the efficiency (`mpi_train.efficiency`) that no shares could exceed."""
+        if not isinstance(self.rule, Balancer) or self._communicator.rank:
+            return None
+        active, fits = self.rule.active, self.rule.fits
+        if not fits.samples[active].all():
+            return None
+        return ceiling(fits.a[active], fits.b[active], exchange_s[active], float(tokens.sum()))
 
     def settle(self, epoch: int, number: int, cost: int) -> Settled:
         """Settle the division of an update of so many padded tokens.

@@ -12,6 +12,7 @@ from mpi_train.checkpoint import last_checkpoint, save_checkpoint
 from mpi_train.communicator import Communicator, Stopped
 from mpi_train.config import TrainingConfig
 from mpi_train.data import BatchReader, SplitReader
+from mpi_train.efficiency import efficiency
 from mpi_train.journal import Journal, environment, store_entry
 from mpi_train.model_folder import save_model
 from mpi_train.models import Recurrent, build
@@ -145,6 +146,7 @@ class Run:
         self.state["step_seconds"] += update.step_s
         self._epoch_loss += update.loss * reviews
         self._epoch_reviews += reviews
+        reached = efficiency(update.reviews, update.compute_s, update.reduction_s, update.step_s)
         if update.renewed:
             self.journal.record(
                 "rebalance", step=self.step, shares=update.reviews.tolist(),
@@ -156,8 +158,10 @@ class Run:
             share_tokens=update.tokens.tolist(), compute_s=update.compute_s.tolist(),
             wait_s=update.wait_s.tolist(), reduction_s=update.reduction_s.tolist(),
             predicted_s=None if math.isnan(update.predicted_s) else update.predicted_s,
+            efficiency=reached, ceiling=self.updater.sharing.ceiling(update.tokens,
+                                                                     update.reduction_s),
         )
-        self.journal.advance(reviews, update.loss)
+        self.journal.advance(reviews, update.loss, reached)
 
     def end_epoch(self, epoch: int) -> None:
         """Validate, keep the weights if they are to be kept, and write a checkpoint."""

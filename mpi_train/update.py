@@ -74,11 +74,17 @@ class Updater:
     ) -> None:
         self._config, self._communicator, self._reader = config, communicator, reader
         self._model, self._optimizer = model, optimizer
-        self._group = Group(communicator)
-        self._gradients = GradientBuckets(model, self._group)
-        self._backward = BackPropagation(config, model, self._gradients, communicator.device)
-        self.sharing = Sharing(config, communicator, self._group)
+        self.group = Group(communicator)
+        self._gradients = GradientBuckets(model, self.group)
+        self.backward = BackPropagation(config, model, self._gradients, communicator.device)
+        self.sharing = Sharing(config, communicator, self.group)
         self._optimizer_s = 0.0
+
+    def divide(self, sharing: Sharing) -> None:
+        """Divide updates in another way from now on; everybody takes part again."""
+        self.group.become(range(self._communicator.size))
+        self.sharing = sharing
+        self.hand_over()
 
     def run(self, epoch: int, number: int, rate: float) -> Update | None:
         """Update `number` of an epoch, at a learning rate; None on a rank without part in it.
@@ -100,7 +106,7 @@ class Updater:
         part = (int(cuts[rank]), int(cuts[rank + 1]))
 
         begun, cpu_begun = time.perf_counter(), time.thread_time()
-        own_loss = self._backward.run(batch, part, (epoch, number))
+        own_loss = self.backward.run(batch, part, (epoch, number))
         ended, cpu_ended = time.perf_counter(), time.thread_time()
         finish_s, reduction_s = self._gradients.finish()
         # A rank on a part of a core takes so much longer for the exchange, too.
@@ -112,7 +118,7 @@ class Updater:
                 + finish_s - reduction_s, reduction_s]
 
         # A word from every rank before anything changes.
-        losses, compute, wait, reduction = self._group.gather_all(word).T
+        losses, compute, wait, reduction = self.group.gather_all(word).T
         loss = float(losses.sum()) / len(batch.lengths)
         if not math.isfinite(loss):
             raise NotFinite(np.flatnonzero(~np.isfinite(losses)))
@@ -151,7 +157,7 @@ class Updater:
         _, first, last, _ = cut(prefix, [(1 - piece) / 2, piece, (1 - piece) / 2]).tolist()
         if first == last:  # less than half a review
             first, last = (first, first + 1) if first < len(batch.lengths) else (first - 1, first)
-        done = self._backward.run(batch, (first, last), (trial.epoch, trial.number),
+        done = self.backward.run(batch, (first, last), (trial.epoch, trial.number),
                                   self.sharing.called)
         if done is not None:
             self.sharing.report(float(prefix[last] - prefix[first]),
@@ -160,8 +166,8 @@ class Updater:
     def hand_over(self) -> None:
         """Give all ranks of the group the parameters and the optimizer state of rank 0."""
         for parameter in self._model.parameters():
-            self._group.share(parameter)
+            self.group.share(parameter)
             moments = self._optimizer.state[parameter]
             for name in sorted(moments):
                 if isinstance(moments[name], torch.Tensor):
-                    self._group.share(moments[name])
+                    self.group.share(moments[name])

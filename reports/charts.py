@@ -10,6 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from reports.drawing import ACCENT, GRID, INK, MUTED, SERIES, SURFACE, Chart
 from reports.html import count, duration, percent, short
+from reports.limits import limits
 from reports.run import Run
 
 SPLITS = ("train", "validation", "test")
@@ -347,8 +348,7 @@ def waiting(run: Run) -> Chart | None:
         axes.xaxis.set_major_locator(_ticks(6))
         axes.grid(axis="x")
 
-    waited = float(wait.sum() / (total.seconds * scale * ranks)) if total.seconds else 0.0
-    says = f"{percent(waited)} of all ranks' time was waiting." if ranks > 1 else ""
+    says = limits(compute, wait, total.seconds * scale) if ranks > 1 else ""
     return Chart("waiting", "Work and waiting", draw, says,
                  [(name, colour) for name, _, colour in parts],
                  max(120, min(300, 70 + 44 * ranks)))

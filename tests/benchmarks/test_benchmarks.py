@@ -13,6 +13,7 @@ import pytest
 import reviewmill
 from benchmarks.measure import measure, table
 from benchmarks.prepare import repeat_texts
+from benchmarks.throttle import quotas
 from reviews.errors import UserError
 from reviews.generate import generate
 from reviews.store import Store
@@ -106,10 +107,32 @@ def test_tables_have_numbers_at_the_right() -> None:
     ("arguments", "message"),
     [(["perpare"], "did you mean prepare?"), (["prepare", "nothing.gz"], "is not a .gz file"),
      (["prepare", "--copies", "1"], "--copies 2 to 26"), (["train", "--ranks", "0"], "1 or more"),
-     (["train", "nothing"], "is not a store")],
+     (["train", "nothing"], "is not a store"),
+     (["balance", "--speeds", "4,-1"], "--speeds are positive numbers")],
 )
 def test_a_mistake_is_one_line(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert reviewmill.main(["bench", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_ranks_on_parts_of_a_core_are_measured_against_the_sum_of_their_speeds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        with quotas([0.5]) as [folder]:
+            assert folder.is_dir()
+        assert not folder.exists()
+    except UserError as error:
+        pytest.skip(str(error))
+    store = make_store(tmp_path / "store", {"train": 1500}, length=32)
+    assert reviewmill.main(["bench", "balance", str(store.path), "--speeds", "3,1",
+                            "--batch-size", "100", "--pairs", "2", "--updates", "4"]) == 0
+    printed = capsys.readouterr().out
+    [row] = [line.split() for line in printed.splitlines() if line.startswith("3:1")]
+    assert row[1] == "100"
+    efficiency, ceiling, equal = (float(row[i].rstrip("%")) for i in (3, 4, 6))
+    assert 0 < equal < 150
+    assert 0 < efficiency < 150
+    assert 0 < ceiling <= 100

@@ -68,10 +68,12 @@ def test_rows_that_are_taken_are_as_wide_as_their_longest(store: Store) -> None:
         np.testing.assert_array_equal(rows.lengths, batch.lengths[first:last])
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 5])
-def test_the_blocks_of_all_ranks_are_the_split_in_order(store: Store, ranks: int) -> None:
-    blocks = [block for rank in range(ranks)
-              for block in SplitReader(store, "validation").blocks(rank, ranks)]
+@pytest.mark.parametrize("ratios", [[1], [1, 1], [3, 0, 1, 0.5, 2]])
+def test_the_blocks_of_all_ranks_are_the_split_in_order(
+    store: Store, ratios: list[float]
+) -> None:
+    blocks = [block for rank in range(len(ratios))
+              for block in SplitReader(store, "validation").blocks(rank, ratios)]
     assert len({number for number, _ in blocks}) == len(blocks)
     rows = [(tuple(words[:n].tolist()), int(label))
             for _, part in sorted(blocks, key=lambda block: block[0])

@@ -1,0 +1,106 @@
+"""`reviewmill bench balance`: what unequal ranks reach of the sum of their speeds.
+
+The ranks are processes on parts of a core; the fastest has 80 % of one.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import simulation
+from benchmarks.measure import machine, table
+from benchmarks.throttle import quotas
+from cluster.mpirun import mpirun_command
+from mapreduce.prepare import prepare
+from reviews.errors import UserError
+from reviews.generate import generate
+from reviews.options import make_parser
+from reviews.recipe import Recipe
+from reviews.store import Store
+
+MIXES = ("1,1", "2,1", "4,1", "4,3,2,1", "8,1,1")
+BATCHES = (4096, 1024)
+FASTEST = 0.8  # of a core
+HEADER = ["ranks", "batch", "reviews/s", "efficiency", "ceiling", "of it", "equal", "2019",
+          "predicted within"]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the benchmark, or the simulation, and print a table."""
+    if "--simulate" in argv:
+        return simulation.main(argv)
+    parser = make_parser("reviewmill bench balance",
+                         "Unequal ranks on this machine; --simulate: up to 256 in numbers only.")
+    parser.add_argument("store", nargs="?", metavar="STORE",
+                        help="store to train on (default: 40,000 generated reviews)")
+    parser.add_argument("--speeds", metavar="4,2,1,1", nargs="+", default=MIXES,
+                        help=f"one mix of ranks or more (default: {' '.join(MIXES)})")
+    parser.add_argument("--batch-size", type=int, metavar="N", nargs="+", default=BATCHES,
+                        help="over all ranks (default: 4096 and 1024)")
+    parser.add_argument("--pairs", type=int, default=5, metavar="N",
+                        help="phases together and alone, in turns; medians count")
+    parser.add_argument("--updates", type=int, default=0, metavar="N",
+                        help="updates of a phase (default: 8,192 reviews' worth)")
+    options = parser.parse_args(argv)
+    mixes = [speeds(text) for text in options.speeds]
+    if min(options.pairs, *options.batch_size) < 1 or options.updates < 0:
+        raise UserError("give --pairs and --batch-size 1 or more, and --updates 0 or more")
+    with tempfile.TemporaryDirectory(prefix="reviewmill-bench-") as folder:
+        path = options.store
+        if path is None:
+            path = str(Path(folder, "store"))
+            source = generate(Path(folder, "reviews.json"), 40_000)
+            prepare({"corpus": list(map(str, source))}, Path(path), Recipe())
+        print(f"{machine()}; lstm 100 -> 64, pooling last, fp32, Adam, "
+              f"length {Store(path).length}; medians of {options.pairs} pairs\n")
+        rows = [_row(path, mix, batch, options) for batch in options.batch_size for mix in mixes]
+        print(table(HEADER, rows))
+    print("""
+efficiency: reviews/s as a share of the sum of what the ranks reach at the same time by themselves
+ceiling: the same with perfect shares and what each rank itself spends on the exchange
+equal, 2019: efficiency with equal shares, and with shares in proportion to tokens a second
+predicted within: median error of the balancer's step times""")
+    return 0
+
+
+def speeds(text: str) -> list[float]:
+    """Relative speeds as --speeds has them."""
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or not all(0 < speed < float("inf") for speed in found):
+        raise UserError(f"--speeds are positive numbers like 4,2,1,1, not {text!r}")
+    return found
+
+
+def _row(store: str, mix: Sequence[float], batch: int, options: argparse.Namespace) -> list[str]:
+    figures = run(store, mix, batch, options.pairs, options.updates or max(2, 8192 // batch))
+    print(json.dumps({"speeds": mix, "batch": batch, **figures}), file=sys.stderr, flush=True)
+    efficiency, ceiling = figures["efficiency"], figures["ceiling"]
+    return [":".join(f"{speed:g}" for speed in mix), f"{batch:,}",
+            f"{figures['reviews_per_s']:,.0f}", f"{efficiency:.1%}", f"{ceiling:.1%}",
+            f"{efficiency / ceiling:.1%}", f"{figures['equal']:.1%}", f"{figures['2019']:.1%}",
+            f"{figures['prediction_error']:.1%}"]
+
+
+def run(
+    store: str, mix: Sequence[float], batch: int, pairs: int, updates: int
+) -> dict[str, Any]:
+    """Figures of one mix of ranks."""
+    parts = [FASTEST * speed / max(mix) for speed in mix]
+    with quotas(parts) as folders:
+        command = mpirun_command(len(mix), [
+            sys.executable, "-m", "benchmarks.balance_ranks", store, "--batch-size", str(batch),
+            "--pairs", str(pairs), "--updates", str(updates),
+            "--quotas", *map(str, folders)])
+        done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"{' '.join(command[:4])} ... failed: {done.stderr.strip()[-500:]}")
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures

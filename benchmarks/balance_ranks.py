@@ -1,0 +1,187 @@
+"""One rank of `reviewmill bench balance`: updates together and alone, in turns.
+
+`mpirun -n R python -m benchmarks.balance_ranks STORE ...`; rank 0 prints one line of JSON.
+
+Alone, all ranks train their parts of the same updates at the same time, optimizer included, but
+exchange nothing; the sum of their speeds is the ideal. Both kinds of phases alternate inside the
+same processes, since two starts differ by more than what is looked for.
+"""
+
+import argparse
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.throttle import join
+from mpi_train.balancer import Balancer
+from mpi_train.communicator import Communicator
+from mpi_train.config import TrainingConfig
+from mpi_train.data import BatchReader
+from mpi_train.efficiency import ceiling
+from mpi_train.group import patiently
+from mpi_train.models import build
+from mpi_train.plan import prefix_cost
+from mpi_train.process import prepare_process
+from mpi_train.sharing import Sharing
+from mpi_train.update import Update, Updater, make_optimizer
+from mpi_train.water_filling import proportional
+from reviews.store import Store
+
+WARM_UP = 10  # updates from cold
+RULE_UPDATES = 3  # of each other rule
+
+
+class Ranks:
+    """The trainer's own parts, and phases of updates on them."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.communicator = Communicator()
+        self.config = TrainingConfig(store=options.store, batch_size=options.batch_size,
+                                     pooling="last")
+        prepare_process(1, 1)
+        self.communicator.connect("gloo")
+        store = Store(options.store)
+        self.reader = BatchReader(store, "train", self.config.batch_size, 0, self.config.window)
+        torch.manual_seed(0)
+        self.model = build(self.config.model_options(store))
+        self.optimizer = make_optimizer(self.config, self.model)
+        self.updater = Updater(self.config, self.communicator, self.reader, self.model,
+                               self.optimizer)
+        self.updater.hand_over()
+        self.done = 0  # updates
+
+    def rule(self, **choices: Any) -> None:
+        """Divide the updates in another way from now on."""
+        config = dataclasses.replace(self.config, **choices)
+        self.updater.divide(Sharing(config, self.communicator, self.updater.group))
+
+    def meet(self) -> None:
+        """Wait for all ranks, and leave them the cores."""
+        patiently(self.communicator.world.Ibarrier())
+
+    def together(self, updates: int) -> tuple[float, list[Update]]:
+        """So many updates: seconds on rank 0, and what they were (nothing while parked)."""
+        self.meet()
+        started, found = time.perf_counter(), []
+        first = self.done
+        while self.done < first + updates:
+            if self.updater.sharing.parked:
+                self.done = max(self.done, self.updater.sit_out(first + updates))
+                continue
+            update = self.updater.run(0, self.done % self.reader.plan.updates, 1e-3)
+            if update:
+                found.append(update)
+                self.done += 1
+        seconds = time.perf_counter() - started
+        self.updater.sharing.dismiss()
+        return seconds, found
+
+    def alone(self, first: int, shares: Sequence[np.ndarray]) -> float:
+        """This rank's reviews a second on its shares (R,) of the updates from `first` on.
+
+        The weights are afterwards what they were before.
+        """
+        rank = self.communicator.rank
+        weights = [p.detach().clone() for p in self.model.parameters()]
+        moments = [{name: value.clone() for name, value in self.optimizer.state[p].items()}
+                   for p in self.model.parameters()]
+        self.meet()
+        started, reviews = time.perf_counter(), 0
+        for number, share in enumerate(shares, first):
+            if not share[rank]:
+                continue
+            batch = self.reader.batch(0, number % self.reader.plan.updates)
+            prefix_cost(batch.lengths, self.config.micro_batch_tokens)
+            begin = int(share[:rank].sum())
+            reviews += int(share[rank])
+            self.updater.backward.run(batch, (begin, begin + int(share[rank])), (0, number),
+                                      lambda: False)
+            self.optimizer.step()
+        speed = reviews / (time.perf_counter() - started)
+        self.meet()
+        for parameter, weight, moment in zip(self.model.parameters(), weights, moments,
+                                             strict=True):
+            parameter.data.copy_(weight)
+            self.optimizer.state[parameter].update(moment)
+        return speed
+
+
+def measure(ranks: Ranks, options: argparse.Namespace) -> dict[str, Any]:
+    """All phases; on rank 0 the figures, elsewhere nothing of use."""
+    world = ranks.communicator.world
+    ranks.rule(balance="dynamic")
+    ranks.together(WARM_UP)
+    pairs, updates = [], []
+    for _ in range(options.pairs):
+        first = ranks.done
+        seconds, found = ranks.together(options.updates)
+        # Ranks that were parked meanwhile are told what the others did.
+        shares = world.bcast([update.reviews for update in found])
+        speed = ranks.alone(first, shares)
+        ideal = world.allreduce(speed)
+        pairs.append(sum(int(s.sum()) for s in shares) / seconds / ideal)
+        updates += found
+    figures: dict[str, Any] = {"efficiency": median(pairs), "pairs": pairs}
+    if ranks.communicator.rank == 0:
+        figures |= explain(ranks.updater.sharing.rule, updates)
+        figures["reviews_per_s"] = median(
+            float(u.reviews.sum()) / u.step_s for u in updates)
+    ideal = figures.get("reviews_per_s", 0.0) / figures["efficiency"]
+
+    ranks.rule(balance="equal")
+    seconds, found = ranks.together(RULE_UPDATES)
+    figures["equal"] = sum(int(u.reviews.sum()) for u in found) / seconds / max(ideal, 1e-9)
+    ratios = proportional(sum(u.tokens for u in found), sum(u.compute_s for u in found))
+    ranks.rule(shares=tuple(ratios.tolist()))
+    seconds, found = ranks.together(RULE_UPDATES)
+    figures["2019"] = sum(int(u.reviews.sum()) for u in found) / seconds / max(ideal, 1e-9)
+    return figures
+
+
+def explain(rule: Any, updates: Sequence[Update]) -> dict[str, Any]:
+    """Ceiling, predictions and shares, from what the balancer learned."""
+    assert isinstance(rule, Balancer)
+    active = rule.active
+    a, b = rule.fits.a[active], rule.fits.b[active]
+    exchange = np.median([u.reduction_s[active] for u in updates], axis=0)
+    cost = float(np.median([u.tokens.sum() for u in updates]))
+    wrong = [abs(u.predicted_s / u.compute_s.max() - 1) for u in updates]
+    return {
+        "ceiling": ceiling(a, b, exchange, cost), "prediction_error": median(wrong),
+        "shares": np.mean([u.reviews for u in updates], axis=0).tolist(),
+        "a": rule.fits.a.tolist(), "b": rule.fits.b.tolist(),
+        "exchange_s": np.median([u.reduction_s for u in updates], axis=0).tolist(),
+        "wait_s": np.median([u.wait_s for u in updates], axis=0).tolist(),
+        "compute_s": np.median([u.compute_s for u in updates], axis=0).tolist(),
+        "step_s": median(u.step_s for u in updates), "parked": int((~active).sum()),
+    }
+
+
+def main() -> None:
+    """Measure; rank 0 prints."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("store")
+    parser.add_argument("--batch-size", type=int, required=True)
+    parser.add_argument("--pairs", type=int, required=True)
+    parser.add_argument("--updates", type=int, required=True)
+    parser.add_argument("--quotas", nargs="+", type=Path, default=[])
+    options = parser.parse_args()
+    ranks = Ranks(options)
+    with ranks.communicator.together():
+        if options.quotas:
+            # Only now: to import torch on a tenth of a core takes half a minute.
+            join(options.quotas[ranks.communicator.rank])
+        figures = measure(ranks, options)
+    if ranks.communicator.rank == 0:
+        print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Balances a plain torch DDP script: an uneven sampler, and a hook that times and weighs.
+
+    balancer = BalancedBatches(len(dataset), global_batch=256)
+    loader = DataLoader(dataset, batch_sampler=balancer)
+    model.register_comm_hook(balancer, time_and_sum)
+    ... after every optimizer.step(): balancer.step()
+
+The script goes on to compute the mean loss of its own part of a batch; the hook makes of the
+ranks' gradients that of the mean over the whole batch. Parts differ in size, so layers that mix
+the rows of a batch (BatchNorm) see other batches than before. Every rank gets one row at least,
+since DDP waits for all of them.
+"""
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from mpi_train.balancer import Balancer
+from mpi_train.water_filling import whole_shares
+
+
+class BalancedBatches(Sampler[list[int]]):
+    """This rank's parts of the global batches of an epoch; each row is in one part, once.
+
+    To be used without loader workers that read ahead: a part is cut when it is asked for.
+
+    Attributes:
+        shares: (R,) rows of each rank in the next update.
+
+    Args:
+        rows: of the data set.
+        global_batch: rows of an update, over all ranks; an epoch's last rows that fill none are
+            left out.
+        seed: of the order, with the epoch's number.
+    """
+
+    def __init__(self, rows: int, global_batch: int, seed: int = 0) -> None:
+        self.rank, self.ranks = dist.get_rank(), dist.get_world_size()
+        self.rows, self.global_batch, self.seed, self.epoch = rows, global_batch, seed, 0
+        self.shares = whole_shares(np.ones(self.ranks), global_batch, minimum=1)
+        self._balancer = Balancer(self.ranks, parking=False)
+        self._started = self._ready = self._summed = time.perf_counter()
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch that the next iteration is."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Updates of an epoch."""
+        return self.rows // self.global_batch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.rows)
+        # What lay between two epochs is no rank's work.
+        self._started = time.perf_counter()
+        for first in range(0, len(self) * self.global_batch, self.global_batch):
+            begin = first + int(self.shares[: self.rank].sum())
+            yield order[begin : begin + int(self.shares[self.rank])].tolist()
+
+    @property
+    def weight(self) -> float:
+        """What this rank's mean counts in the mean over the whole batch."""
+        return float(self.shares[self.rank]) / self.global_batch
+
+    def ready(self) -> None:
+        """The backward pass is through, and the exchange of its last bucket begins."""
+        self._ready = time.perf_counter()
+
+    def summed(self) -> None:
+        """A bucket has been exchanged."""
+        self._summed = time.perf_counter()
+
+    def step(self) -> None:
+        """After an update: learn from the ranks' own times, and settle the next shares."""
+        ended = time.perf_counter()
+        own_s = self._ready - self._started + ended - self._summed
+        times = [torch.zeros(1, dtype=torch.float64) for _ in range(self.ranks)]
+        dist.all_gather(times, torch.tensor([own_s], dtype=torch.float64))
+        shares = torch.from_numpy(self.shares.copy())
+        if self.rank == 0:
+            self._balancer.observe(self.shares, torch.cat(times).numpy())
+            ratios = self._balancer.decide(self.global_batch).ratios
+            shares = torch.from_numpy(whole_shares(ratios, self.global_batch, minimum=1))
+        dist.broadcast(shares, 0)
+        self.shares = shares.numpy()
+        self._started = time.perf_counter()
+
+
+def time_and_sum(
+    balancer: BalancedBatches, bucket: dist.GradBucket
+) -> torch.futures.Future[Tensor]:
+    """A communication hook for DDP: sums weighted gradients, and stamps when they were ready.
+
+    A clock around backward() would see the slowest rank on every rank.
+    """
+    if bucket.is_last():
+        balancer.ready()
+    gradient = bucket.buffer().mul_(balancer.weight)
+    work = dist.all_reduce(gradient, async_op=True)
+    assert work is not None
+
+    def take(future: torch.futures.Future) -> Tensor:
+        balancer.summed()
+        summed: Tensor = future.value()[0]
+        return summed
+
+    return work.get_future().then(take)
