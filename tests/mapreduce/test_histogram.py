@@ -19,7 +19,7 @@ def array(keys: list[int]) -> np.ndarray:
     return np.array(keys, np.uint64)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(parts=st.lists(st.lists(KEYS, max_size=30), min_size=1, max_size=5), data=st.data())
 def test_the_histogram_of_parts_merged_in_any_order_is_that_of_the_whole(
     parts: list[list[int]], data: st.DataObject
@@ -49,7 +49,6 @@ def test_a_histogram_survives_being_text(keys: list[int]) -> None:
         one.shift, one.bins.tolist(), one.counts.tolist())
 
 
-@settings(deadline=None)
 @given(keys=st.lists(KEYS, min_size=1, max_size=60, unique=True), part=st.floats(0, 1))
 def test_few_distinct_keys_are_cut_at_the_nearest_rank(keys: list[int], part: float) -> None:
     rank = part * len(keys)

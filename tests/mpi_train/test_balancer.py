@@ -60,7 +60,7 @@ class TestShares:
     def test_one_rank_gets_everything(self) -> None:
         assert drive(Balancer(1), np.array([0.1]), np.array([0.01]), 50).tolist() == [1.0]
 
-    @settings(deadline=None, max_examples=30)
+    @settings(max_examples=30)
     @given(st.integers(1, 12), st.integers(0, 2**32 - 1))
     def test_they_add_up_to_1_and_are_never_negative_whatever_the_times(
         self, ranks: int, seed: int
@@ -78,7 +78,7 @@ class TestShares:
             times = np.exp(draw.normal(0, 2, ranks))
             balancer.observe(x, np.where(decision.active | (x > 0), times, np.nan))
 
-    @settings(deadline=None, max_examples=30)
+    @settings(max_examples=30)
     @given(st.lists(st.floats(0.05, 1), min_size=2, max_size=6))
     def test_without_noise_they_become_the_best_there_are(self, speeds: list[float]) -> None:
         b = 1 / np.array(speeds) / 1000

@@ -30,7 +30,7 @@ def rows_of(plan: Plan, epoch: int, first: int, last: int) -> list[tuple[int, in
     return found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shards=SHARDS, batch=st.integers(1, 3000), seed=st.integers(0, 9),
        epoch=st.integers(0, 5), window=st.integers(1, 5))
 def test_every_review_is_trained_on_exactly_once_an_epoch(
@@ -76,7 +76,6 @@ def test_keys_depend_on_the_order_of_their_parts() -> None:
     assert len({hash_key(1, 2), hash_key(2, 1), hash_key(1), hash_key(1, 2, 0)}) == 4
 
 
-@settings(deadline=None)
 @given(lengths=LENGTHS, limit=st.integers(1, 2000))
 def test_micro_batches_are_as_long_as_the_limit_lets_them(
     lengths: np.ndarray, limit: int
@@ -91,7 +90,6 @@ def test_micro_batches_are_as_long_as_the_limit_lets_them(
             assert (last - first + 1) * lengths[last] > limit
 
 
-@settings(deadline=None)
 @given(lengths=LENGTHS, limit=st.integers(1, 2000))
 def test_the_cost_of_a_prefix_is_its_padded_tokens(lengths: np.ndarray, limit: int) -> None:
     prefix = prefix_cost(lengths, limit)
@@ -102,7 +100,6 @@ def test_the_cost_of_a_prefix_is_its_padded_tokens(lengths: np.ndarray, limit: i
     assert (np.diff(prefix) >= lengths).all()
 
 
-@settings(deadline=None)
 @given(lengths=LENGTHS,
        shares=st.lists(st.floats(0, 10), min_size=1, max_size=6).filter(lambda s: sum(s) > 0.01))
 def test_cuts_come_as_near_to_the_shares_as_whole_reviews_can(

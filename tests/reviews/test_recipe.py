@@ -103,7 +103,7 @@ def test_a_printed_recipe_is_the_same_recipe_again(
     assert printed(capsys, "--recipe", write(tmp_path, first)) == first
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.fixed_dictionaries(
         {},

@@ -36,7 +36,7 @@ def words_of(texts: list[str], recipe: Recipe) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("rule", RULES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(texts=st.lists(st.text(), max_size=5))
 @example(texts=["\u212a is Kelvin", "\u0130stanbul", "ΟΔΟΣ Σ", "don\u2019t rock 'n' roll'"])
 @example(texts=["it's", "'", "a'", "'a", "a''b", "a'\u00e9'b", "", " "])
@@ -90,7 +90,7 @@ def test_identities_do_not_depend_on_the_table_or_the_block() -> None:
     assert (whole.identity[100:200] == part.identity).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.text(max_size=20)))
 def test_a_word_table_gives_each_word_one_id_and_keeps_its_spelling(words: list[str]) -> None:
     table = WordTable(words=2)

@@ -48,7 +48,7 @@ def damaged(data: bytes, damage: list[tuple[int, int, bytes]], keep: int = 0) ->
 
 
 @pytest.mark.parametrize("format", FILES)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(damage=DAMAGE, rows=st.sampled_from([1, 7, 16384]), label=st.booleans())
 def test_whatever_happens_to_the_bytes_all_records_are_accounted_for(
     tmp_path_factory: pytest.TempPathFactory,
@@ -76,7 +76,7 @@ def test_whatever_happens_to_the_bytes_all_records_are_accounted_for(
 
 
 @pytest.mark.parametrize("format", ["jsonl", "fasttext"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(damage=DAMAGE)
 def test_in_a_format_of_lines_damage_costs_the_lines_it_is_in(
     tmp_path_factory: pytest.TempPathFactory, format: str, damage: list[tuple[int, int, bytes]]
@@ -143,7 +143,7 @@ def test_a_truncated_gzip_file_gives_what_could_be_read_and_one_bad_record(
     assert found.places[0].reason == "truncated_gzip"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(2, 2000))
 def test_wherever_a_gzip_file_ends_early_it_is_said(
     tmp_path_factory: pytest.TempPathFactory, end: int

@@ -28,7 +28,7 @@ def written(rows: list[list[Any]], **dialect: Any) -> bytes:
     return out.getvalue().encode()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.tuples(FIELDS, st.integers(1, 5), FIELDS), min_size=1, max_size=6),
     st.permutations(["text", "rating", "other"]),
@@ -63,7 +63,7 @@ def test_the_fields_are_those_that_pythons_csv_module_reads(
 
 
 @pytest.mark.parametrize("stretch", [1, 7, 100])
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(FIELDS, st.integers(1, 5)), min_size=1, max_size=6), st.booleans())
 def test_the_sizes_in_which_bytes_arrive_do_not_matter(
     tmp_path_factory: pytest.TempPathFactory, stretch: int, rows: list[tuple[str, int]], crlf: bool

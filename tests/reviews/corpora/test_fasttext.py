@@ -17,7 +17,7 @@ TEXTS = (
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.sampled_from([1, 2]), TEXTS), min_size=1), st.sampled_from("\n\r"))
 def test_label_and_text_are_what_stands_before_and_after_the_space(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[int, str]], end: str

@@ -71,7 +71,7 @@ def assert_same(columns: list[Column], rows: list[dict[str, Any]]) -> None:
         assert (np.signbit(found) == np.signbit(numbers))[signs].all()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.lists(st.dictionaries(NAMES, VALUES, max_size=6), min_size=1, max_size=5),
     st.booleans(),
@@ -97,7 +97,7 @@ NUMERALS = st.from_regex(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(NUMERALS, min_size=1, max_size=4))
 @example(["0.1", "-0", "-0.0", "1e5"])
 @example(["123456789012345", "1234567890123456", "0.000000000000001", "99999999999999.9"])
@@ -182,7 +182,7 @@ def test_bytes_that_are_not_utf8_are_a_reason_of_their_own(text: bytes) -> None:
         assert take(line)[1] == [CODE["invalid_utf8"]]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.binary(max_size=12).map(lambda b: b.replace(b"\n", b" ")), max_size=6))
 def test_a_record_does_not_depend_on_its_neighbours(lines: list[bytes]) -> None:
     lines = [b'{"a": "%s"}' % line for line in lines]

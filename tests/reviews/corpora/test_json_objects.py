@@ -119,7 +119,7 @@ def lost(damaged: bytes, folder: Path) -> int:
     return sum(row["reviewText"] not in texts for row in ROWS)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_one_damaged_byte_costs_two_pretty_printed_records_at_most(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -132,7 +132,7 @@ def test_one_damaged_byte_costs_two_pretty_printed_records_at_most(
     assert lost(damaged, tmp_path_factory.getbasetemp()) <= 2
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(0, 400), max_size=30), st.sampled_from(sorted(FORMS)))
 def test_the_sizes_in_which_bytes_arrive_do_not_matter(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], form: str

@@ -30,7 +30,7 @@ def cut(path: Path, bounds: list[int], format: str) -> list[Split]:
     return [Split(str(path), first, last - first, format) for first, last in pairwise(places)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.sampled_from(["jsonl", "fasttext"]),
     st.lists(st.integers(1, 3000)),
@@ -77,7 +77,7 @@ def test_a_byte_order_mark_is_looked_for_at_the_start_of_the_file_alone(tmp_path
         assert found.bad == {"invalid_json": 1}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 4000))
 def test_planned_splits_cover_a_file_without_gap_or_overlap(
     tmp_path_factory: pytest.TempPathFactory, split_bytes: int

@@ -167,7 +167,7 @@ def test_a_time_that_cannot_be_read_is_none(tmp_path: Path, value: Any) -> None:
 MOMENTS = st.datetimes(datetime.datetime(1700, 1, 1), datetime.datetime(2400, 1, 1))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(MOMENTS | st.none(), min_size=1), st.sampled_from("T "))
 def test_iso_times_are_those_of_pythons_calendar(
     tmp_path_factory: pytest.TempPathFactory,
