@@ -39,6 +39,7 @@ DITHER_DOWN = 0.3  # the most a share shrinks for it
 PARK = 0.95  # of the step time: who needs that much before its first token is of no use
 RETURN = 0.8  # the same for coming back
 PARK_SHARE, RETURN_SHARE = 0.02, 0.04  # of an equal share: who would get less is of no use either
+SURE = 0.1  # relative deviation of what an update costs a rank before it may be parked for it
 PATIENCE = 2  # updates that have to agree before a rank is parked
 TRIAL_SIZE = 2.0  # a trial's tokens take about this many times what an update costs at all,
 TRIAL_SHARE = 0.05  # but it has this part of an equal share at least, and one at most
@@ -253,7 +254,8 @@ class Balancer:
         """Park the ranks that have been of no use for some updates."""
         x, level = self._fill(self._fitted(), cost, self.active)
         fits, equal = self.fits, cost / self.active.sum()
-        sure = fits.spread(np.minimum(x, fits.usual)) < 0.1
+        # What it takes without a share decides, so that has to be known.
+        sure = fits.spread(np.zeros(self.ranks)) < SURE
         useless = (self.active & self._parkable & (fits.samples > 0) & sure
                    & ((fits.a >= PARK * level) | (x < PARK_SHARE * equal)))
         self._useless = np.where(useless, self._useless + 1, 0)

@@ -1,6 +1,7 @@
 """`--balance`: slower ranks get less or nothing, and what is learned stays the same."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,24 @@ def test_updates_without_the_parked_rank_do_not_wait_for_it(runs: dict[str, Path
     without = [step["step_s"] for step in steps(runs["dynamic"], 0) if step["shares"][2] == 0]
     together = [step["step_s"] for step in steps(runs["dynamic"], 0) if step["shares"][2] > 0]
     assert np.median(without) < 0.5 * np.median(together)
+
+
+def test_no_rank_gets_more_than_its_cap(runs: dict[str, Path]) -> None:
+    late = steps(runs["capped"], EPOCHS - 1)
+    assert all(part_of(0, [step]) < 0.42 for step in late)
+    assert part_of(1, late) < 0.3
+
+
+def test_between_decisions_shares_stay(runs: dict[str, Path]) -> None:
+    every = records(runs["capped"], "rebalance")
+    assert every
+    assert all(decision["step"] % 20 == 1 for decision in every)
+
+
+def test_a_rank_that_reports_no_time_ends_the_run_before_the_update(runs: dict[str, Path]) -> None:
+    [failure] = records(runs["dynamic"].parent / "no-time", "failure")
+    assert re.fullmatch(r"epoch 1, update 1: rank 1 reports nan s for \d+ tokens: a time is a "
+                        "positive number: stopped before the update", failure["reason"])
 
 
 def test_every_review_is_still_trained_on_once_an_epoch(
