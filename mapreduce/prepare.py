@@ -22,6 +22,7 @@ from mapreduce.gather_reviews import ROLES, GatherReviews
 from mapreduce.gathered import Gathered
 from reviews.corpora import Split, plan_splits, raw_bytes
 from reviews.errors import UserError
+from reviews.files import absolute, save_standard_input
 from reviews.options import add_options, given, make_parser
 from reviews.recipe import Recipe, load_recipe
 from reviews.store import Store, write_atomically
@@ -37,7 +38,10 @@ LOCAL_PARTITIONS = 16
 def parser() -> argparse.ArgumentParser:
     """The options of the command: those of the recipe, and how to run."""
     out = make_parser("reviewmill prepare", "Turn raw reviews into a store of token sequences.")
-    out.add_argument("input", nargs="*", help="files, folders or patterns; .gz or plain")
+    out.add_argument(
+        "input", nargs="*", help="files, folders or patterns, - for standard input, or addresses "
+        "(s3://, hdfs://); plain, .gz, .bz2 or .zst",
+    )
     out.add_argument("--out", metavar="STORE", help="folder of the store")
     out.add_argument("--recipe", default="default", help="preset, or recipe file")
     out.add_argument("--print-recipe", action="store_true", help="show the resolved recipe and end")
@@ -104,13 +108,10 @@ def prepare(
     if workers is not None and workers < 1:
         raise UserError(f"--workers is {workers}: give 1 or more")
     started = time.time()
-    splits = {
-        role: plan_splits(paths, recipe, SPLIT_BYTES) if paths else []
-        for role, paths in inputs.items()
-    }
-    runner, workers = choose_engine(runner, workers, splits)
     _refuse_unless_free(out, overwrite)
     with _partial_folder(out) as partial:
+        splits = _plan(inputs, recipe, partial)
+        runner, workers = choose_engine(runner, workers, splits)
         phases = _run_jobs(partial, splits, recipe, runner, workers)
         manifest = Store(partial / "store").manifest
         size = phases.pop("bytes")
@@ -130,6 +131,19 @@ def prepare(
         )
         _put_in_place(partial / "store", out)
     return summary
+
+
+def _plan(
+    inputs: dict[str, Sequence[str]], recipe: Recipe, partial: Path
+) -> dict[str, list[Split]]:
+    """The splits of the inputs, by role; `-` is read into the folder of the unfinished store."""
+    if [path for paths in inputs.values() for path in paths].count("-") > 1:
+        raise UserError("standard input (-) is given twice; its reviews can be read once")
+    splits: dict[str, list[Split]] = {}
+    for role, paths in inputs.items():
+        files = [save_standard_input(partial) if path == "-" else path for path in paths]
+        splits[role] = plan_splits(files, recipe, SPLIT_BYTES) if files else []
+    return splits
 
 
 def _run_jobs(
@@ -198,7 +212,7 @@ def write_descriptors(work: Path, splits: dict[str, list[Split]], tasks: int) ->
     assert set(splits) <= set(ROLES)
     lines = [
         # Tasks run in folders of their own.
-        orjson.dumps({**vars(split), "path": os.path.abspath(split.path), "role": role})
+        orjson.dumps({**vars(split), "path": absolute(split.path), "role": role})
         for role, some in splits.items()
         for split in some
     ]

@@ -18,7 +18,7 @@ from reviews.record import SCHEMA
 
 # Why a record is bad; the first one means that it is not.
 REASONS = (
-    "", "invalid_json", "not_an_object", "invalid_utf8", "wrong_columns", "truncated_gzip",
+    "", "invalid_json", "not_an_object", "invalid_utf8", "wrong_columns", "truncated_file",
     "missing_text", "missing_rating", "rating_out_of_range", "missing_label", "unknown_label",
 )  # fmt: skip
 CODE = {reason: code for code, reason in enumerate(REASONS)}

@@ -1,52 +1,60 @@
-"""Bytes of plain and gzipped files, in pieces."""
+"""Bytes of plain and compressed files, in pieces."""
 
+import bz2
 from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
+import pyarrow as pa
 from isal import isal_zlib
 
 from reviews.errors import UserError
+from reviews.files import open_input, size_of
 
-GZIP_MAGIC = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
+GZIP, BZ2, ZSTD = "gzip", "bz2", "zstd"
+_MAGIC = {GZIP: b"\x1f\x8b", BZ2: b"BZh", ZSTD: b"\x28\xb5\x2f\xfd"}
+_ENDINGS = {".gz": GZIP, ".bz2": BZ2, ".zst": ZSTD}
 _READ = 256 << 10  # compressed bytes at a time: what stays in a core's own cache
 _PIECE = 1 << 20
+_ZSTD_PIECE = 64 << 10  # what a frame that ends early is given out in
+# How many bytes one compressed byte of review text stands for, about.
+_RATIO = 3
 
 
-class TruncatedGzip(Exception):
+class TruncatedInput(Exception):
     """The compressed stream ends before its end mark; all that could be read was given."""
 
 
-def open_input(path: str) -> BinaryIO:
-    """The file, open for reading, or a UserError that names it."""
-    try:
-        return open(path, "rb")
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-
-
-def is_gzip(path: str) -> bool:
-    """Whether the bytes are gzip; a UserError when only the name says so."""
+def codec_of(path: str) -> str | None:
+    """The compression that the bytes show, or None; a UserError when only the name says so."""
     with open_input(path) as file:
-        magic = file.read(2)
-    if path.endswith(".gz") and not GZIP_MAGIC.startswith(magic[:2] or b"?"):
-        raise UserError(f"{path}: its name ends in .gz, but its bytes are not gzip")
-    return magic == GZIP_MAGIC or path.endswith(".gz")
+        start = file.read(4)
+    for codec, magic in _MAGIC.items():
+        if start[: len(magic)] == magic:
+            return codec
+    for ending, codec in _ENDINGS.items():
+        if path.endswith(ending):
+            if start and _MAGIC[codec].startswith(start):
+                return codec  # cut off within its first bytes
+            raise UserError(f"{path}: its name ends in {ending}, but its bytes are not {codec}")
+    return None
 
 
 def inflated_size(path: str) -> int:
-    """The size of a plain file; of a gzipped one a guess from its size and its last bytes.
+    """The size of a plain file; of a compressed one a guess from its size and its last bytes.
 
-    A stream ends in its length modulo 4 GiB, which says enough where there is one stream;
-    for several, three times the compressed size has to do.
+    A gzip stream ends in its length modulo 4 GiB, which says enough where there is one stream;
+    for several, and for other codecs, three times the compressed size has to do.
     """
-    size = Path(path).stat().st_size
-    if not is_gzip(path):
+    size = size_of(path)
+    codec = codec_of(path)
+    if codec is None:
         return size
+    if codec != GZIP:
+        return _RATIO * size
     with open_input(path) as file:
         file.seek(max(0, size - 4))
-        return max(3 * size, int.from_bytes(file.read(4), "little"))
+        return max(_RATIO * size, int.from_bytes(file.read(4), "little"))
 
 
 def head(path: str, size: int) -> tuple[bytes, bool]:
@@ -58,24 +66,32 @@ def head(path: str, size: int) -> tuple[bytes, bool]:
             total += len(piece)
             if total > size:
                 break
-    except TruncatedGzip:
+    except TruncatedInput:
         pass
     data = b"".join(pieces)
     return data[:size].removeprefix(BOM), len(data) <= size
 
 
 def read_input(path: str) -> Iterator[bytes]:
-    """The uncompressed bytes of a file; TruncatedGzip at an early end."""
-    return inflate(path) if is_gzip(path) else _read_plain(path)
+    """The uncompressed bytes of a file; TruncatedInput at an early end."""
+    codec = codec_of(path)
+    if codec is None:
+        return _read_plain(path)
+    return _read_zstd(path) if codec == ZSTD else _inflate(path, codec)
 
 
-def inflate(path: str) -> Iterator[bytes]:
-    """The uncompressed bytes of all gzip members; TruncatedGzip at an early end."""
+def _inflate(path: str, codec: str) -> Iterator[bytes]:
+    """The uncompressed bytes of all members; TruncatedInput at an early end."""
+
+    def open_member() -> Any:
+        return isal_zlib.decompressobj(wbits=31) if codec == GZIP else bz2.BZ2Decompressor()
+
     with open_input(path) as file:
-        member = isal_zlib.decompressobj(wbits=31)
+        member = open_member()
         begun = ended = False
         waiting = b""
-        while waiting or (waiting := file.read(_READ)):
+        # bz2 keeps what it could not use yet, gzip hands it back.
+        while waiting or _holds_more(member) or (waiting := file.read(_READ)):
             if ended and not begun:  # zeros may pad a file after its last member
                 waiting = waiting.lstrip(b"\0")
                 if not waiting:
@@ -83,17 +99,36 @@ def inflate(path: str) -> Iterator[bytes]:
             begun = True
             try:
                 piece = member.decompress(waiting, _PIECE)
-            except isal_zlib.error as error:  # type: ignore[misc]
-                raise UserError(f"{path}: damaged gzip file: {error}") from None
-            waiting = member.unconsumed_tail
+            except (isal_zlib.error, OSError) as error:  # type: ignore[misc]
+                raise UserError(f"{path}: damaged {codec} file: {error}") from None
+            waiting = getattr(member, "unconsumed_tail", b"")
             if member.eof:
                 waiting = member.unused_data
-                member = isal_zlib.decompressobj(wbits=31)
+                member = open_member()
                 begun, ended = False, True
             if piece:
                 yield piece
         if begun:
-            raise TruncatedGzip
+            raise TruncatedInput
+
+
+def _holds_more(member: Any) -> bool:
+    return not getattr(member, "needs_input", True)
+
+
+def _read_zstd(path: str) -> Iterator[bytes]:
+    """The uncompressed bytes of all frames; TruncatedInput at an early end."""
+    with open_input(path) as file, pa.CompressedInputStream(file, ZSTD) as stream:
+        while True:
+            try:
+                piece = stream.read(_ZSTD_PIECE)
+            except OSError as error:
+                if "runcated" in str(error):
+                    raise TruncatedInput from None
+                raise UserError(f"{path}: damaged {ZSTD} file: {error}") from None
+            if not piece:
+                return
+            yield piece
 
 
 def _read_plain(path: str) -> Iterator[bytes]:
@@ -114,7 +149,7 @@ def read_lines_from(path: str, offset: int, length: int) -> Iterator[bytes]:
                 position += len(piece)
                 if piece.endswith(b"\n"):
                     break
-        end = Path(path).stat().st_size if length < 0 else offset + length
+        end = size_of(path) if length < 0 else offset + length
         last = b"\n"
         while position < end and (piece := file.read(min(_PIECE, end - position))):
             position += len(piece)

@@ -10,7 +10,7 @@ from reviews.corpora.columns import REASONS, Column, to_reviews
 from reviews.corpora.csv import Csv
 from reviews.corpora.detect import CSV, FASTTEXT, JSON_LINES, JSON_OBJECTS
 from reviews.corpora.fasttext import FastText
-from reviews.corpora.inputs import is_gzip, read_input, read_lines_from
+from reviews.corpora.inputs import codec_of, read_input, read_lines_from
 from reviews.corpora.json_lines import JsonLines
 from reviews.corpora.json_objects import JsonObjects
 from reviews.corpora.splits import Split
@@ -48,7 +48,7 @@ def read_blocks(split: Split, recipe: Recipe, rows: int = 16384) -> Iterator[Blo
     names a file without the fields that are needed.
     """
     reader: Reader = _READERS[split.format](split.path, recipe)
-    if split.format in (JSON_LINES, FASTTEXT) and not is_gzip(split.path):
+    if split.format in (JSON_LINES, FASTTEXT) and codec_of(split.path) is None:
         pieces = read_lines_from(split.path, split.offset, split.length)
     else:
         pieces = read_input(split.path)
@@ -76,7 +76,7 @@ def _blocks(path: str, reader: Reader, stretch: Stretch, rows: int) -> Iterator[
         yield Block(reviews, len(reasons), end - begin, bad, places)
         begin = end
     if stretch.cut:
-        reason = "truncated_gzip"
+        reason = "truncated_file"
         empty, _ = to_reviews(*reader.parse(b"", *_NO_SPANS), reader.labelled)
         place = BadRecord(path, stretch.line_of(stretch.used), reason)
         yield Block(empty, 1, len(stretch.data) - begin, {reason: 1}, [place])

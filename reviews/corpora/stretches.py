@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reviews.corpora.inputs import BOM, TruncatedGzip
+from reviews.corpora.inputs import BOM, TruncatedInput
 
 Spans = NDArray[np.int64]
 # (data, whether the input ends with it) -> first bytes and ends of records, bytes used up
@@ -20,7 +20,7 @@ class Stretch:
     """Records data[starts[i]:ends[i]]; `line` lines of the input lie before data.
 
     `used` bytes of data belong to it. With `cut`, one more record begins at `used` and is cut
-    off by the early end of a gzip file.
+    off by the early end of a compressed file.
     """
 
     data: bytes
@@ -46,7 +46,7 @@ def stretches(pieces: Iterator[bytes], find: Find, at_start: bool) -> Iterator[S
             except StopIteration:
                 final = True
                 break
-            except TruncatedGzip:
+            except TruncatedInput:
                 final = cut = True
                 break
             fresh.append(piece)

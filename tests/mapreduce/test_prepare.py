@@ -314,7 +314,7 @@ def test_a_cut_gz_keeps_what_came_before(tmp_path: Path) -> None:
     path = tmp_path / "a.json.gz"
     path.write_bytes(whole[: len(whole) * 3 // 4])
     store = run([str(path)], tmp_path / "store")
-    assert store.manifest["records"]["bad"] == {"truncated_gzip": 1}
+    assert store.manifest["records"]["bad"] == {"truncated_file": 1}
     assert 1000 < store.manifest["records"]["stored"] < 2000
 
 

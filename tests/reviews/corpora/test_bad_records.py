@@ -130,17 +130,17 @@ def test_the_first_three_places_of_a_block_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format", FILES)
-def test_a_truncated_gzip_file_gives_what_could_be_read_and_one_bad_record(
+def test_a_truncated_file_file_gives_what_could_be_read_and_one_bad_record(
     tmp_path: Path, format: str
 ) -> None:
     path = tmp_path / "input"
     packed = gzip.compress(FILES[format])
     path.write_bytes(packed[: len(packed) // 2])
     found = read(path)
-    assert found.bad == {"truncated_gzip": 1}
+    assert found.bad == {"truncated_file": 1}
     assert 0 < len(found.reviews) < len(ROWS)
     assert found.texts == TEXTS[: len(found.reviews)]
-    assert found.places[0].reason == "truncated_gzip"
+    assert found.places[0].reason == "truncated_file"
 
 
 @settings(max_examples=60)
@@ -153,7 +153,7 @@ def test_wherever_a_gzip_file_ends_early_it_is_said(
     end = min(end, len(packed) - 1)
     path.write_bytes(packed[:end])
     found = read(path)
-    assert found.bad == {"truncated_gzip": 1}
+    assert found.bad == {"truncated_file": 1}
     assert found.texts == TEXTS[: len(found.reviews)]
     # Its last record is whole, though its end mark is not.
     path.write_bytes(packed)
