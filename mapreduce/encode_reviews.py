@@ -19,7 +19,7 @@ from mapreduce.gathered import Gathered
 from mapreduce.job import ReviewsJob
 from mapreduce.parcels import Parcel, Ragged, read_bytes
 from reviews.options import to_mapping
-from reviews.recipe import CLASSES, SPLITS, Recipe
+from reviews.recipe import SPLITS, Recipe
 from reviews.sequences import cut, gather
 from reviews.store import atomic_path, commit_store, empty_manifest, sha256, write_shard
 from reviews.vocabulary import FIRST_WORD, UNKNOWN, id_type, most_frequent, word_ids
@@ -119,7 +119,7 @@ def encode(
         lengths = np.bincount(np.searchsorted(LENGTHS, words), minlength=len(LENGTHS))
         statistics[name] = {
             "rows": len(here),
-            "labels": np.bincount(rows["label"][here], minlength=len(CLASSES)).tolist(),
+            "labels": np.bincount(rows["label"][here], minlength=len(recipe.class_names)).tolist(),
             "ratings": ratings,
             "lengths": lengths.tolist(),
             "words": len(values),
@@ -137,11 +137,13 @@ def build_manifest(
     totals: dict[str, int],
 ) -> dict[str, Any]:
     """The manifest of all shards; no number in it comes from an engine's counters."""
-    manifest = empty_manifest(to_mapping(recipe), CLASSES)
+    manifest = empty_manifest(to_mapping(recipe), recipe.class_names)
     manifest["vocabulary_size"] = len(vocabulary) + FIRST_WORD
     manifest["distinct_words"] = totals.get("distinct", 0)
     manifest["files"] = {shard["name"]: shard["file"] for shard in shards}
-    manifest["splits"] = {name: _sum([s["splits"][name] for s in shards]) for name in SPLITS}
+    manifest["splits"] = {
+        name: _sum([s["splits"][name] for s in shards], recipe.class_names) for name in SPLITS
+    }
     counts = dict(gathered.counts)
     dropped = {
         rule: counts.get(rule, 0)
@@ -159,14 +161,14 @@ def build_manifest(
     return manifest
 
 
-def _sum(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def _sum(parts: list[dict[str, Any]], classes: tuple[str, ...]) -> dict[str, Any]:
     """The statistics of one split, added up over the shards."""
     total: dict[str, Any] = {
         name: sum(part[name] for part in parts)
         for name in ("rows", "words", "unknown_words", "truncated")
     }
     labels = np.sum([part["labels"] for part in parts], axis=0)
-    total["labels"] = dict(zip(CLASSES, labels.tolist(), strict=True))
+    total["labels"] = dict(zip(classes, labels.tolist(), strict=True))
     ratings: Counter[str] = Counter()
     for part in parts:
         ratings.update(part["ratings"])

@@ -8,12 +8,44 @@ from reviews.recipe import Recipe
 Array = np.ndarray
 NO_LABEL = 255  # neutral, or nothing to go by
 
+# How corpora write the classes, besides their numbers.
+_WORDS = {
+    "negative": ("negative", "neg", "false", "__label__negative", "__label__neg"),
+    "neutral": ("neutral", "neu", "__label__neutral", "__label__neu"),
+    "positive": ("positive", "pos", "true", "__label__positive", "__label__pos"),
+}
+
+
+def label_meanings(recipe: Recipe) -> dict[str, int]:
+    """The class of each label, in lower case; those of the recipe's `label_values`, if given.
+
+    Numbers count from 0, but from 1 for fastText and where ratings are the classes.
+    """
+    if recipe.label_values:
+        return {
+            value.strip().lower(): place
+            for place, values in enumerate(recipe.label_values)
+            for value in values.split("|")
+        }
+    first = 1 if recipe.classes == "ratings" else 0
+    meanings: dict[str, int] = {}
+    for place, name in enumerate(recipe.class_names):
+        meanings |= dict.fromkeys(_WORDS.get(name, ()), place)
+        meanings |= {str(place + first): place, f"__label__{place + 1}": place}
+    return meanings
+
 
 def labels_from_ratings(rating: Array, recipe: Recipe) -> Array:
     """Class (n,) uint8 of each rating (NaN: none); NO_LABEL for neutral and missing ones."""
     label = np.full(len(rating), NO_LABEL, np.uint8)
+    if recipe.classes == "ratings":
+        known = ~np.isnan(rating)
+        label[known] = np.ceil(rating[known] - 0.5) - 1  # the nearest; ties go to the lower
+        return label
+    if recipe.classes == "three":
+        label[(rating > recipe.negative_to) & (rating < recipe.positive_from)] = 1
     label[rating <= recipe.negative_to] = 0
-    label[rating >= recipe.positive_from] = 1
+    label[rating >= recipe.positive_from] = len(recipe.class_names) - 1
     return label
 
 

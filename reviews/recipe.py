@@ -13,7 +13,11 @@ from reviews.errors import UserError
 from reviews.options import from_mapping, near, option, to_mapping
 
 SPLITS = ("train", "validation", "test")
-CLASSES = ("negative", "positive")
+CLASSES = {
+    "two": ("negative", "positive"),
+    "three": ("negative", "neutral", "positive"),
+    "ratings": ("1", "2", "3", "4", "5"),
+}
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,12 @@ class Recipe:
     time_field: str | None = option(None, "field that holds the time")
     positive_from: float = option(4.0, "ratings from here on are positive")
     negative_to: float = option(2.0, "ratings up to here are negative; between: dropped as neutral")
+    classes: str = option(
+        "two", "two; three: neutral is kept as a class; or the five ratings", tuple(CLASSES)
+    )
+    label_values: tuple[str, ...] = option(
+        (), "what the label field holds, class by class, such as 1,2 or 'bad|poor,good'"
+    )
     html: bool = option(True, "decode HTML entities and remove tags")
     tokens: str = option(
         "words+marks",
@@ -76,6 +86,16 @@ class Recipe:
             raise UserError(
                 f"negative_to {self.negative_to} is not below positive_from {self.positive_from}"
             )
+        if self.label_values and len(self.label_values) != len(self.class_names):
+            raise UserError(
+                f"label_values are {len(self.label_values)}, but the classes are "
+                f"{', '.join(self.class_names)}"
+            )
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of their numbers."""
+        return CLASSES[self.classes]
 
     @property
     def split_is_rows(self) -> bool:

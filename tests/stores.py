@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from reviews.options import to_mapping
-from reviews.recipe import CLASSES, SPLITS, Recipe
+from reviews.recipe import SPLITS, Recipe
 from reviews.store import Store, commit_store, empty_manifest, sha256, write_shard
 from reviews.vocabulary import FIRST_WORD
 
@@ -22,11 +22,12 @@ def make_store(
     """A store of random reviews; label 1 where words of the upper half are in the majority."""
     rng = np.random.default_rng(seed)
     recipe = Recipe(length=length, vocabulary_size=vocabulary, seed=seed)
-    manifest = empty_manifest(to_mapping(recipe), CLASSES)
+    classes = recipe.class_names
+    manifest = empty_manifest(to_mapping(recipe), classes)
     manifest["vocabulary_size"] = vocabulary + FIRST_WORD
     manifest["distinct_words"] = vocabulary
     manifest["files"] = {}
-    totals = {split: {"rows": 0, "labels": dict.fromkeys(CLASSES, 0), "ratings": {},
+    totals = {split: {"rows": 0, "labels": dict.fromkeys(classes, 0), "ratings": {},
                       "lengths": [[10**9, rows.get(split, 0)]], "words": 0, "unknown_words": 0,
                       "truncated": 0} for split in SPLITS}
     (folder / "shards").mkdir(parents=True)
@@ -38,7 +39,7 @@ def make_store(
             columns[split] = _random_rows(rng, here, length, vocabulary)
             labels = np.bincount(columns[split]["label"], minlength=2).tolist()
             totals[split]["rows"] += here
-            for name, count in zip(CLASSES, labels, strict=True):
+            for name, count in zip(classes, labels, strict=True):
                 totals[split]["labels"][name] += count
             totals[split]["words"] += int(columns[split]["length"].sum())
         path = folder / "shards" / f"part-{number:05d}.h5"

@@ -23,13 +23,6 @@ REASONS = (
 )  # fmt: skip
 CODE = {reason: code for code, reason in enumerate(REASONS)}
 
-_LABELS = {
-    "0": 0, "0.0": 0, "false": 0, "negative": 0, "neg": 0,
-    "1": 1, "1.0": 1, "true": 1, "positive": 1, "pos": 1,
-    # fastText's labels of Amazon polarity count from 1.
-    "__label__1": 0, "__label__negative": 0, "__label__neg": 0,
-    "__label__2": 1, "__label__positive": 1, "__label__pos": 1,
-}  # fmt: skip
 _UNKNOWN, _MISSING = 254, 255
 _NUMERALS = frozenset("0123456789+-.eE")
 _NOT_FINITE = frozenset(["nan", "inf", "infinity"])
@@ -60,12 +53,15 @@ def string_column(strings: pa.StringArray) -> Column:
 
 
 def to_reviews(
-    columns: Mapping[str, Column], reasons: NDArray[np.uint8], labelled: bool
+    columns: Mapping[str, Column],
+    reasons: NDArray[np.uint8],
+    meanings: Mapping[str, int] | None,
 ) -> tuple[pa.RecordBatch, NDArray[np.uint8]]:
     """The good reviews, in order, and a reason (n) for each record, 0 for the good ones.
 
-    `columns` are by part of the review; `reasons` (n) says which could not be read at all.
-    When the label is wanted a rating may be missing, and an impossible one counts as missing.
+    `columns` are by part of the review; `reasons` (n) says which could not be read at all;
+    `meanings` gives the class of each label, where labels are wanted.
+    Then a rating may be missing, and an impossible one counts as missing.
     """
     n = len(reasons)
     reasons = reasons.copy()
@@ -74,8 +70,8 @@ def to_reviews(
     rating, present = _ratings(columns["rating"]) if "rating" in columns else _nothing(n)
     possible = present & (rating >= 1) & (rating <= 5)
     label = None
-    if labelled:
-        label = _labels(columns["label"])
+    if meanings is not None:
+        label = _labels(columns["label"], meanings)
         _blame(reasons, label == _MISSING, "missing_label")
         _blame(reasons, label == _UNKNOWN, "unknown_label")
     else:
@@ -141,22 +137,29 @@ def _rating(text: str) -> float | None:
         return None
 
 
-def _labels(column: Column) -> NDArray[np.uint8]:
+def _labels(column: Column, meanings: Mapping[str, int]) -> NDArray[np.uint8]:
     """Class index (n), or _MISSING or _UNKNOWN."""
     kinds = column.kinds
     labels = np.full(len(kinds), _UNKNOWN, np.uint8)
     labels[(kinds == ABSENT) | (kinds == NULL)] = _MISSING
-    labels[(kinds == FALSE) | ((kinds == NUMBER) & (column.numbers == 0))] = 0
-    labels[(kinds == TRUE) | ((kinds == NUMBER) & (column.numbers == 1))] = 1
+    labels[kinds == FALSE] = meanings.get("false", _UNKNOWN)
+    labels[kinds == TRUE] = meanings.get("true", _UNKNOWN)
+    numbers, which = np.unique(column.numbers[kinds == NUMBER], return_inverse=True)
+    found = np.array([meanings.get(f"{number:g}", _UNKNOWN) for number in numbers], np.uint8)
+    labels[kinds == NUMBER] = found[which]
     texts = kinds == STRING
     if texts.any():
-        labels[texts] = _by_value(column.strings, _label, np.uint8)[texts]
+        found = _by_value(column.strings, lambda text: _label(text, meanings), np.uint8)
+        labels[texts] = found[texts]
     return labels
 
 
-def _label(text: str) -> int:
+def _label(text: str, meanings: Mapping[str, int]) -> int:
     text = text.strip(" \t\r\n").lower()
-    return _LABELS.get(text, _UNKNOWN) if text else _MISSING
+    if not text:
+        return _MISSING
+    number = _rating(text)  # 1.0 is 1
+    return meanings.get(text, meanings.get(text if number is None else f"{number:g}", _UNKNOWN))
 
 
 def _keys(column: Column | None, n: int) -> pa.StringArray:

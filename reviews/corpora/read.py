@@ -15,6 +15,7 @@ from reviews.corpora.json_lines import JsonLines
 from reviews.corpora.json_objects import JsonObjects
 from reviews.corpora.splits import Split
 from reviews.corpora.stretches import Spans, Stretch, stretches
+from reviews.labels import label_meanings
 from reviews.recipe import Recipe
 from reviews.record import BadRecord, Block
 
@@ -52,11 +53,14 @@ def read_blocks(split: Split, recipe: Recipe, rows: int = 16384) -> Iterator[Blo
         pieces = read_lines_from(split.path, split.offset, split.length)
     else:
         pieces = read_input(split.path)
+    meanings = label_meanings(recipe) if reader.labelled else None
     for stretch in stretches(pieces, reader.find, at_start=split.offset == 0):
-        yield from _blocks(split.path, reader, stretch, rows)
+        yield from _blocks(split.path, reader, meanings, stretch, rows)
 
 
-def _blocks(path: str, reader: Reader, stretch: Stretch, rows: int) -> Iterator[Block]:
+def _blocks(
+    path: str, reader: Reader, meanings: dict[str, int] | None, stretch: Stretch, rows: int
+) -> Iterator[Block]:
     """The blocks of one stretch, at least one; bytes after a record belong to its block."""
     count = len(stretch.starts)
     begin = 0
@@ -65,7 +69,7 @@ def _blocks(path: str, reader: Reader, stretch: Stretch, rows: int) -> Iterator[
         end = stretch.used if last == count else int(stretch.starts[last])
         starts, ends = stretch.starts[first:last], stretch.ends[first:last]
         columns, reasons = reader.parse(stretch.data, starts, ends)
-        reviews, reasons = to_reviews(columns, reasons, reader.labelled)
+        reviews, reasons = to_reviews(columns, reasons, meanings)
         wrong = np.flatnonzero(reasons)
         counts = np.bincount(reasons[wrong], minlength=len(REASONS))
         places = [
@@ -77,7 +81,7 @@ def _blocks(path: str, reader: Reader, stretch: Stretch, rows: int) -> Iterator[
         begin = end
     if stretch.cut:
         reason = "truncated_file"
-        empty, _ = to_reviews(*reader.parse(b"", *_NO_SPANS), reader.labelled)
+        empty, _ = to_reviews(*reader.parse(b"", *_NO_SPANS), meanings)
         place = BadRecord(path, stretch.line_of(stretch.used), reason)
         yield Block(empty, 1, len(stretch.data) - begin, {reason: 1}, [place])
 

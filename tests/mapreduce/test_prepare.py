@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import reviewmill
 from reviews.errors import UserError
 from reviews.recipe import SPLITS, Recipe
 from reviews.store import Store
@@ -167,6 +168,31 @@ def test_with_a_label_field_the_label_is_the_mode_of_the_labels(tmp_path: Path) 
     found = {r["words"]: (r["label"], r["rating"]) for r in stored_rows(store)}
     assert found[("x",)] == (1, 1.0)
     assert found[("y",)][0] == 0 and np.isnan(found[("y",)][1])
+
+
+@pytest.mark.parametrize(
+    ("classes", "names"),
+    [("three", ["negative", "neutral", "positive"]), ("ratings", ["1", "2", "3", "4", "5"])],
+)
+def test_neutral_reviews_or_every_rating_can_be_a_class(
+    classes: str, names: list[str], corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows, path = corpus
+    recipe = Recipe(classes=classes, dedupe="none", split=(0.5, 0.2, 0.3))
+    store = run([path], tmp_path / "store", recipe)
+    assert store.classes == names
+    stars = Counter(row["overall"] for row in rows if words_of(row["reviewText"]))
+    expected = list(stars[n] for n in (1, 2, 3, 4, 5))
+    if classes == "three":
+        expected = [expected[0] + expected[1], expected[2], expected[3] + expected[4]]
+    entries = store.manifest["splits"]
+    assert [sum(entries[s]["labels"][name] for s in SPLITS) for name in names] == expected
+    assert store.manifest["records"]["dropped"]["neutral"] == 0
+    assert not list(verify_store(store))
+    # Models know two classes: training says so before it starts.
+    arguments = ["train", str(store.path), "--out", str(tmp_path / "run"), "--max-steps", "1"]
+    assert reviewmill.main(arguments) == 2
+    assert f"has {len(names)} classes; models know two" in capsys.readouterr().err
 
 
 def test_none_keeps_all_rows_and_equal_reviews_share_a_split(corpus, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from reviews.labels import NO_LABEL, labels_from_ratings, settle_labels
+from reviews.errors import UserError
+from reviews.labels import NO_LABEL, label_meanings, labels_from_ratings, settle_labels
 from reviews.recipe import Recipe, load_recipe
 
 RATINGS = np.array([1, 2, 2.5, 3, 3.5, 4, 5, math.nan], np.float32)
@@ -21,8 +22,12 @@ N = NO_LABEL
         (Recipe(negative_to=2.5), [0, 0, 0, N, N, 1, 1, N]),
         (Recipe(positive_from=5), [0, 0, N, N, N, N, 1, N]),
         (Recipe(negative_to=3.4, positive_from=3.5), [0, 0, 0, 0, 1, 1, 1, N]),
+        (Recipe(classes="three"), [0, 0, 1, 1, 1, 2, 2, N]),
+        (Recipe(classes="three", negative_to=2.5, positive_from=5), [0, 0, 0, 1, 1, 1, 2, N]),
+        (Recipe(classes="ratings"), [0, 1, 1, 2, 2, 3, 4, N]),
     ],
-    ids=["default", "2019", "2.5 is negative", "only 5 is positive", "none is neutral"],
+    ids=["default", "2019", "2.5 is negative", "only 5 is positive", "none is neutral",
+         "neutral is a class", "others are neutral", "the nearest rating"],
 )
 def test_ratings_at_both_bounds_belong_to_the_classes(recipe: Recipe, expected: list[int]) -> None:
     assert labels_from_ratings(RATINGS, recipe).tolist() == expected
@@ -40,3 +45,28 @@ def test_a_label_that_came_with_the_review_wins_over_its_rating() -> None:
 def test_no_reviews_have_no_labels() -> None:
     labels, ratings = settle_labels(pa.array([], pa.uint8()), pa.array([], pa.float32()), Recipe())
     assert (len(labels), len(ratings)) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        ("two", {"negative": 0, "neg": 0, "0": 0, "__label__1": 0, "false": 0,
+                 "positive": 1, "pos": 1, "1": 1, "__label__2": 1, "true": 1}),
+        ("three", {"negative": 0, "neutral": 1, "positive": 2, "0": 0, "1": 1, "2": 2,
+                   "__label__1": 0, "__label__2": 1, "__label__3": 2, "__label__neu": 1}),
+        ("ratings", {"1": 0, "5": 4, "__label__1": 0, "__label__5": 4}),
+    ],
+)  # fmt: skip
+def test_labels_are_words_or_numbers(classes: str, expected: dict[str, int]) -> None:
+    meanings = label_meanings(Recipe(classes=classes))
+    assert {label: meanings[label] for label in expected} == expected
+    assert set(meanings.values()) == set(range(len(Recipe(classes=classes).class_names)))
+
+
+def test_a_recipe_can_say_what_its_labels_mean() -> None:
+    recipe = Recipe(label_values=("1", "2"))
+    assert label_meanings(recipe) == {"1": 0, "2": 1}
+    recipe = Recipe(classes="three", label_values=("Bad | poor", "3", "good"))
+    assert label_meanings(recipe) == {"bad": 0, "poor": 0, "3": 1, "good": 2}
+    with pytest.raises(UserError, match="label_values are 1, but the classes are negative, posi"):
+        Recipe(label_values=("bad",))

@@ -88,6 +88,16 @@ def test_any_other_label_is_unknown(tmp_path: Path, value: Any) -> None:
     assert one(tmp_path, review("x", 5, label=value), LABELLED) == "unknown_label"
 
 
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [(1, 0), (2, 1), (2.0, 1), ("2", 1), ("2.0", 1), ("POOR", 0), (0, None), ("positive", None)],
+)
+def test_what_labels_mean_can_be_said(tmp_path: Path, value: Any, label: int | None) -> None:
+    recipe = Recipe(label_field="label", label_values=("1|poor", "2"))
+    found = one(tmp_path, review("x", 3, label=value), recipe)
+    assert (None if isinstance(found, str) else found["label"]) == label
+
+
 @pytest.mark.parametrize("row", [review(label=None), review(label=""), review(label=" "), review()])
 def test_a_label_that_is_not_there_is_missing(tmp_path: Path, row: dict[str, Any]) -> None:
     assert one(tmp_path, row, LABELLED) == "missing_label"
