@@ -91,6 +91,7 @@ def read_counts(path: Path, recipe: Recipe) -> tuple[list[str], dict[str, int]]:
         part = orjson.loads(line.split(b"\t", 1)[1])
         counts += zip(part["words"], part["counts"], strict=True)
         totals.update({name: part[name] for name in ("distinct", "total")})
+    counts = [(word, count) for word, count in counts if count >= recipe.min_count]
     return most_frequent(counts, recipe.vocabulary_size), dict(totals)
 
 
@@ -147,7 +148,7 @@ def build_manifest(
     counts = dict(gathered.counts)
     dropped = {
         rule: counts.get(rule, 0)
-        for rule in ("no_words", "not_sampled", "overlap", "duplicate", "neutral")
+        for rule in ("no_words", "too_few_words", "not_sampled", "overlap", "duplicate", "neutral")
     }
     dropped["unused"] = sum(shard["unused"] for shard in shards)
     manifest["records"] = {

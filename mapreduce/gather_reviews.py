@@ -25,9 +25,9 @@ from mapreduce.job import ReviewsJob
 from mapreduce.parcels import Parcel, ParcelWriter, Ragged, compact, merge, read_bytes
 from mapreduce.settle import CORPUS, TEST, VALIDATION, settle, strata
 from mapreduce.splitting import sampled, split_keys, strata_of
+from reviews.cleaning import clean, too_short
 from reviews.corpora import Split, plan_splits, read_blocks
 from reviews.errors import UserError
-from reviews.html import clean_html
 from reviews.recipe import Recipe
 from reviews.record import Block
 from reviews.sequences import gather
@@ -114,13 +114,13 @@ class _Gather:
         rows = block.reviews
         if not len(rows):
             return
-        texts = rows["text"]
-        if self.recipe.html:
-            texts = clean_html(texts)
-        tokens = self.tokenizer.tokenize(texts)
+        tokens = self.tokenizer.tokenize(clean(rows["text"], self.recipe))
         columns, key = _columns(self.recipe, rows, tokens.identity, self.role)
         keep = np.diff(tokens.ends, prepend=0) > 0
         self.counts["no_words"] += int((~keep).sum())
+        short = keep & too_short(tokens, self.tokenizer, self.recipe)
+        self.counts["too_few_words"] += int(short.sum())
+        keep &= ~short
         if "keyed" in columns.schema.names:
             self.counts["without_key"] += columns["keyed"].false_count
         if self.role == CORPUS and self.recipe.sample < 1:

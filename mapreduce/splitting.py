@@ -78,11 +78,12 @@ def cuts_of(recipe: Recipe, gathered: Iterable[Mapping[str, Any]]) -> Cuts:
     total = sum(h.total for h in histograms.values())
     wanted = [0.0 if i in given else float(part) for i, part in enumerate(recipe.split)]
     if recipe.split_is_rows:
-        if sum(wanted) > total:
+        if sum(wanted) > total and not recipe.shrink_split:
             raise UserError(
-                f"the split asks for {sum(wanted):.0f} rows, but the corpus has {total}"
+                f"the split asks for {sum(wanted):.0f} rows, but the corpus has {total}; "
+                "--shrink-split takes the same fractions of these"
             )
-        fractions = [part / total for part in wanted]
+        fractions = [part / max(total, sum(wanted)) for part in wanted]
     else:
         # A given split replaces its fraction; the others share the rest in proportion.
         scale = sum(recipe.split) / (sum(wanted) or 1.0) if given else 1.0

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from reviews.cleaning import clean, too_short
 from reviews.corpora import plan_splits, read_blocks
-from reviews.html import clean_html
 from reviews.labels import NO_LABEL, settle_labels
 from reviews.recipe import Recipe
 from reviews.sequences import cut
@@ -47,16 +47,18 @@ def encode_block(
     known: pa.Array,
 ) -> Encoded:
     """Encode the reviews of one block; `bad` is passed on."""
-    texts = clean_html(reviews["text"]) if recipe.html else reviews["text"]
-    tokens = tokenizer.tokenize(texts)
+    tokens = tokenizer.tokenize(clean(reviews["text"], recipe))
+    short = too_short(tokens, tokenizer, recipe)
     numbers = word_ids(tokenizer.table.words(), known)
     label, rating = settle_labels(reviews["label"], reviews["rating"], recipe)
     wordless = np.diff(tokens.ends, prepend=0) == 0
-    neutral = ~wordless & (label == NO_LABEL)
-    rows = np.flatnonzero(~wordless & ~neutral)
+    short &= ~wordless
+    neutral = ~wordless & ~short & (label == NO_LABEL)
+    rows = np.flatnonzero(~wordless & ~short & ~neutral)
     out, length = cut(
         numbers[tokens.ids], tokens.ends, rows, recipe.length, recipe.keep, id_type(len(known))
     )
-    dropped = {"no_words": int(wordless.sum()), "neutral": int(neutral.sum())}
+    dropped = {"no_words": int(wordless.sum()), "too_few_words": int(short.sum()),
+               "neutral": int(neutral.sum())}
     return Encoded(out, length, label[rows], rating[rows], dropped, bad)
 

@@ -49,16 +49,21 @@ class Recipe:
         ("letters", "words", "words+marks"),
     )
     stop_words: tuple[str, ...] = option((), "words to leave out; @nltk stands for NLTK's list")
+    min_words: int = option(1, "reviews of fewer words are dropped; marks are no words")
     dedupe: str = option(
         "text", "what makes two reviews one", ("none", "text", "reviewer-product")
     )
     sample: float = option(1.0, "fraction of the corpus to keep, chosen by hash")
     split: tuple[float, ...] = option((0.8, 0.1, 0.1), "train,validation,test: fractions or rows")
+    shrink_split: bool = option(
+        False, "where there are fewer rows than --split names, take its fractions of them"
+    )
     split_by: str = option(
         "review", "what stays together in one split", ("review", "reviewer", "product", "time")
     )
     seed: int = option(0, "seed of sampling and splitting")
     vocabulary_size: int = option(30_000, "words kept, most frequent first")
+    min_count: int = option(1, "words that occur less often in the training split are unknown")
     length: int = option(256, "token ids per review")
     keep: str = option(
         "head+tail", "which words of a longer review are kept", ("head", "head+tail")
@@ -82,6 +87,8 @@ class Recipe:
             raise UserError(f"length is {self.length}: give 1 to 65535")
         if self.vocabulary_size < 1:
             raise UserError(f"vocabulary_size is {self.vocabulary_size}: give 1 or more")
+        if self.min_words < 1 or self.min_count < 1:
+            raise UserError("min_words and min_count are 1 or more")
         if self.negative_to >= self.positive_from:
             raise UserError(
                 f"negative_to {self.negative_to} is not below positive_from {self.positive_from}"

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 import reviewmill
+from reviews.encoding import encode_files
 from reviews.errors import UserError
 from reviews.recipe import SPLITS, Recipe
 from reviews.store import Store
@@ -94,8 +95,45 @@ def test_numbers_of_rows_leave_the_rest_unused(corpus, tmp_path: Path) -> None:
     records = store.manifest["records"]
     assert records["dropped"]["unused"] > 0
     assert not list(verify_store(store))
-    with pytest.raises(UserError, match="asks for 3000000 rows"):
+    with pytest.raises(UserError, match=r"asks for 3000000 rows, .* --shrink-split takes the same"):
         run([path], tmp_path / "more", Recipe(split=(1e6, 1e6, 1e6)))
+
+
+def test_where_there_are_fewer_rows_a_split_can_shrink(corpus, tmp_path: Path) -> None:
+    _, path = corpus
+    rows = Recipe(split=(500_000.0, 100_000.0, 400_000.0), shrink_split=True)
+    store = run([path], tmp_path / "store", rows)
+    fractions = run([path], tmp_path / "other", Recipe(split=(0.5, 0.1, 0.4)))
+    assert [store.rows(s) for s in SPLITS] == [fractions.rows(s) for s in SPLITS]
+    assert store.manifest["records"]["dropped"]["unused"] == 0
+
+
+def test_words_that_are_too_rare_are_unknown(corpus, tmp_path: Path) -> None:
+    _, path = corpus
+    recipe = Recipe(length=16, split=(0.5, 0.2, 0.3))
+    store = run([path], tmp_path / "all", recipe)
+    counts = Counter(
+        word for row in stored_rows(store) if row["split"] == "train" for word in row["words"])
+    least = sorted(counts.values())[5]
+    store = run([path], tmp_path / "some", dataclasses.replace(recipe, min_count=least))
+    words = store.vocabulary_file.read_text().split("\n")[:-1]
+    assert set(words) == {word for word, n in counts.items() if n >= least} != set(counts)
+    assert not list(verify_store(store))
+
+
+def test_reviews_of_too_few_words_are_dropped_and_counted(tmp_path: Path) -> None:
+    rows = [{"reviewText": text, "overall": 5} for text in
+            ("", "!!! ...", "one", "one, two!!", "one two three", "It's a \u201cdog\u201d.")]
+    path = write_reviews(tmp_path / "a.json", rows)
+    recipe = Recipe(min_words=3, split=(1.0, 0.0, 0.0))
+    store = run([path], tmp_path / "store", recipe)
+    dropped = store.manifest["records"]["dropped"]
+    assert (dropped["no_words"], dropped["too_few_words"], store.rows("train")) == (1, 3, 2)
+    assert not list(verify_store(store))
+    # Files that a model is measured on lose the same reviews.
+    (block,) = encode_files([path], recipe, ["one"])
+    assert (len(block.label), block.dropped) == (
+        2, {"no_words": 1, "too_few_words": 3, "neutral": 0})
 
 
 @pytest.mark.parametrize("dedupe", ["none", "text", "reviewer-product"])

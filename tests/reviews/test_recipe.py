@@ -183,6 +183,8 @@ def test_a_preset_that_does_not_exist_is_compared_with_those_that_do() -> None:
         ({"vocabulary_size": 0}, "vocabulary_size is 0: give 1 or more"),
         ({"seed": -1}, "seed is -1: give 0 to 4294967295"),
         ({"seed": 2**32}, "seed is 4294967296: give 0 to 4294967295"),
+        ({"min_words": 0}, "min_words and min_count are 1 or more"),
+        ({"min_count": 0}, "min_words and min_count are 1 or more"),
         ({"negative_to": 4.0}, "negative_to 4.0 is not below positive_from 4.0"),
     ],
 )
