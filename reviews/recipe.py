@@ -25,7 +25,7 @@ class Recipe:
     """How raw reviews become rows of a store. `resolved` replaces names of word lists."""
 
     format: str = option(
-        "auto", "format of the input", ("auto", "amazon", "jsonl", "fasttext", "csv")
+        "auto", "format of the input", ("auto", "amazon", "jsonl", "fasttext", "csv", "parquet")
     )
     text_field: str | None = option(None, "field that holds the text")
     rating_field: str | None = option(None, "field that holds the rating, 1 to 5")

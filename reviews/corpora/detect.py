@@ -6,21 +6,25 @@ from reviews.corpora.csv import DELIMITERS
 from reviews.corpora.fasttext import PREFIX
 from reviews.corpora.inputs import head
 from reviews.corpora.json_lines import SNIFFED_BYTES, read_record
+from reviews.corpora.parquet import MAGIC
 from reviews.corpora.stretches import find_lines
 from reviews.errors import UserError
 
 JSON_LINES, JSON_OBJECTS, FASTTEXT, CSV = "jsonl", "json-objects", "fasttext", "csv"
+PARQUET = "parquet"
 _LINES = 200
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f"))
 
 
 def detect_format(path: str) -> str:
-    """One of JSON_LINES, JSON_OBJECTS, FASTTEXT, CSV.
+    """One of JSON_LINES, JSON_OBJECTS, FASTTEXT, CSV, PARQUET.
 
     A format of lines is what at least half of the first lines are in, so that single damaged
     ones do not hide it. A UserError names a file that is none of these.
     """
     data, lines = _first_lines(path)
+    if data.startswith(MAGIC):
+        return PARQUET
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise UserError(f"{path}: UTF-16 text; convert it to UTF-8 first")
     if not lines or _are_objects(lines):
@@ -32,7 +36,7 @@ def detect_format(path: str) -> str:
     binary = len(lines[0]) != len(lines[0].translate(None, _CONTROL))
     if binary or not any(mark.encode() in lines[0] for mark in DELIMITERS):
         raise UserError(
-            f"{path}: neither JSON, fastText nor CSV with a header; name it with --format"
+            f"{path}: neither JSON, fastText, Parquet nor CSV; name its format with --format"
         )
     return CSV
 

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from reviews.corpora.columns import REASONS, Column, to_reviews
 from reviews.corpora.csv import Csv
-from reviews.corpora.detect import CSV, FASTTEXT, JSON_LINES, JSON_OBJECTS
+from reviews.corpora.detect import CSV, FASTTEXT, JSON_LINES, JSON_OBJECTS, PARQUET
 from reviews.corpora.fasttext import FastText
 from reviews.corpora.inputs import codec_of, read_input, read_lines_from
 from reviews.corpora.json_lines import JsonLines
 from reviews.corpora.json_objects import JsonObjects
+from reviews.corpora.parquet import Parquet
 from reviews.corpora.splits import Split
 from reviews.corpora.stretches import Spans, Stretch, stretches
 from reviews.labels import label_meanings
@@ -48,6 +49,9 @@ def read_blocks(split: Split, recipe: Recipe, rows: int = 16384) -> Iterator[Blo
     Reviewer, product and time are null where the recipe does not look at them. A UserError
     names a file without the fields that are needed.
     """
+    if split.format == PARQUET:
+        yield from _parquet_blocks(split, recipe, rows)
+        return
     reader: Reader = _READERS[split.format](split.path, recipe)
     if split.format in (JSON_LINES, FASTTEXT) and codec_of(split.path) is None:
         pieces = read_lines_from(split.path, split.offset, split.length)
@@ -70,20 +74,38 @@ def _blocks(
         starts, ends = stretch.starts[first:last], stretch.ends[first:last]
         columns, reasons = reader.parse(stretch.data, starts, ends)
         reviews, reasons = to_reviews(columns, reasons, meanings)
-        wrong = np.flatnonzero(reasons)
-        counts = np.bincount(reasons[wrong], minlength=len(REASONS))
         places = [
             BadRecord(path, stretch.line_of(int(starts[row])), REASONS[reasons[row]])
-            for row in wrong[:PLACES]
+            for row in np.flatnonzero(reasons)[:PLACES]
         ]
-        bad = {REASONS[code]: int(counts[code]) for code in np.flatnonzero(counts)}
-        yield Block(reviews, len(reasons), end - begin, bad, places)
+        yield Block(reviews, len(reasons), end - begin, _counts(reasons), places)
         begin = end
     if stretch.cut:
         reason = "truncated_file"
         empty, _ = to_reviews(*reader.parse(b"", *_NO_SPANS), meanings)
         place = BadRecord(path, stretch.line_of(stretch.used), reason)
         yield Block(empty, 1, len(stretch.data) - begin, {reason: 1}, [place])
+
+
+def _parquet_blocks(split: Split, recipe: Recipe, rows: int) -> Iterator[Block]:
+    """The blocks of some row groups; a bad record's line is its row in the file, from 1."""
+    reader = Parquet(split.path, recipe)
+    meanings = label_meanings(recipe) if reader.labelled else None
+    done = reader.row_of(split.offset)
+    for columns, reasons, size in reader.batches(split.offset, split.length, rows):
+        reviews, reasons = to_reviews(columns, reasons, meanings)
+        places = [
+            BadRecord(split.path, done + int(row) + 1, REASONS[reasons[row]])
+            for row in np.flatnonzero(reasons)[:PLACES]
+        ]
+        yield Block(reviews, len(reasons), size, _counts(reasons), places)
+        done += len(reasons)
+
+
+def _counts(reasons: NDArray[np.uint8]) -> dict[str, int]:
+    """How many records (n) are bad, by reason."""
+    counts = np.bincount(reasons, minlength=len(REASONS))[1:]
+    return {REASONS[1 + code]: int(counts[code]) for code in np.flatnonzero(counts)}
 
 
 _NO_SPANS = (np.zeros(0, np.int64), np.zeros(0, np.int64))

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reviews.corpora.detect import FASTTEXT, JSON_LINES, detect_format, json_format
+from reviews.corpora.detect import FASTTEXT, JSON_LINES, PARQUET, detect_format, json_format
 from reviews.corpora.inputs import codec_of, inflated_size
+from reviews.corpora.parquet import cut_groups, group_sizes
 from reviews.files import find_files, size_of
 from reviews.recipe import Recipe
 
@@ -13,7 +14,8 @@ from reviews.recipe import Recipe
 class Split:
     """The records of a file whose first bytes lie in [offset, offset + length).
 
-    A length of -1 reaches to the end of the file. `format` is one of corpora.detect.
+    A length of -1 reaches to the end of the file. `format` is one of corpora.detect. Of a Parquet
+    file offset and length count row groups.
     """
 
     path: str
@@ -26,8 +28,8 @@ def plan_splits(inputs: Sequence[str], recipe: Recipe, split_bytes: int = 64 << 
     """Splits of at most split_bytes, in the order of the inputs.
 
     An input is a file, a folder (all files below it, hidden ones left out), or a glob. Only
-    plain files of lines can be cut; every other file is one split. A UserError names an input
-    that is missing, empty or in no known format.
+    plain files of lines and Parquet files can be cut; every other file is one split. A
+    UserError names an input that is missing, empty or in no known format.
     """
     splits = []
     for path in find_files(inputs):
@@ -42,6 +44,9 @@ def plan_splits(inputs: Sequence[str], recipe: Recipe, split_bytes: int = 64 << 
                 Split(path, offset, min(split_bytes, size - offset), format)
                 for offset in range(0, size, split_bytes)
             ]
+        elif format == PARQUET:
+            runs = cut_groups(group_sizes(path), split_bytes) or [(0, -1)]
+            splits += [Split(path, first, count, format) for first, count in runs]
         else:
             splits.append(Split(path, 0, -1, format))
     return splits
@@ -49,6 +54,11 @@ def plan_splits(inputs: Sequence[str], recipe: Recipe, split_bytes: int = 64 << 
 
 def raw_bytes(splits: Sequence[Split]) -> int:
     """About how many bytes the splits hold when inflated: a function of the files alone."""
-    return sum(
-        split.length if split.length >= 0 else inflated_size(split.path) for split in splits
-    )
+    return sum(map(_raw_size, splits))
+
+
+def _raw_size(split: Split) -> int:
+    if split.format == PARQUET:
+        groups = group_sizes(split.path)[split.offset :]
+        return sum(groups if split.length < 0 else groups[: split.length])
+    return split.length if split.length >= 0 else inflated_size(split.path)

@@ -162,9 +162,9 @@ def test_the_format_is_found_by_looking(tmp_path: Path, text: str, format: str) 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"just words\nand words\n", "neither JSON, fastText nor CSV"),
-        (b"PAR1\0\1,\0\0\0\0", "neither JSON, fastText nor CSV"),
-        (b"\x89HDF\r\n\x1a\n", "neither JSON, fastText nor CSV"),
+        (b"just words\nand words\n", "neither JSON, fastText, Parquet nor CSV"),
+        (b"PAR2\0\1,\0\0\0\0", "neither JSON, fastText, Parquet nor CSV"),
+        (b"\x89HDF\r\n\x1a\n", "neither JSON, fastText, Parquet nor CSV"),
         ("text,rating\nfine,5\n".encode("utf-16"), "UTF-16 text; convert it to UTF-8 first"),
     ],
 )
