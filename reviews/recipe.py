@@ -27,7 +27,13 @@ class Recipe:
     format: str = option(
         "auto", "format of the input", ("auto", "amazon", "jsonl", "fasttext", "csv", "parquet")
     )
+    delimiter: str | None = option(None, "mark between CSV columns; tab for tabs")
+    columns: tuple[str, ...] = option((), "names of the columns of CSV without a header")
+    quoted_newlines: bool = option(
+        True, "quoted CSV fields may hold newlines; without them big files are read in parts"
+    )
     text_field: str | None = option(None, "field that holds the text")
+    title_field: str | None = option(None, "field that is put before the text: 'title: text'")
     rating_field: str | None = option(None, "field that holds the rating, 1 to 5")
     label_field: str | None = option(None, "field that holds the label; ratings decide without it")
     reviewer_field: str | None = option(None, "field that names the reviewer")
@@ -87,6 +93,9 @@ class Recipe:
             raise UserError(f"length is {self.length}: give 1 to 65535")
         if self.vocabulary_size < 1:
             raise UserError(f"vocabulary_size is {self.vocabulary_size}: give 1 or more")
+        mark = self.delimiter_mark
+        if mark is not None and (len(mark) != 1 or not mark.isascii() or mark in '"\r\n'):
+            raise UserError(f"delimiter is {self.delimiter!r}: give one ASCII character, or tab")
         if self.min_words < 1 or self.min_count < 1:
             raise UserError("min_words and min_count are 1 or more")
         if self.negative_to >= self.positive_from:
@@ -98,6 +107,11 @@ class Recipe:
                 f"label_values are {len(self.label_values)}, but the classes are "
                 f"{', '.join(self.class_names)}"
             )
+
+    @property
+    def delimiter_mark(self) -> str | None:
+        """The mark between CSV columns, None where the file shows it."""
+        return "\t" if self.delimiter in ("tab", "\\t") else self.delimiter
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ def to_reviews(
         ratings = rating.astype(np.float32)
     batch = pa.record_batch(
         [
-            text.strings,
+            _with_title(columns.get("title"), text.strings),
             pa.array(ratings, mask=~possible),
             pa.nulls(n, pa.uint8()) if label is None else pa.array(label),
             _keys(columns.get("reviewer"), n),
@@ -160,6 +160,15 @@ def _label(text: str, meanings: Mapping[str, int]) -> int:
         return _MISSING
     number = _rating(text)  # 1.0 is 1
     return meanings.get(text, meanings.get(text if number is None else f"{number:g}", _UNKNOWN))
+
+
+def _with_title(column: Column | None, texts: pa.StringArray) -> pa.StringArray:
+    """The texts after their titles, as fastText's files of Amazon reviews have them."""
+    if column is None:
+        return texts
+    there = pc.and_(pa.array(column.kinds == STRING), pc.not_equal(column.strings, ""))
+    titles = pc.if_else(there, column.strings, pa.scalar(None, pa.string()))
+    return pc.binary_join_element_wise(titles, texts, ": ", null_handling="skip")
 
 
 def _keys(column: Column | None, n: int) -> pa.StringArray:

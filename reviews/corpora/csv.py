@@ -1,26 +1,25 @@
-"""CSV with a header, quoted as in RFC 4180: quotes doubled inside, newlines allowed in quotes.
+"""CSV quoted as in RFC 4180: quotes doubled inside, newlines allowed in quotes (or not).
 
 A row whose quoting is broken (text after a closing quote, or a quote that is never closed)
 costs its own first line: reading goes on at the next one, so that a stray quote does not
 swallow the rows up to the next quote.
 """
 
-import csv
+import dataclasses
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reviews.corpora.columns import CODE, Column, string_array, string_column
+from reviews.corpora.csv_layout import read_layout
 from reviews.corpora.fields import choose_names
-from reviews.corpora.inputs import head
-from reviews.corpora.stretches import Spans
+from reviews.corpora.stretches import Spans, find_lines
 from reviews.corpora.utf8 import compiled, utf8_valid
-from reviews.errors import UserError
 from reviews.recipe import Recipe
 
 LONGEST_FIELD = 1 << 20  # bytes between quotes; longer ones were never closed
-DELIMITERS = ",;\t"
-_SNIFFED = 1 << 20
 _GOES_ON, _BROKEN = -1, -2
 _INVALID_UTF8 = CODE["invalid_utf8"]
 _WRONG_COLUMNS = CODE["wrong_columns"]
@@ -129,12 +128,16 @@ def _scan(data, starts, ends, delimiter, width, fields, reasons, out, filled, bo
 
 
 class Csv:
-    """Reads the wanted columns of each row; the header says which they are."""
+    """Reads the wanted columns of each row; the header or the recipe says which they are."""
 
-    def __init__(self, path: str, recipe: Recipe) -> None:
-        header, self._delimiter = read_header(path)
+    def __init__(self, path: str, recipe: Recipe, at_start: bool = True) -> None:
+        self._layout = read_layout(path, recipe)
+        header = self._layout.names
+        if self._layout.bare and header[0] == "label" and not recipe.rating_field:
+            recipe = dataclasses.replace(recipe, label_field=recipe.label_field or "label")
         names = choose_names(path, recipe, [dict.fromkeys(header, "")] if header else []).roles()
         self.labelled = "label" in names
+        self._bare_labels = self._layout.bare and not recipe.label_values
         wanted = sorted(set(names.values()))
         self._place = {role: wanted.index(name) for role, name in names.items()}
         self._fields = np.full(len(header), -1, np.int64)
@@ -142,13 +145,18 @@ class Csv:
             if name in header:
                 self._fields[header.index(name)] = place
         self._wanted = len(wanted)
-        self._in_header = True
+        self._quoted_newlines = recipe.quoted_newlines
+        self._before_header = at_start and self._layout.header
 
     def find(self, data: bytes, final: bool) -> tuple[Spans, Spans, int]:
         """The rows that are whole in data, without the header; to be called in file order."""
-        starts, ends, used = find_rows(data, final, self._delimiter)
-        if self._in_header and len(starts):
-            self._in_header = False
+        if self._quoted_newlines:
+            starts, ends, used = find_rows(data, final, self._layout.delimiter)
+        else:
+            starts, ends, used = find_lines(data, final)
+            ends = np.where(np.frombuffer(data + b" ", np.uint8)[ends - 1] == 13, ends - 1, ends)
+        if self._before_header and len(starts):
+            self._before_header = False
             return starts[1:], ends[1:], used
         return starts, ends, used
 
@@ -161,11 +169,25 @@ class Csv:
         out = np.empty((self._wanted, room), np.uint8)
         bounds = np.zeros((self._wanted, n + 1), np.int32)
         _scan(
-            np.frombuffer(data, np.uint8), starts, ends, ord(self._delimiter), len(self._fields),
-            self._fields, reasons, out, np.zeros(self._wanted, np.int64), bounds,
+            np.frombuffer(data, np.uint8), starts, ends, ord(self._layout.delimiter),
+            len(self._fields), self._fields, reasons, out, np.zeros(self._wanted, np.int64), bounds,
         )  # fmt: skip
-        columns = [string_column(string_array(n, bounds[f], out[f])) for f in range(self._wanted)]
+        strings = [string_array(n, bounds[f], out[f]) for f in range(self._wanted)]
+        if self._layout.bare:
+            for role, place in self._place.items():
+                if role in ("title", "text"):
+                    strings[place] = pc.replace_substring(strings[place], "\\n", "\n")
+                elif role == "label" and self._bare_labels:
+                    strings[place] = _class_words(strings[place])
+        columns = list(map(string_column, strings))
         return {role: columns[place] for role, place in self._place.items()}, reasons
+
+
+def _class_words(labels: pa.StringArray) -> pa.StringArray:
+    """The labels with 1 and 2, the classes of Amazon polarity, as words."""
+    for number, word in (("1", "negative"), ("2", "positive")):
+        labels = pc.if_else(pc.equal(pc.utf8_trim_whitespace(labels), number), word, labels)
+    return labels
 
 
 def find_rows(data: bytes, final: bool, delimiter: str) -> tuple[Spans, Spans, int]:
@@ -175,19 +197,3 @@ def find_rows(data: bytes, final: bool, delimiter: str) -> tuple[Spans, Spans, i
     codes = np.frombuffer(data, np.uint8)
     n, used = _find(codes, final, ord(delimiter), LONGEST_FIELD, starts, ends)
     return starts[:n], ends[:n], used
-
-
-def read_header(path: str) -> tuple[list[str], str]:
-    """The names of the columns, and the delimiter between them; no names in an empty file."""
-    data, whole = head(path, _SNIFFED)
-    line = data.lstrip(b"\r\n").split(b"\n", 1)[0]
-    delimiter = max(DELIMITERS, key=lambda mark: line.count(mark.encode()))
-    starts, ends, _ = find_rows(data, whole, delimiter)
-    if not len(starts):
-        return [], delimiter
-    try:
-        text = data[starts[0] : ends[0]].decode()
-        names = next(csv.reader([text], delimiter=delimiter, strict=True))
-    except (UnicodeDecodeError, csv.Error):
-        raise UserError(f"{path}: its first row is not a CSV header") from None
-    return [name.strip() for name in names], delimiter

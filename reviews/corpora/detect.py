@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from reviews.corpora.csv import DELIMITERS
+from reviews.corpora.csv_layout import DELIMITERS
 from reviews.corpora.fasttext import PREFIX
 from reviews.corpora.inputs import head
 from reviews.corpora.json_lines import SNIFFED_BYTES, read_record
@@ -16,7 +16,7 @@ _LINES = 200
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f"))
 
 
-def detect_format(path: str) -> str:
+def detect_format(path: str, delimiters: str = DELIMITERS) -> str:
     """One of JSON_LINES, JSON_OBJECTS, FASTTEXT, CSV, PARQUET.
 
     A format of lines is what at least half of the first lines are in, so that single damaged
@@ -34,7 +34,7 @@ def detect_format(path: str) -> str:
     if lines[0].lstrip()[:1] in (b"[", b"{"):
         return JSON_OBJECTS
     binary = len(lines[0]) != len(lines[0].translate(None, _CONTROL))
-    if binary or not any(mark.encode() in lines[0] for mark in DELIMITERS):
+    if binary or not any(mark.encode() in lines[0] for mark in delimiters):
         raise UserError(
             f"{path}: neither JSON, fastText, Parquet nor CSV; name its format with --format"
         )

@@ -32,6 +32,7 @@ class Names:
     """The field of each part of a review; None where the corpus has none."""
 
     text: str | None = None
+    title: str | None = None
     rating: str | None = None
     label: str | None = None
     reviewer: str | None = None
@@ -70,7 +71,8 @@ def choose_names(path: str, recipe: Recipe, samples: Sequence[Mapping[str, Any]]
                 given = known[role][0]
         chosen[role] = given
     if chosen["text"] is None:
-        raise UserError(f"{path}: no text field among {shown}; name it with --text-field")
+        hint = "" if any(map(is_known, counts)) else " (or a CSV's columns with --columns)"
+        raise UserError(f"{path}: no text field among {shown}; name it with --text-field{hint}")
     if chosen["rating"] is None and chosen["label"] is None:
         raise UserError(
             f"{path}: no rating field among {shown}; name it with --rating-field or --label-field"
@@ -80,12 +82,17 @@ def choose_names(path: str, recipe: Recipe, samples: Sequence[Mapping[str, Any]]
 
 def _needed(recipe: Recipe) -> set[str]:
     """The parts of a review that this recipe looks at."""
-    parts = {"text", "rating", "label"}
+    parts = {"text", "title", "rating", "label"}
     if recipe.dedupe == "reviewer-product":
         parts |= {"reviewer", "product", "time"}
     if recipe.split_by != "review":
         parts |= {recipe.split_by, "time"}  # the earliest of equal reviews decides
     return parts
+
+
+def is_known(name: str) -> bool:
+    """Whether public corpora have a field of this name, in any case."""
+    return any(name.casefold() == known.casefold() for names in _KNOWN.values() for known in names)
 
 
 def _brief(name: str) -> str:

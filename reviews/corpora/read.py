@@ -14,7 +14,7 @@ from reviews.corpora.inputs import codec_of, read_input, read_lines_from
 from reviews.corpora.json_lines import JsonLines
 from reviews.corpora.json_objects import JsonObjects
 from reviews.corpora.parquet import Parquet
-from reviews.corpora.splits import Split
+from reviews.corpora.splits import Split, is_lines
 from reviews.corpora.stretches import Spans, Stretch, stretches
 from reviews.labels import label_meanings
 from reviews.recipe import Recipe
@@ -37,8 +37,8 @@ class Reader(Protocol):
         """Columns by part of the review; for each record (n) why it cannot be read, or 0."""
 
 
-_READERS: dict[str, type[JsonLines] | type[FastText] | type[Csv]] = {
-    JSON_LINES: JsonLines, JSON_OBJECTS: JsonObjects, FASTTEXT: FastText, CSV: Csv,
+_READERS: dict[str, type[JsonLines] | type[FastText]] = {
+    JSON_LINES: JsonLines, JSON_OBJECTS: JsonObjects, FASTTEXT: FastText,
 }  # fmt: skip
 
 
@@ -52,8 +52,12 @@ def read_blocks(split: Split, recipe: Recipe, rows: int = 16384) -> Iterator[Blo
     if split.format == PARQUET:
         yield from _parquet_blocks(split, recipe, rows)
         return
-    reader: Reader = _READERS[split.format](split.path, recipe)
-    if split.format in (JSON_LINES, FASTTEXT) and codec_of(split.path) is None:
+    reader: Reader
+    if split.format == CSV:
+        reader = Csv(split.path, recipe, at_start=split.offset == 0)
+    else:
+        reader = _READERS[split.format](split.path, recipe)
+    if is_lines(split.format, recipe) and codec_of(split.path) is None:
         pieces = read_lines_from(split.path, split.offset, split.length)
     else:
         pieces = read_input(split.path)

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reviews.corpora.detect import FASTTEXT, JSON_LINES, PARQUET, detect_format, json_format
+from reviews.corpora.csv_layout import DELIMITERS
+from reviews.corpora.detect import CSV, FASTTEXT, JSON_LINES, PARQUET, detect_format, json_format
 from reviews.corpora.inputs import codec_of, inflated_size
 from reviews.corpora.parquet import cut_groups, group_sizes
 from reviews.files import find_files, size_of
@@ -35,10 +36,10 @@ def plan_splits(inputs: Sequence[str], recipe: Recipe, split_bytes: int = 64 << 
     for path in find_files(inputs):
         format = recipe.format
         if format == "auto":
-            format = detect_format(path)
+            format = detect_format(path, recipe.delimiter_mark or DELIMITERS)
         elif format in ("amazon", "jsonl"):
             format = json_format(path)
-        if format in (JSON_LINES, FASTTEXT) and codec_of(path) is None:
+        if is_lines(format, recipe) and codec_of(path) is None:
             size = size_of(path)
             splits += [
                 Split(path, offset, min(split_bytes, size - offset), format)
@@ -50,6 +51,11 @@ def plan_splits(inputs: Sequence[str], recipe: Recipe, split_bytes: int = 64 << 
         else:
             splits.append(Split(path, 0, -1, format))
     return splits
+
+
+def is_lines(format: str, recipe: Recipe) -> bool:
+    """Whether every line is a record, so that a plain file can be cut anywhere."""
+    return format in (JSON_LINES, FASTTEXT) or (format == CSV and not recipe.quoted_newlines)
 
 
 def raw_bytes(splits: Sequence[Split]) -> int:

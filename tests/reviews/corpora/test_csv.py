@@ -158,3 +158,76 @@ def test_a_first_row_that_is_no_header_is_refused(tmp_path: Path) -> None:
         read_bytes(tmp_path, b"text\xff,rating\ngood,5\n", CSV)
     with pytest.raises(UserError, match="no text field among good, 5; name it with --text-field"):
         read_bytes(tmp_path, b"good,5\nbad,1\n", CSV)
+
+
+POLARITY = """"2","Great CD","My \\nlovely ""Pat"", has"
+"1","","No title"
+"2","Batteries: died","twice"
+"""
+
+
+def test_amazon_polarity_needs_no_header(tmp_path: Path) -> None:
+    found = read_bytes(tmp_path, POLARITY.encode())
+    assert found.texts == ['My \nlovely "Pat", has', "No title", "twice"]
+    assert found.column("label") == [1, 0, 1]
+    assert not found.bad
+
+
+def test_titles_are_put_before_texts_as_in_fasttexts_files(tmp_path: Path) -> None:
+    found = read_bytes(tmp_path, POLARITY.encode(), Recipe(title_field="title"))
+    assert found.texts == ['Great CD: My \nlovely "Pat", has', "No title", "Batteries: died: twice"]
+
+
+def test_the_five_classes_of_amazon_full_are_ratings(tmp_path: Path) -> None:
+    found = read_bytes(tmp_path, POLARITY.encode() + b'"5","x","y"\n"9","x","y"\n')
+    assert found.column("rating") == [2, 1, 2, 5]
+    assert found.column("label") == [None] * 4
+    assert found.bad == {"rating_out_of_range": 1}
+
+
+@pytest.mark.parametrize(("classes", "labels"), [("two", [1, 0, 1]), ("three", [2, 0, 2])])
+def test_polaritys_classes_are_negative_and_positive_among_any(
+    tmp_path: Path, classes: str, labels: list[int]
+) -> None:
+    found = read_bytes(tmp_path, POLARITY.encode(), Recipe(classes=classes))
+    assert found.column("label") == labels
+
+
+def test_columns_without_a_header_can_be_named(tmp_path: Path) -> None:
+    recipe = Recipe(columns=("rating", "", "text"))
+    data = b'5,2011,"good,\ntea"\n1,2012,bad\n'
+    found = read_bytes(tmp_path, data, recipe)
+    assert (found.texts, found.column("rating")) == (["good,\ntea", "bad"], [5, 1])
+    assert found.places == []
+    # A header that says the same is no review.
+    found = read_bytes(tmp_path, b"rating,,text\n" + data, recipe)
+    assert found.texts == ["good,\ntea", "bad"]
+    with pytest.raises(UserError, match="its first row has 3 columns, but --columns names 2"):
+        read_bytes(tmp_path, data, Recipe(columns=("rating", "text")))
+
+
+def test_where_no_column_is_known_the_error_says_how_to_name_them(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"among good, 5; .* [(]or a CSV's columns with --columns"):
+        read_bytes(tmp_path, b"good,5\nbad,1\n", CSV)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_is_the_mark_that_cuts_rows_alike(tmp_path: Path, delimiter: str) -> None:
+    header = ["text", "a, b; c | d, e; f", "rating"]
+    rows = [["one, two; three | four", "\t\t", "5"], ["good; bad; fine", "||||,,,,", "1"]]
+    found = read_bytes(tmp_path, written([header, *rows], delimiter=delimiter))
+    assert (found.texts, found.column("rating")) == ([row[0] for row in rows], [5, 1])
+
+
+@pytest.mark.parametrize(("name", "mark"), [("tab", "\t"), ("\\t", "\t"), ("^", "^"), ("~", "~")])
+def test_any_delimiter_can_be_named(tmp_path: Path, name: str, mark: str) -> None:
+    data = written([["text", "rating"], ["a,b;c", 5], [f"say{mark}so", 4]], delimiter=mark)
+    assert read_bytes(tmp_path, data, Recipe(delimiter=name)).texts == ["a,b;c", f"say{mark}so"]
+
+
+def test_without_quoted_newlines_a_stray_quote_costs_its_line_alone(tmp_path: Path) -> None:
+    data = b'text,rating\n"open,5\n"a ""b"", c",4\r\nshut",3\nlast,2'
+    found = read_bytes(tmp_path, data, Recipe(quoted_newlines=False))
+    assert found.texts == ['a "b", c', 'shut"', "last"]
+    assert found.bad == {"wrong_columns": 1}
+    assert found.size == len(data)

@@ -65,6 +65,17 @@ def test_names_of_the_recipe_come_first() -> None:
     assert (found.text, found.rating, found.time) == ("summary", "votes", "when")
 
 
+def test_a_title_is_joined_where_it_is_named_only(tmp_path: Path) -> None:
+    rows = [mcauley(1), mcauley(2, summary=None), mcauley(3, summary=7), mcauley(4, summary="")]
+    del rows[1]["summary"]
+    texts = [row["reviewText"] for row in rows]
+    assert read_bytes(tmp_path, json_lines(rows)).texts == texts
+    found = read_bytes(tmp_path, json_lines(rows), Recipe(title_field="summary"))
+    assert found.texts == ["Fine {really}: " + texts[0], *texts[1:]]
+    with pytest.raises(UserError, match=r"no field 'titel' among .*; see --title-field"):
+        names(rows[0], recipe=Recipe(title_field="titel"))
+
+
 def test_a_label_is_used_where_it_is_named_only() -> None:
     sample = {"text": "x", "label": 1}
     assert names(sample, recipe=Recipe(label_field="label")).roles() == {

@@ -84,6 +84,21 @@ def test_the_file_of_fasttext() -> None:
     assert not found.bad
 
 
+def test_the_csv_layout_of_the_fasttext_file_gives_the_same_reviews(tmp_path: Path) -> None:
+    file = "amazon/polarity.ft.txt.gz"
+    lines = [line.split(" ", 1) for line in text_of(file).removesuffix("\n").split("\n")]
+    with (tmp_path / "train.csv").open("w", encoding="utf-8", newline="") as out:
+        rows = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n")
+        # The first colon may stand in a title; joined again the text is the same.
+        rows.writerows((mark[-1], *text.split(": ", 1)) for mark, text in lines if ": " in text)
+    table = read(tmp_path / "train.csv", Recipe(title_field="title"))
+    fast = [r for r in read(DATA / file).reviews if ": " in r["text"]]
+    assert len(table.reviews) == len(fast) > 6000
+    same = [a["text"] == b["text"].replace("\\n", "\n") and a["label"] == b["label"]
+            for a, b in zip(table.reviews, fast, strict=True)]
+    assert all(same)
+
+
 def test_the_csv_file_of_fine_food_has_two_reviews_without_a_score() -> None:
     file = "amazon/fine_food.csv.gz"
     names = {"text": "Text", "rating": "Score", "reviewer": "UserId", "product": "ProductId",

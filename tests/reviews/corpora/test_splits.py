@@ -23,6 +23,9 @@ LINES = [
 ]  # fmt: skip
 FASTTEXT = [b"__label__%d %s" % (n % 2 + 1, b"y" * (n * 7 % 50)) for n in range(30)]
 
+TABLE = [b'"say ""%s""",%d' % (b"z" * (n * 7 % 50), n % 5 + 1) for n in range(30)]
+TABLE += [b"", b'"a,b",3', b"\r", b'"open,4', b"x,y,z", b"fine,9"]
+
 
 def cut(path: Path, bounds: list[int], format: str) -> list[Split]:
     size = path.stat().st_size
@@ -32,7 +35,7 @@ def cut(path: Path, bounds: list[int], format: str) -> list[Split]:
 
 @settings(max_examples=150)
 @given(
-    st.sampled_from(["jsonl", "fasttext"]),
+    st.sampled_from(["jsonl", "fasttext", "csv"]),
     st.lists(st.integers(1, 3000)),
     st.sampled_from([b"\n", b"\r\n"]),
     st.booleans(),
@@ -48,12 +51,16 @@ def test_any_cutting_of_a_plain_file_gives_every_record_once(
     ended: bool,
     order: int,
 ) -> None:
-    lines = list({"jsonl": LINES, "fasttext": FASTTEXT}[format])
+    lines = list({"jsonl": LINES, "fasttext": FASTTEXT, "csv": TABLE}[format])
     random.Random(order).shuffle(lines)
+    if format == "csv":
+        lines.insert(0, b"text,rating")
     path = tmp_path_factory.getbasetemp() / "input"
     path.write_bytes(end.join(lines) + end * ended)
-    whole = read_splits([Split(str(path), 0, -1, format)])
-    parts = read_splits(cut(path, bounds, format))
+    recipe = Recipe(quoted_newlines=False)
+    whole = read_splits([Split(str(path), 0, -1, format)], recipe)
+    parts = read_splits(cut(path, bounds, format), recipe)
+    assert whole.records >= 30
     assert parts.reviews == whole.reviews
     assert (parts.records, parts.bad) == (whole.records, whole.bad)
     assert parts.size == whole.size == path.stat().st_size

@@ -1,0 +1,81 @@
+"""What a CSV file's start says: its delimiter, its columns, and whether it has a header."""
+
+import csv
+import io
+from dataclasses import dataclass
+
+from reviews.corpora.fields import is_known
+from reviews.corpora.inputs import head
+from reviews.errors import UserError
+from reviews.recipe import Recipe
+
+DELIMITERS = ",;\t|"
+_SNIFFED = 1 << 20
+_SNIFFED_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a file; no names in an empty one.
+
+    `bare` is the layout of Amazon polarity and full: a class from 1 (two of them, or five), a
+    title and a text without a header, newlines written as a backslash and an n.
+    """
+
+    names: list[str]
+    delimiter: str
+    header: bool
+    bare: bool = False
+
+
+def read_layout(path: str, recipe: Recipe) -> Layout:
+    """The layout that the recipe names, or that the file shows."""
+    data, whole = head(path, _SNIFFED)
+    delimiter = recipe.delimiter_mark or find_delimiter(data)
+    rows = _rows(data, whole, delimiter)
+    if not rows:
+        return Layout([], delimiter, True)
+    first = [name.strip() for name in rows[0]]
+    if recipe.columns:
+        if len(first) != len(recipe.columns):
+            raise UserError(
+                f"{path}: its first row has {len(first)} columns, but --columns names "
+                f"{len(recipe.columns)}"
+            )
+        # A header of these very names is no review.
+        return Layout(list(recipe.columns), delimiter, header=first == list(recipe.columns))
+    if len(first) == 3 and first[0] in tuple("12345") and not any(map(is_known, first)):
+        classes = {row[0].strip() for row in rows if len(row) == 3}
+        part = "label" if classes <= {"1", "2"} else "rating"
+        return Layout([part, "title", "text"], delimiter, header=False, bare=True)
+    if "\ufffd" in "".join(first):
+        raise UserError(f"{path}: its first row is not a CSV header")
+    return Layout(first, delimiter, header=True)
+
+
+def find_delimiter(data: bytes) -> str:
+    """The mark that cuts the first rows into equally many fields; the most frequent of several."""
+    line = data.lstrip(b"\r\n").split(b"\n", 1)[0]
+
+    def fitness(mark: str) -> tuple[bool, int]:
+        widths = [len(row) for row in _rows(data[: 64 << 10], False, mark)]
+        same = sum(width == widths[0] for width in widths) if widths else 0
+        return same > 1 and widths[0] > 1 and 2 * same >= len(widths), line.count(mark.encode())
+
+    return max(DELIMITERS, key=fitness)
+
+
+def _rows(data: bytes, whole: bool, delimiter: str) -> list[list[str]]:
+    """The first rows that are not empty, as Python's csv module reads them."""
+    lines = list(io.StringIO(data.decode("utf-8", "replace"), newline=""))
+    rows: list[list[str]] = []
+    reader = csv.reader(lines if whole or len(lines) < 2 else lines[:-1], delimiter=delimiter)
+    try:
+        for row in reader:
+            if row:
+                rows.append(row)
+            if len(rows) == _SNIFFED_ROWS:
+                break
+    except csv.Error:  # a field without an end, or a NUL: what came before has to do
+        pass
+    return rows
