@@ -9,7 +9,10 @@ import io
 import tempfile
 from pathlib import Path
 
+import pyarrow as pa
+
 from mapreduce.prepare import prepare
+from reviews.cleaning import RULES, clean
 from reviews.encoding import encode_files
 from reviews.generate import generate
 from reviews.recipe import Recipe
@@ -27,6 +30,7 @@ def main() -> None:
         for dedupe in ("text", "reviewer-product"):
             recipe = Recipe(dedupe=dedupe)
             prepare({"corpus": [str(files)]}, folder / dedupe, recipe, "inline")
+        clean(pa.array(["I don't, no\u2026"]), Recipe(**dict.fromkeys(RULES, True)))
         (fast := folder / "fast.txt").write_text("__label__2 good tea\n__label__1 bad tea\n" * 9)
         prepare({"corpus": [str(fast)]}, folder / "fast", Recipe(), "inline")
         list(encode_files([str(fast)], Recipe(), ["good"]))

@@ -48,6 +48,15 @@ class Recipe:
         (), "what the label field holds, class by class, such as 1,2 or 'bad|poor,good'"
     )
     html: bool = option(True, "decode HTML entities and remove tags")
+    nfkc: bool = option(False, "bring characters into Unicode's compatibility form NFKC")
+    remove_links: bool = option(False, "remove addresses of the web")
+    remove_emails: bool = option(False, "remove e-mail addresses")
+    squeeze_repeats: bool = option(False, "cut three or more equal letters or marks to two")
+    emoticon_words: bool = option(False, "turn :) and the like into words of their own")
+    emoji_words: bool = option(False, "turn emoji into words of their own")
+    mark_capitals: bool = option(False, "put a word, allcaps, before words in capitals")
+    expand_contractions: bool = option(False, "write don't as do not, it's as it is")
+    fold_ascii: bool = option(False, "bring letters and marks to ASCII; emoji stay")
     tokens: str = option(
         "words+marks",
         "what a token is: runs of a-z; words of any script with inner apostrophes; "
