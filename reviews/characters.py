@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numba import njit
 
 from reviews.strings import string_buffers, strings_from
@@ -19,7 +20,6 @@ Array = np.ndarray
 
 # Code points from here on, CJK of the supplementary planes and tags, are all treated alike.
 TABLE_SIZE = 0x20000
-MOST_REPEATS = 2
 _EMOJI = ((0x2600, 0x27C0), (0x2B00, 0x2C00), (0x1F000, 0x1FB00))
 # What decomposition does not bring to ASCII.
 _FOLDED = {
@@ -62,7 +62,7 @@ def squeeze_text(text: str) -> str:
     for character, run in groupby(text):
         n = len(list(run))
         free = character in " \t\n\r\f\v0123456789"
-        out.append(character * (n if free else min(n, MOST_REPEATS)))
+        out.append(character * (n if free else min(n, 2)))
     return "".join(out)
 
 
@@ -119,6 +119,15 @@ def _table(replacements: list[str | None]) -> tuple[Array, Array]:
 
 
 def _mapped(texts: pa.Array, places: Array, replacements: Array) -> pa.Array:
+    """The texts with their characters replaced; those in ASCII stay as they are."""
+    touched = pc.invert(pc.string_is_ascii(texts))
+    if pc.any(touched, min_count=0).as_py():
+        some = _mapped_all(texts.filter(touched), places, replacements)
+        return pc.replace_with_mask(texts, touched, some)
+    return texts
+
+
+def _mapped_all(texts: pa.Array, places: Array, replacements: Array) -> pa.Array:
     data, offsets = string_buffers(texts)
     ends = np.zeros(len(offsets), np.int64)
     _map(data, offsets, places, replacements, np.empty(0, np.uint8), ends, False)
@@ -144,14 +153,18 @@ def _map(
         i = np.int64(offsets[row])
         while i < offsets[row + 1]:
             first = np.int64(data[i])
+            if first < 0x80:
+                if write:
+                    out[n] = first
+                n += 1
+                i += 1
+                continue
             size = _size_at(first)
-            start = end = np.int64(-1)
-            if size > 1:
-                code = first & (0xFF >> (size + 1))
-                for k in range(1, size):
-                    code = code << 6 | np.int64(data[i + k] & 0x3F)
-                code = min(code, places.shape[0] - 1)
-                start, end = places[code, 0], places[code, 1]
+            code = first & (0xFF >> (size + 1))
+            for k in range(1, size):
+                code = code << 6 | np.int64(data[i + k] & 0x3F)
+            code = min(code, places.shape[0] - 1)
+            start, end = places[code, 0], places[code, 1]
             if write and start < 0:
                 out[n : n + size] = data[i : i + size]
             elif write:
@@ -165,20 +178,24 @@ def _map(
 def _squeeze(data: Array, offsets: Array, out: Array, ends: Array) -> None:
     n: Any = 0
     for row in range(offsets.size - 1):
-        i = np.int64(offsets[row])
-        before, size_before, run = i, np.int64(0), 0
+        begin, i = np.int64(offsets[row]), np.int64(offsets[row])
         while i < offsets[row + 1]:
-            first = data[i]
+            first = np.int64(data[i])
+            if first < 0x80:
+                free = 48 <= first <= 57 or first == 32 or 9 <= first <= 13
+                if free or i < begin + 2 or data[i - 1] != first or data[i - 2] != first:
+                    out[n] = first
+                    n += 1
+                i += 1
+                continue
+            # A sequence of UTF-8 is never found inside of another one.
             size = np.int64(_size_at(first))
-            same = size == size_before
+            third = i >= begin + 2 * size
             for k in range(size):
-                same = same and data[before + k] == data[i + k]
-            run = run + 1 if same else 1
-            free = 48 <= first <= 57 or first == 32 or 9 <= first <= 13
-            if free or run <= MOST_REPEATS:
+                third = third and data[i + k] == data[i + k - size] == data[i + k - 2 * size]
+            if not third:
                 for k in range(size):
                     out[n + k] = data[i + k]
                 n += size
-            before, size_before = i, size
             i += size
         ends[row + 1] = n
