@@ -6,6 +6,7 @@ Input and --gathered are the output of job 1, --words that of job 2.
         --store store gathered
 """
 
+import io
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,8 +22,22 @@ from mapreduce.parcels import Parcel, Ragged, read_bytes
 from reviews.options import to_mapping
 from reviews.recipe import SPLITS, Recipe
 from reviews.sequences import cut, gather
-from reviews.store import atomic_path, commit_store, empty_manifest, sha256, write_shard
-from reviews.vocabulary import FIRST_WORD, UNKNOWN, id_type, most_frequent, word_ids
+from reviews.store import (
+    atomic_path,
+    commit_store,
+    empty_manifest,
+    sha256,
+    write_atomically,
+    write_shard,
+)
+from reviews.vocabulary import (
+    FIRST_WORD,
+    UNKNOWN,
+    given_vocabulary,
+    id_type,
+    most_frequent,
+    word_ids,
+)
 
 Array = np.ndarray
 
@@ -38,10 +53,14 @@ class EncodeReviews(ReviewsJob):
         self.add_file_arg("--gathered", required=True, help="output of job 1")
         self.add_file_arg("--words", required=True, help="output of job 2")
         self.add_passthru_arg("--store", required=True, help="folder of the store")
+        self.add_file_arg("--vocabulary", help="words to use, in place of the most frequent")
+        self.add_file_arg("--vectors", help="vectors of the ids, .npy, to put into the store")
 
     def _load(self) -> None:
         self.gathered = Gathered.read(self.options.gathered, self.recipe)
         self.vocabulary, self.totals = read_counts(Path(self.options.words), self.recipe)
+        if self.options.vocabulary:
+            self.vocabulary = given_vocabulary(Path(self.options.vocabulary))
 
     def mapper_init(self) -> None:
         self._load()
@@ -79,7 +98,18 @@ class EncodeReviews(ReviewsJob):
         self.gathered.check()
         ordered = sorted(shards, key=lambda shard: shard["name"])
         manifest = build_manifest(self.recipe, self.gathered, ordered, self.vocabulary, self.totals)
-        commit_store(Path(self.options.store), manifest, self.vocabulary)
+        store = Path(self.options.store)
+        if self.options.vocabulary:
+            manifest["given_vocabulary"] = sha256(Path(self.options.vocabulary))
+        extra = []
+        if self.options.vectors:
+            data = Path(self.options.vectors).read_bytes()
+            vectors = np.load(io.BytesIO(data))
+            manifest["vectors"] = {"dimension": vectors.shape[1],
+                                   "words": int(vectors.any(1).sum())}
+            write_atomically(store / "vectors.npy", data)
+            extra = ["vectors.npy"]
+        commit_store(store, manifest, self.vocabulary, extra)
         yield "records", manifest["records"]
 
 

@@ -10,9 +10,11 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 
 from mapreduce.count_words import CountWords
@@ -22,10 +24,12 @@ from mapreduce.gather_reviews import ROLES, GatherReviews
 from mapreduce.gathered import Gathered
 from reviews.corpora import Split, plan_splits, raw_bytes
 from reviews.errors import UserError
-from reviews.files import absolute, save_standard_input
+from reviews.files import absolute, open_input, save_standard_input
 from reviews.options import add_options, given, make_parser
 from reviews.recipe import Recipe, load_recipe
 from reviews.store import Store, write_atomically
+from reviews.vectors import read_vectors
+from reviews.vocabulary import given_vocabulary
 
 # One shard for so many bytes of input, inflated; a task holds one or two of them in memory.
 PARTITION_BYTES = 32 << 20
@@ -33,6 +37,39 @@ PARTITION_BYTES = 32 << 20
 SPLIT_BYTES = 64 << 20
 # From so many shards on, and with several splits, all cores are used unless told otherwise.
 LOCAL_PARTITIONS = 16
+
+
+@dataclass(frozen=True)
+class Words:
+    """Files that a user gives about words: a vocabulary, and vectors of words."""
+
+    vocabulary: str | None = None
+    vectors: str | None = None
+
+    def check(self) -> None:
+        """Raise UserError for files that cannot be used, before anything is read."""
+        if self.vocabulary:
+            given_vocabulary(Path(self.vocabulary))
+        if self.vectors:
+            open_input(self.vectors).close()
+
+    def options(self, most_frequent: list[str], work: Path) -> list[str]:
+        """What job 3 is told of them; the vectors of the vocabulary's words go into a file."""
+        options = []
+        if self.vocabulary:
+            options += ["--vocabulary", os.path.abspath(self.vocabulary)]
+        if self.vectors:
+            words = given_vocabulary(Path(self.vocabulary)) if self.vocabulary else most_frequent
+            vectors = read_vectors(self.vectors, words)
+            np.save(work / "vectors.npy", vectors)
+            options += ["--vectors", str(work / "vectors.npy")]
+            found = int(vectors.any(1).sum())
+            progress(f"word vectors: {found:,} of {len(words):,} words "
+                     f"({found / max(1, len(words)):.1%}), {vectors.shape[1]} numbers each")
+        return options
+
+
+NO_WORDS = Words()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,6 +93,14 @@ def parser() -> argparse.ArgumentParser:
     )
     out.add_argument(
         "--workers", type=int, metavar="N", help="cores used (default: all, if the input is large)"
+    )
+    out.add_argument(
+        "--vocabulary", metavar="FILE", help="words to use, one a line, such as the "
+        "vocabulary.txt of another store, in place of the most frequent",
+    )
+    out.add_argument(
+        "--vectors", metavar="FILE", help="word vectors (text of fastText or GloVe), of which "
+        "those of the vocabulary are stored",
     )
     out.add_argument("--overwrite", action="store_true", help="replace what is in --out")
     out.add_argument("--verbose", action="store_true", help="show the messages of mrjob")
@@ -81,7 +126,7 @@ def main(argv: Sequence[str]) -> int:
     }
     summary = prepare(
         inputs, Path(options.out), recipe.resolved(), options.runner, options.workers,
-        options.overwrite,
+        options.overwrite, Words(options.vocabulary, options.vectors),
     )
     records, seconds = summary["records"], summary["seconds"]
     dropped = ", ".join(f"{n:,} {rule}" for rule, n in records["dropped"].items() if n)
@@ -100,6 +145,7 @@ def prepare(
     runner: str | None = None,
     workers: int | None = None,
     overwrite: bool = False,
+    words: Words = NO_WORDS,
 ) -> dict[str, Any]:
     """Make a store of the inputs, by role: corpus, validation, test.
 
@@ -108,11 +154,12 @@ def prepare(
     if workers is not None and workers < 1:
         raise UserError(f"--workers is {workers}: give 1 or more")
     started = time.time()
+    words.check()
     _refuse_unless_free(out, overwrite)
     with _partial_folder(out) as partial:
         splits = _plan(inputs, recipe, partial)
         runner, workers = choose_engine(runner, workers, splits)
-        phases = _run_jobs(partial, splits, recipe, runner, workers)
+        phases = _run_jobs(partial, splits, recipe, runner, workers, words)
         manifest = Store(partial / "store").manifest
         size = phases.pop("bytes")
         summary = {
@@ -147,7 +194,8 @@ def _plan(
 
 
 def _run_jobs(
-    partial: Path, splits: dict[str, list[Split]], recipe: Recipe, runner: str, workers: int
+    partial: Path, splits: dict[str, list[Split]], recipe: Recipe, runner: str, workers: int,
+    words: Words,
 ) -> dict[str, Any]:
     """The three jobs; returns the seconds of each and the bytes read."""
     work, phases = partial / "work", {}
@@ -179,10 +227,11 @@ def _run_jobs(
     with open(words_file, "wb") as file:
         for number, part in counted:
             file.write(orjson.dumps(number) + b"\t" + orjson.dumps(part) + b"\n")
-    _, totals = read_counts(words_file, recipe)
+    vocabulary, totals = read_counts(words_file, recipe)
     clock = _phase(phases, "count", clock, f"{totals.get('distinct', 0):,} distinct words")
 
-    options = [*common, "--words", str(words_file), "--store", str(partial / "store")]
+    options = [*common, "--words", str(words_file), "--store", str(partial / "store"),
+               *words.options(vocabulary, work)]
     run_job(EncodeReviews, tasks, options, runner, workers)
     _phase(phases, "encode", clock, f"{gathered.partitions} shards")
     return {**phases, "bytes": gathered.counts["bytes"]}

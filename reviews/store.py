@@ -120,16 +120,18 @@ def _write_column(group: h5py.Group, name: str, values: Array) -> None:
         data.id.write_direct_chunk(offset, isal_zlib.compress(shuffled, 1))
 
 
-def commit_store(folder: Path, manifest: dict[str, Any], vocabulary: Sequence[str]) -> None:
+def commit_store(
+    folder: Path, manifest: dict[str, Any], vocabulary: Sequence[str], extra: Sequence[str] = ()
+) -> None:
     """Make a store of a folder that holds its shards: the manifest is written last.
 
     manifest["files"] lists the shards with sha256, bytes and rows per split; the other two
-    files are added to it here.
+    files, and those named in `extra`, are added to it here.
     """
     text = "".join(word + "\n" for word in vocabulary)
     write_atomically(folder / "vocabulary.txt", text.encode())
     _write_virtual(folder, manifest)
-    for name in ("vocabulary.txt", "reviews.h5"):
+    for name in ("vocabulary.txt", "reviews.h5", *extra):
         path = folder / name
         manifest["files"][name] = {"sha256": sha256(path), "bytes": path.stat().st_size}
     body = json.dumps({"format": FORMAT, **manifest}, indent=1, ensure_ascii=False)

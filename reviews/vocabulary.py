@@ -26,6 +26,21 @@ def read_vocabulary(path: Path) -> list[str]:
         raise UserError(f"cannot read the vocabulary {path}: {error}") from None
 
 
+def given_vocabulary(path: Path) -> list[str]:
+    """A vocabulary that a user gives, one word a line; a UserError names the line in the way."""
+    words = read_vocabulary(path)
+    lines: dict[str, int] = {}
+    for number, word in enumerate(words, 1):
+        if not word or word != word.strip():
+            raise UserError(f"{path}:{number}: an empty word, or spaces around it")
+        if word in lines:
+            raise UserError(f"{path}:{number}: {word!r} stands in line {lines[word]} too")
+        lines[word] = number
+    if not words:
+        raise UserError(f"{path}: no words; a line is a word, and the last one ends too")
+    return words
+
+
 def word_ids(words: pa.Array, vocabulary: pa.Array) -> np.ndarray:
     """Ids (n,) int32 of the words: 2 + position in the vocabulary, or 1 when unknown."""
     found = pc.index_in(words, value_set=vocabulary)

@@ -113,6 +113,18 @@ def test_raw_files_give_the_figures_of_the_store_that_was_made_of_them(
     assert files["roc_auc"] == pytest.approx(stored["roc_auc"], abs=1e-6)
 
 
+def test_a_table_without_a_header_is_the_same_reviews(
+    run: Path, raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [json.loads(line) for line in raw.read_text().splitlines()]
+    words = ["bad", "good"]
+    table = tmp_path / "table"
+    table.write_text("".join(f"{words[row['mood']]}^{row['said']}\n" for row in rows))
+    options = ["--columns", "mood,said", "--delimiter", "^", "--label-values", "bad,good"]
+    of_table = evaluate(capsys, run, *fields(table), *options, "--no-quoted-newlines")
+    assert of_table == evaluate(capsys, run, *fields(raw))
+
+
 def test_two_ranks_find_the_very_numbers_of_one_and_say_them_once(
     run: Path, store: Store, raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
