@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mapreduce.prepare import parser as prepare_parser
 from mpi_train.journal import SUMMARY_FORMAT
+from reviews.corpora.columns import REASONS
 from reviews.generate import generate
 from reviews.store import Store
 from tests.end_to_end.checkout import ROOT, run
@@ -51,6 +53,14 @@ def run_as_script(lines: list[str], folder: Path) -> str:
     done = run(["bash", "-euo", "pipefail", "-c", "\n".join(lines)], folder, env=MPIRUN_MAY)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def test_the_page_about_inputs_names_options_and_reasons_that_exist() -> None:
+    page = (ROOT / "docs" / "inputs.md").read_text("utf-8")
+    options = set(prepare_parser()._option_string_actions)
+    assert set(re.findall(r"--[a-z-]+", page)) <= options
+    assert set(filter(None, REASONS)) == set(re.findall(r"`([a-z0-9_]+_[a-z0-9]+)`", page)) - {
+        "too_few_words"}
 
 
 def test_the_pages_have_commands_to_try() -> None:
