@@ -1,15 +1,19 @@
 """Where files lie: local paths, and s3://, hdfs:// and the like through fsspec."""
 
+import getpass
 import glob
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+from xml.etree import ElementTree
 
 from reviews.errors import UserError
 
+_HDFS = ("hdfs://", "webhdfs://")
+_LONGEST_REASON = 200  # characters of another library's message
 # What is to be installed for the addresses that start so.
 _EXTRAS = {"s3": "aws", "s3a": "aws", "hdfs": "hadoop", "webhdfs": "hadoop"}
 
@@ -30,7 +34,7 @@ def open_input(path: str) -> BinaryIO:
         if is_remote(path):
             return cast(BinaryIO, _file_system(path).open(path, "rb"))
         return open(path, "rb")
-    except OSError as error:
+    except _errors() as error:
         raise UserError(f"{path}: {_reason(error)}") from None
 
 
@@ -38,7 +42,7 @@ def size_of(path: str) -> int:
     """Bytes of a file as it lies there."""
     try:
         return int(_file_system(path).size(path)) if is_remote(path) else os.path.getsize(path)
-    except OSError as error:
+    except _errors() as error:
         raise UserError(f"{path}: {_reason(error)}") from None
 
 
@@ -92,19 +96,31 @@ def _find_remote(name: str) -> list[str]:
     system = _file_system(name)
     files: list[str] = []
     try:
-        for path in [name] if system.exists(name) else sorted(system.glob(name)):
-            if not system.isdir(path):
-                files.append(system.unstrip_protocol(path))
+        found = sorted(system.glob(name)) if glob.has_magic(name) else [name]
+        for path in found:
+            # `exists` would take a name node that is not there for a missing file.
+            if system.info(path)["type"] != "directory":
+                files.append(_address(system, name, path))
                 continue
-            folder = system.unstrip_protocol(path).rstrip("/")
-            below = sorted(map(system.unstrip_protocol, system.find(path)))
+            folder = _address(system, name, path).rstrip("/")
+            below = sorted(_address(system, name, file) for file in system.find(path))
             below = [file for file in below if not _is_hidden(file.removeprefix(folder))]
             if not below:
                 raise UserError(f"{folder}: a folder without files")
             files += below
-    except OSError as error:
+    except FileNotFoundError:
+        return []
+    except _errors() as error:
         raise UserError(f"{name}: {_reason(error)}") from None
     return files
+
+
+def _address(system: Any, name: str, path: str) -> str:
+    """The address of what a file system calls `path`; `name` was asked for."""
+    if not name.startswith(_HDFS):
+        return str(system.unstrip_protocol(path))
+    protocol, rest = name.split("://")
+    return f"{protocol}://{rest.split('/')[0]}{system._strip_protocol(path)}"
 
 
 def _is_hidden(path: str) -> bool:
@@ -118,15 +134,42 @@ def _file_system(path: str) -> Any:
     try:
         import fsspec
 
+        if protocol == "hdfs" and (web := name_node_of(os.environ)):
+            host, port = web.split(":")
+            return fsspec.filesystem("webhdfs", host=host, port=int(port), user=getpass.getuser())
         return fsspec.core.url_to_fs(path)[0]
     except ImportError:
         hint = f"pip install 'reviewmill[{extra}]'" if extra else "install its fsspec package"
         raise UserError(f"{path}: what reads {protocol}:// is not installed; {hint}") from None
     except ValueError:
         raise UserError(f"{path}: nothing is known that reads {protocol}://") from None
-    except OSError as error:
+    except _errors() as error:
         raise UserError(f"{path}: {_reason(error)}") from None
 
 
-def _reason(error: OSError) -> str:
-    return error.strerror or " ".join(str(error).split()) or type(error).__name__
+def name_node_of(environment: Mapping[str, str]) -> str | None:
+    """host:port of the name node's web address, as Hadoop's own configuration has it.
+
+    Reading hdfs:// through it needs none of Hadoop's native libraries.
+    """
+    home = environment.get("HADOOP_HOME")
+    folder = environment.get("HADOOP_CONF_DIR") or (home and f"{home}/etc/hadoop")
+    file = Path(folder or "", "hdfs-site.xml")
+    if not folder or not file.is_file():
+        return None
+    for entry in ElementTree.parse(file).iter("property"):
+        if entry.findtext("name") == "dfs.namenode.http-address":
+            return entry.findtext("value")
+    return None
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """What opening and listing files may raise; boto has errors of its own."""
+    boto = sys.modules.get("botocore.exceptions")
+    return (OSError, boto.BotoCoreError) if boto else (OSError,)
+
+
+def _reason(error: Exception) -> str:
+    """One line of bearable length."""
+    text = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + "..."

@@ -2,6 +2,7 @@
 
 import io
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import reviewmill
 from reviews.corpora import plan_splits
 from reviews.errors import UserError
-from reviews.files import absolute, find_files
+from reviews.files import absolute, find_files, name_node_of
 from reviews.recipe import Recipe
 from reviews.store import Store
 from tests.mapreduce.corpus import bytes_of, make_reviews, run, write_reviews
@@ -76,6 +77,42 @@ def test_a_package_that_is_missing_is_told_with_how_to_install_it(
     monkeypatch.delitem(sys.modules, "fsspec.implementations.webhdfs", raising=False)
     with pytest.raises(UserError, match=rf"not installed; pip install 'reviewmill\[{extra}\]'"):
         find_files([address])
+
+
+class Broken(fsspec.AbstractFileSystem):
+    """A file system out of order."""
+
+    protocol = "broken"
+
+    def info(self, path: str, **_: object) -> dict:
+        kind = OSError if "short" in path else sys.modules["botocore.exceptions"].BotoCoreError
+        raise kind("no credentials\n" * (1 if "short" in path else 99))
+
+
+def test_what_a_file_system_complains_about_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    fsspec.register_implementation("broken", Broken, clobber=True)
+    boto = types.ModuleType("botocore.exceptions")
+    boto.BotoCoreError = type("BotoCoreError", (Exception,), {})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "botocore.exceptions", boto)
+    with pytest.raises(UserError) as error:
+        find_files(["broken://short"])
+    assert str(error.value) == "broken://short: no credentials"
+    with pytest.raises(UserError) as error:
+        find_files(["broken://long"])
+    assert str(error.value).endswith("...") and len(str(error.value)) < 250
+
+
+def test_hdfs_is_read_through_the_web_address_of_hadoops_configuration(tmp_path: Path) -> None:
+    entries = "".join(
+        f"<property><name>{name}</name><value>{value}</value></property>"
+        for name, value in (("dfs.replication", "1"), ("dfs.namenode.http-address", "node:9870")))
+    for folder in (tmp_path, tmp_path / "home" / "etc" / "hadoop"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "hdfs-site.xml").write_text(f"<configuration>{entries}</configuration>")
+    assert name_node_of({"HADOOP_CONF_DIR": str(tmp_path)}) == "node:9870"
+    assert name_node_of({"HADOOP_HOME": str(tmp_path / "home")}) == "node:9870"
+    assert name_node_of({"HADOOP_CONF_DIR": str(tmp_path / "nowhere")}) is None
+    assert name_node_of({}) is None
 
 
 def test_the_store_of_a_remote_input_is_that_of_a_local_one(
