@@ -23,8 +23,8 @@ from reviews.recipe import SPLITS, Recipe
 from reviews.store import Store
 
 # What a user may say about new files; everything else is the model's own.
-FILE_OPTIONS = ("format", "delimiter", "columns", "quoted_newlines", "text_field", "title_field",
-                "rating_field", "label_field", "label_values")  # fmt: skip
+FILE_OPTIONS = ("format", "delimiter", "columns", "quotes", "quoted_newlines", "text_field",
+                "title_field", "rating_field", "label_field", "label_values")  # fmt: skip
 MICRO_BATCH_TOKENS = 16_384
 
 

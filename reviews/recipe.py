@@ -29,6 +29,7 @@ class Recipe:
     )
     delimiter: str | None = option(None, "mark between CSV columns; tab for tabs")
     columns: tuple[str, ...] = option((), "names of the columns of CSV without a header")
+    quotes: bool = option(True, "CSV fields may be quoted; without, quotes are text")
     quoted_newlines: bool = option(
         True, "quoted CSV fields may hold newlines; without them big files are read in parts"
     )

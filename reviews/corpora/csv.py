@@ -26,9 +26,9 @@ _WRONG_COLUMNS = CODE["wrong_columns"]
 
 
 @compiled
-def _field_end(data, i, size, delimiter, longest):
+def _field_end(data, i, size, delimiter, longest, quote=34):
     """The index of the delimiter or line end after the field at i, or _GOES_ON or _BROKEN."""
-    if i < size and data[i] == 34:
+    if i < size and data[i] == quote:
         first = i
         i += 1
         while True:
@@ -89,7 +89,7 @@ def _find(data, final, delimiter, longest, starts, ends):
 
 
 @compiled
-def _scan(data, starts, ends, delimiter, width, fields, reasons, out, filled, bounds):
+def _scan(data, starts, ends, delimiter, quote, width, fields, reasons, out, filled, bounds):
     """Write the wanted fields of each row; fields (width) says which column is which, or -1."""
     before = np.zeros_like(filled)
     for row in range(starts.size):
@@ -99,12 +99,12 @@ def _scan(data, starts, ends, delimiter, width, fields, reasons, out, filled, bo
         column = 0
         broken = False
         while True:
-            after = _field_end(data, i, end, delimiter, data.size)
+            after = _field_end(data, i, end, delimiter, data.size, quote)
             if after < 0 or (after < end and data[after] != delimiter):
                 broken = True
                 break
             f = fields[column] if column < width else -1
-            if f >= 0 and i < after and data[i] == 34:
+            if f >= 0 and i < after and data[i] == quote:
                 i += 1
                 while i < after - 1:
                     out[f, filled[f]] = data[i]
@@ -145,16 +145,17 @@ class Csv:
             if name in header:
                 self._fields[header.index(name)] = place
         self._wanted = len(wanted)
-        self._quoted_newlines = recipe.quoted_newlines
+        self._quote = 34 if recipe.quotes else -1
+        self._lines = rows_are_lines(recipe)
         self._before_header = at_start and self._layout.header
 
     def find(self, data: bytes, final: bool) -> tuple[Spans, Spans, int]:
         """The rows that are whole in data, without the header; to be called in file order."""
-        if self._quoted_newlines:
-            starts, ends, used = find_rows(data, final, self._layout.delimiter)
-        else:
+        if self._lines:
             starts, ends, used = find_lines(data, final)
             ends = np.where(np.frombuffer(data + b" ", np.uint8)[ends - 1] == 13, ends - 1, ends)
+        else:
+            starts, ends, used = find_rows(data, final, self._layout.delimiter)
         if self._before_header and len(starts):
             self._before_header = False
             return starts[1:], ends[1:], used
@@ -169,7 +170,7 @@ class Csv:
         out = np.empty((self._wanted, room), np.uint8)
         bounds = np.zeros((self._wanted, n + 1), np.int32)
         _scan(
-            np.frombuffer(data, np.uint8), starts, ends, ord(self._layout.delimiter),
+            np.frombuffer(data, np.uint8), starts, ends, ord(self._layout.delimiter), self._quote,
             len(self._fields), self._fields, reasons, out, np.zeros(self._wanted, np.int64), bounds,
         )  # fmt: skip
         strings = [string_array(n, bounds[f], out[f]) for f in range(self._wanted)]
@@ -188,6 +189,11 @@ def _class_words(labels: pa.StringArray) -> pa.StringArray:
     for number, word in (("1", "negative"), ("2", "positive")):
         labels = pc.if_else(pc.equal(pc.utf8_trim_whitespace(labels), number), word, labels)
     return labels
+
+
+def rows_are_lines(recipe: Recipe) -> bool:
+    """Whether no row goes over the end of its line."""
+    return not (recipe.quotes and recipe.quoted_newlines)
 
 
 def find_rows(data: bytes, final: bool, delimiter: str) -> tuple[Spans, Spans, int]:

@@ -31,8 +31,8 @@ class Layout:
 def read_layout(path: str, recipe: Recipe) -> Layout:
     """The layout that the recipe names, or that the file shows."""
     data, whole = head(path, _SNIFFED)
-    delimiter = recipe.delimiter_mark or find_delimiter(data)
-    rows = _rows(data, whole, delimiter)
+    delimiter = recipe.delimiter_mark or find_delimiter(data, recipe.quotes)
+    rows = _rows(data, whole, delimiter, recipe.quotes)
     if not rows:
         return Layout([], delimiter, True)
     first = [name.strip() for name in rows[0]]
@@ -53,23 +53,26 @@ def read_layout(path: str, recipe: Recipe) -> Layout:
     return Layout(first, delimiter, header=True)
 
 
-def find_delimiter(data: bytes) -> str:
+def find_delimiter(data: bytes, quotes: bool) -> str:
     """The mark that cuts the first rows into equally many fields; the most frequent of several."""
     line = data.lstrip(b"\r\n").split(b"\n", 1)[0]
 
     def fitness(mark: str) -> tuple[bool, int]:
-        widths = [len(row) for row in _rows(data[: 64 << 10], False, mark)]
+        widths = [len(row) for row in _rows(data[: 64 << 10], False, mark, quotes)]
         same = sum(width == widths[0] for width in widths) if widths else 0
         return same > 1 and widths[0] > 1 and 2 * same >= len(widths), line.count(mark.encode())
 
     return max(DELIMITERS, key=fitness)
 
 
-def _rows(data: bytes, whole: bool, delimiter: str) -> list[list[str]]:
+def _rows(data: bytes, whole: bool, delimiter: str, quotes: bool) -> list[list[str]]:
     """The first rows that are not empty, as Python's csv module reads them."""
     lines = list(io.StringIO(data.decode("utf-8", "replace"), newline=""))
     rows: list[list[str]] = []
-    reader = csv.reader(lines if whole or len(lines) < 2 else lines[:-1], delimiter=delimiter)
+    lines = lines if whole or len(lines) < 2 else lines[:-1]
+    reader = csv.reader(
+        lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
+    )
     try:
         for row in reader:
             if row:

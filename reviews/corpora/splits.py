@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from reviews.corpora.csv import rows_are_lines
 from reviews.corpora.csv_layout import DELIMITERS
 from reviews.corpora.detect import CSV, FASTTEXT, JSON_LINES, PARQUET, detect_format, json_format
 from reviews.corpora.inputs import codec_of, inflated_size
@@ -55,7 +56,7 @@ def plan_splits(inputs: Sequence[str], recipe: Recipe, split_bytes: int = 64 << 
 
 def is_lines(format: str, recipe: Recipe) -> bool:
     """Whether every line is a record, so that a plain file can be cut anywhere."""
-    return format in (JSON_LINES, FASTTEXT) or (format == CSV and not recipe.quoted_newlines)
+    return format in (JSON_LINES, FASTTEXT) or (format == CSV and rows_are_lines(recipe))
 
 
 def raw_bytes(splits: Sequence[Split]) -> int:

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from reviews.corpora import plan_splits
 from reviews.errors import UserError
 from reviews.recipe import Recipe
-from tests.reviews.corpora.reading import read_bytes
+from tests.reviews.corpora.reading import read_bytes, read_splits
 
 # A NUL is nothing that the csv module of Python 3.11 takes everywhere.
 FIELDS = st.text(
@@ -231,3 +232,17 @@ def test_without_quoted_newlines_a_stray_quote_costs_its_line_alone(tmp_path: Pa
     assert found.texts == ['a "b", c', 'shut"', "last"]
     assert found.bad == {"wrong_columns": 1}
     assert found.size == len(data)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.text("ab \"',;", max_size=9), st.integers(1, 5)), min_size=1))
+def test_without_quotes_they_are_text(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, int]]
+) -> None:
+    data = "review_body\tstar_rating\n" + "".join(f"{text}\t{n}\n" for text, n in rows)
+    folder = tmp_path_factory.getbasetemp()
+    found = read_bytes(folder, data.encode(), Recipe(quotes=False))
+    assert found.texts == [text for text, _ in rows]
+    splits = plan_splits([str(folder / "input")], Recipe(quotes=False), 10)
+    assert len(splits) > 2
+    assert read_splits(splits, Recipe(quotes=False)).texts == found.texts
