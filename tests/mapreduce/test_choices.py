@@ -1,0 +1,84 @@
+"""What a recipe chooses about words, classes and splits shows in the store."""
+
+import dataclasses
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import reviewmill
+from reviews.encoding import encode_files
+from reviews.recipe import SPLITS, Recipe
+from reviews.tokenizer import fold, pattern
+from reviews.verify import verify_store
+from tests.mapreduce.corpus import make_reviews, run, stored_rows, write_reviews
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict], str]:
+    rows = make_reviews(3000)
+    return rows, write_reviews(tmp_path_factory.mktemp("corpus") / "reviews.json", rows)
+
+
+def test_where_there_are_fewer_rows_a_split_can_shrink(corpus, tmp_path: Path) -> None:
+    _, path = corpus
+    rows = Recipe(split=(500_000.0, 100_000.0, 400_000.0), shrink_split=True)
+    store = run([path], tmp_path / "store", rows)
+    fractions = run([path], tmp_path / "other", Recipe(split=(0.5, 0.1, 0.4)))
+    assert [store.rows(s) for s in SPLITS] == [fractions.rows(s) for s in SPLITS]
+    assert store.manifest["records"]["dropped"]["unused"] == 0
+
+
+def test_words_that_are_too_rare_are_unknown(corpus, tmp_path: Path) -> None:
+    _, path = corpus
+    recipe = Recipe(length=16, split=(0.5, 0.2, 0.3))
+    store = run([path], tmp_path / "all", recipe)
+    counts = Counter(
+        word for row in stored_rows(store) if row["split"] == "train" for word in row["words"])
+    least = sorted(counts.values())[5]
+    store = run([path], tmp_path / "some", dataclasses.replace(recipe, min_count=least))
+    words = store.vocabulary_file.read_text().split("\n")[:-1]
+    assert set(words) == {word for word, n in counts.items() if n >= least} != set(counts)
+    assert not list(verify_store(store))
+
+
+def test_reviews_of_too_few_words_are_dropped_and_counted(tmp_path: Path) -> None:
+    rows = [{"reviewText": text, "overall": 5} for text in
+            ("", "!!! ...", "one", "one, two!!", "one two three", "It's a \u201cdog\u201d.")]
+    path = write_reviews(tmp_path / "a.json", rows)
+    recipe = Recipe(min_words=3, split=(1.0, 0.0, 0.0))
+    store = run([path], tmp_path / "store", recipe)
+    dropped = store.manifest["records"]["dropped"]
+    assert (dropped["no_words"], dropped["too_few_words"], store.rows("train")) == (1, 3, 2)
+    assert not list(verify_store(store))
+    # Files that a model is measured on lose the same reviews.
+    (block,) = encode_files([path], recipe, ["one"])
+    assert (len(block.label), block.dropped) == (
+        2, {"no_words": 1, "too_few_words": 3, "neutral": 0})
+
+
+@pytest.mark.parametrize(
+    ("classes", "names"),
+    [("three", ["negative", "neutral", "positive"]), ("ratings", ["1", "2", "3", "4", "5"])],
+)
+def test_neutral_reviews_or_every_rating_can_be_a_class(
+    classes: str, names: list[str], corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows, path = corpus
+    recipe = Recipe(classes=classes, dedupe="none", split=(0.5, 0.2, 0.3))
+    store = run([path], tmp_path / "store", recipe)
+    assert store.classes == names
+    word = pattern("words+marks")
+    stars = Counter(row["overall"] for row in rows if re.search(word, fold(row["reviewText"])))
+    expected = [stars[n] for n in (1, 2, 3, 4, 5)]
+    if classes == "three":
+        expected = [expected[0] + expected[1], expected[2], expected[3] + expected[4]]
+    entries = store.manifest["splits"]
+    assert [sum(entries[s]["labels"][name] for s in SPLITS) for name in names] == expected
+    assert store.manifest["records"]["dropped"]["neutral"] == 0
+    assert not list(verify_store(store))
+    # Models know two classes: training says so before it starts.
+    arguments = ["train", str(store.path), "--out", str(tmp_path / "run"), "--max-steps", "1"]
+    assert reviewmill.main(arguments) == 2
+    assert f"has {len(names)} classes; models know two" in capsys.readouterr().err
