@@ -22,9 +22,10 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
+from reviews.bits import at_least, load64, trailing_zeros
 from reviews.recipe import Recipe
 from reviews.strings import BASIS_A, BASIS_B, PRIME_A, PRIME_B, mix, string_buffers
-from reviews.word_table import WordTable, grown, intern
+from reviews.word_table import HIGH, LOW, WordTable, grown, id_of, intern, slot_of
 
 Array = np.ndarray
 
@@ -68,7 +69,7 @@ def fold(text: str) -> str:
 def _character_tables(tokens: str) -> tuple[Array, Array, Array]:
     """Class (uint8) and lower-cased code point (int32) of every code point below TABLE_SIZE.
 
-    Before them, for each byte: the lower-cased word character of ASCII that it is, else 0.
+    Before them, for each byte of ASCII: what it becomes in folded text, 0 for separators.
     """
     small = [chr(code).lower()[0] for code in range(TABLE_SIZE)]
     lower = np.fromiter(map(ord, small), np.int32, TABLE_SIZE)
@@ -84,7 +85,7 @@ def _character_tables(tokens: str) -> tuple[Array, Array, Array]:
     if tokens == "words+marks":
         kind[[ord(mark) for mark in MARKS]] = MARK
     plain = np.zeros(256, np.uint8)
-    plain[:128] = np.where(kind[:128] == WORD, lower[:128], 0)
+    plain[:128] = np.where(kind[:128] == SEPARATOR, 0, lower[:128])
     return plain, kind, lower
 
 
@@ -115,100 +116,137 @@ def _encode(code: Any) -> Any:
                      | (0x80 | code >> 6 & 0x3F) << 16 | (0x80 | code & 0x3F) << 24), 4
 
 
+@njit(cache=True, inline="always")
+def _fold(
+    data: Array, i: Any, last: Any, plain: Array, kind: Array, lower: Array, out: Array
+) -> Any:
+    """Write data[i:last] lower-cased, every separator as 0, and 72 zeros; return its size."""
+    n: Any = 0
+    while i < last:
+        while i + 32 <= last:  # 32 bytes of ASCII at once
+            source, target = data[i : i + 32], out[n : n + 32]
+            high = np.uint8(0)
+            for j in range(32):
+                high |= source[j]
+            if high > 127:
+                break
+            for j in range(32):
+                target[j] = plain[source[j]]
+            i += 32
+            n += 32
+        while i < last and data[i] < 128:
+            out[n] = plain[data[i]]
+            i += 1
+            n += 1
+        while i < last and data[i] > 127:
+            code, step = _decode(data, i)
+            i += step
+            what: int = SEPARATOR
+            if code < TABLE_SIZE:
+                what = int(kind[code])
+            # A mark belongs to the character before it, if that is one of a word.
+            if what == COMBINING and (n == 0 or not _in_word(out[n - 1])):
+                what = SEPARATOR
+            if what == SEPARATOR:
+                out[n] = 0
+                n += 1
+                continue
+            packed, count = _encode(np.int64(lower[code]))
+            for _ in range(count):
+                out[n] = packed & np.uint64(0xFF)
+                packed >>= np.uint64(8)
+                n += 1
+    out[n : n + 72] = 0
+    return n
+
+
+@njit(cache=True, inline="always")
+def _in_word(byte: Any) -> Any:
+    """Whether a byte of folded text belongs to a letter or number (or a mark on one)."""
+    return byte >= 97 or 48 <= byte < 58
+
+
+@njit(cache=True, inline="always")
+def _bounds(folded: Array, base: Any, words: Any, marks: Any) -> Any:
+    """Where tokens begin and end among 64 bytes of folded text, as bits.
+
+    words and marks: whether the byte before them belongs to a word, or is a mark. Returns the
+    first bytes, the bytes after the last ones, and the same two of the last of the 64 bytes.
+    """
+    one = np.uint64(1)
+    letter = at_least(folded, base, np.uint8(97)) | (
+        at_least(folded, base, np.uint8(48)) & ~at_least(folded, base, np.uint8(58)))
+    quote = at_least(folded, base, np.uint8(39)) & ~at_least(folded, base, np.uint8(40))
+    mark = at_least(folded, base, np.uint8(1)) & ~letter & ~quote
+    # An apostrophe belongs to the word only between two word characters. The byte before the
+    # 64 may be an apostrophe of a word itself; then a second one does not follow here.
+    after = letter >> one | np.uint64(_in_word(folded[base + 64])) << np.uint64(63)
+    if base > 0:
+        before = letter << one | np.uint64(_in_word(folded[base - 1]))
+    else:
+        before = letter << one
+    word = letter | quote & before & after
+    shifted = word << one | words
+    firsts = word & ~shifted | mark
+    ends = ~word & shifted | mark << one | marks
+    return firsts, ends, word >> np.uint64(63), mark >> np.uint64(63)
+
+
 @njit(cache=True, nogil=True)
 def _scan(
     data: Array, offsets: Array, row: int, plain: Array, kind: Array, lower: Array, stops: int,
-    slots: Array, starts: Array, arena: Array, used: Array,
-    chunks: Array, ids: Array, ends: Array, identity: Array,
+    slots: Array, hashes: Array, starts: Array, arena: Array, used: Array,
+    folded: Array, ids: Array, ends: Array, identity: Array,
 ) -> Any:
     """Tokenize rows from `row` on until one might not fit; return that row.
 
     Every table has room for one id, word and byte a byte of input (two for lower-casing).
-    A word is gathered in a register, eight bytes at a time, and spilled to `chunks`.
     """
-    n = ends[row - 1] if row > 0 else 0
+    one = np.uint64(1)
+    n: Any = ends[row - 1] if row > 0 else np.int64(0)
     while row < offsets.size - 1:
         i, last = np.int64(offsets[row]), np.int64(offsets[row + 1])
         room = last - i + 1
         if (n + room > ids.size or used[0] + room >= starts.size
-                or used[1] + 2 * room > arena.size or 2 * room > 8 * chunks.size - 8):
+                or used[1] + 2 * room > arena.size):
             return row
+        size = _fold(data, i, last, plain, kind, lower, folded)
         a, b = BASIS_A, BASIS_B
         begin = n
-        size = 0
-        chunk = np.uint64(0)
-        while True:
-            # The common case: letters and digits of ASCII.
-            while i < last:
-                small = plain[data[i]]
-                if small == 0:
-                    break
-                chunk |= np.uint64(small) << np.uint64((size & 7) << 3)
-                size += 1
-                if size & 7 == 0:
-                    chunks[(size >> 3) - 1] = chunk
-                    chunk = np.uint64(0)
-                i += 1
-            # Then one other character; the end of the text counts as a separator.
-            what: int = SEPARATOR
-            code, step = np.int64(0), 1
-            if i < last:
-                code = np.int64(data[i])
-                if code >= 128:
-                    code, step = _decode(data, i)
-                if code < TABLE_SIZE:
-                    what = int(kind[code])
-                if what == COMBINING:
-                    # A mark belongs to the character before it.
-                    what = WORD if size > 0 else SEPARATOR
-                elif what == APOSTROPHE:
-                    # It belongs to the word only between two word characters.
-                    what = SEPARATOR
-                    if size > 0 and i + step < last:
-                        after = np.int64(data[i + step])
-                        if after >= 128:
-                            after, _ = _decode(data, i + step)
-                        if after < TABLE_SIZE and kind[after] == WORD:
-                            what = WORD
-                if what == WORD:
-                    packed, count = _encode(np.int64(lower[code]))
-                    for _ in range(count):
-                        chunk |= (packed & np.uint64(0xFF)) << np.uint64((size & 7) << 3)
-                        packed >>= np.uint64(8)
-                        size += 1
-                        if size & 7 == 0:
-                            chunks[(size >> 3) - 1] = chunk
-                            chunk = np.uint64(0)
-                    i += step
-                    continue
-            # A word ends here; a mark is a word by itself.
-            while size > 0 or what == MARK:
-                if size == 0:
-                    chunk, size, what = np.uint64(code), 1, SEPARATOR
-                if size & 7:
-                    chunks[size >> 3] = chunk
-                slot = np.int64(-1)
-                if size <= 8:
-                    # Most words are where their key says; the rest is left to _intern.
-                    key = chunks[0]
-                    first = np.int64((key * PRIME_B) >> np.uint64(used[2]))
-                    if slots[first, 0] == key and slots[first, 1] >> np.uint64(32) == size:
-                        slot = first
-                if slot < 0:
-                    slot = intern(chunks, size, slots, starts, arena, used)
-                word = np.int64(slots[slot, 1] & np.uint64(0xFFFFFFFF)) - 1
+        words, marks = np.uint64(0), np.uint64(0)
+        first: Any = -1
+        base: Any = 0
+        while base <= size:
+            firsts, lasts, words, marks = _bounds(folded, base, words, marks)
+            while lasts:
+                if first < 0:
+                    first = base + trailing_zeros(firsts)
+                    firsts &= firsts - one
+                width = base + trailing_zeros(lasts) - first
+                lasts &= lasts - one
+                word = np.int64(-1)
+                if width <= 16:
+                    # Nearly all words are where their key says; the rest is left to intern.
+                    low = load64(folded, first) & LOW[width]
+                    high = load64(folded, first + 8) & HIGH[width]
+                    slot = slot_of(low, high, used)
+                    entry = slots[slot, 2]
+                    if (slots[slot, 0] == low and slots[slot, 1] == high
+                            and entry >> np.uint64(32) == width):
+                        word = id_of(entry)
+                if word < 0:
+                    word = intern(folded, first, width, slots, hashes, starts, arena, used)
+                first = -1
                 if word >= stops:
                     ids[n] = word
                     n += 1
-                    a = (a ^ slots[slot, 2]) * PRIME_B
+                    a = (a ^ hashes[word, 0]) * PRIME_B
                     a ^= a >> np.uint64(32)
-                    b = (b + slots[slot, 3]) * PRIME_A
+                    b = (b + hashes[word, 1]) * PRIME_A
                     b ^= b >> np.uint64(31)
-                size = 0
-                chunk = np.uint64(0)
-            if i >= last:
-                break
-            i += step
+            if firsts:
+                first = base + trailing_zeros(firsts)
+            base += 64
         identity[row, 0] = mix(a ^ np.uint64(n - begin))
         identity[row, 1] = mix(b + np.uint64(n - begin))
         ends[row] = n
@@ -243,7 +281,7 @@ class Tokenizer:
         """Words and identities of the texts, which hold valid UTF-8 and no nulls."""
         data, offsets = string_buffers(texts)
         longest = int(np.diff(offsets).max(initial=0)) + 1
-        chunks = np.empty(longest // 4 + 3, np.uint64)
+        folded = np.empty(2 * longest + 160, np.uint8)
         ids = np.empty(int(offsets[-1] - offsets[0]) // 4 + longest + 8, np.int32)
         ends = np.empty(len(texts), np.int64)
         identity = np.empty((len(texts), 2), np.uint64)
@@ -251,7 +289,7 @@ class Tokenizer:
         while True:
             row = _scan(
                 data, offsets, row, self.plain, self.kind, self.lower, self.stops,
-                *self.table.tables(), chunks, ids, ends, identity,
+                *self.table.tables(), folded, ids, ends, identity,
             )
             if row == len(texts):
                 break

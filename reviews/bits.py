@@ -1,0 +1,51 @@
+"""What numba's Python lacks: eight bytes as one number, 64 bytes compared at once."""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+_BYTE, _WORD = ir.IntType(8), ir.IntType(64)
+_WIDE = ir.VectorType(_BYTE, 64)
+
+
+def _pointer(context: Any, builder: Any, signature: Any, args: Any, kind: ir.Type) -> Any:
+    """Where byte args[1] of the array args[0] is, as a pointer to `kind`."""
+    array = context.make_array(signature.args[0])(context, builder, args[0])
+    return builder.bitcast(builder.gep(array.data, [args[1]]), kind.as_pointer())
+
+
+@intrinsic
+def load64(typing: Any, data: Any, i: Any) -> Any:
+    """load64(data, i): bytes data[i:i + 8] as uint64, the first one lowest. Unchecked."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load(_pointer(context, builder, signature, args, _WORD), align=1)
+
+    return types.uint64(data, types.int64), generate
+
+
+@intrinsic
+def at_least(typing: Any, data: Any, i: Any, low: Any) -> Any:
+    """at_least(data, i, low): bit j of the uint64 says data[i + j] >= low. Unchecked."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        values = builder.load(_pointer(context, builder, signature, args, _WIDE), align=1)
+        first = builder.insert_element(ir.Constant(_WIDE, ir.Undefined), args[2],
+                                       ir.Constant(ir.IntType(32), 0))
+        lows = builder.shuffle_vector(first, ir.Constant(_WIDE, ir.Undefined), ir.Constant(
+            ir.VectorType(ir.IntType(32), 64), None))
+        return builder.bitcast(builder.icmp_unsigned(">=", values, lows), _WORD)
+
+    return types.uint64(data, types.int64, types.uint8), generate
+
+
+@intrinsic
+def trailing_zeros(typing: Any, value: Any) -> Any:
+    """trailing_zeros(value): the place of the lowest bit of a uint64 that is not 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), generate
