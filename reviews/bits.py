@@ -26,17 +26,33 @@ def load64(typing: Any, data: Any, i: Any) -> Any:
     return types.uint64(data, types.int64), generate
 
 
+def _compare(operator: str, builder: Any, values: Any, byte: Any) -> Any:
+    """64 bytes compared with one, as the bits of a uint64."""
+    none = ir.Constant(_WIDE, ir.Undefined)
+    first = builder.insert_element(none, byte, ir.Constant(ir.IntType(32), 0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), 64), None)
+    every = builder.shuffle_vector(first, none, zeros)
+    return builder.bitcast(builder.icmp_unsigned(operator, values, every), _WORD)
+
+
 @intrinsic
 def at_least(typing: Any, data: Any, i: Any, low: Any) -> Any:
     """at_least(data, i, low): bit j of the uint64 says data[i + j] >= low. Unchecked."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         values = builder.load(_pointer(context, builder, signature, args, _WIDE), align=1)
-        first = builder.insert_element(ir.Constant(_WIDE, ir.Undefined), args[2],
-                                       ir.Constant(ir.IntType(32), 0))
-        lows = builder.shuffle_vector(first, ir.Constant(_WIDE, ir.Undefined), ir.Constant(
-            ir.VectorType(ir.IntType(32), 64), None))
-        return builder.bitcast(builder.icmp_unsigned(">=", values, lows), _WORD)
+        return _compare(">=", builder, values, args[2])
+
+    return types.uint64(data, types.int64, types.uint8), generate
+
+
+@intrinsic
+def equal(typing: Any, data: Any, i: Any, byte: Any) -> Any:
+    """equal(data, i, byte): bit j of the uint64 says data[i + j] == byte. Unchecked."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        values = builder.load(_pointer(context, builder, signature, args, _WIDE), align=1)
+        return _compare("==", builder, values, args[2])
 
     return types.uint64(data, types.int64, types.uint8), generate
 

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from reviews.bits import at_least, load64, trailing_zeros
+from reviews.bits import at_least, equal, load64, trailing_zeros
 from reviews.recipe import Recipe
 from reviews.strings import BASIS_A, BASIS_B, PRIME_A, PRIME_B, mix, string_buffers
 from reviews.word_table import HIGH, LOW, WordTable, grown, id_of, intern, slot_of
@@ -176,7 +176,7 @@ def _bounds(folded: Array, base: Any, words: Any, marks: Any) -> Any:
     one = np.uint64(1)
     letter = at_least(folded, base, np.uint8(97)) | (
         at_least(folded, base, np.uint8(48)) & ~at_least(folded, base, np.uint8(58)))
-    quote = at_least(folded, base, np.uint8(39)) & ~at_least(folded, base, np.uint8(40))
+    quote = equal(folded, base, np.uint8(39))
     mark = at_least(folded, base, np.uint8(1)) & ~letter & ~quote
     # An apostrophe belongs to the word only between two word characters. The byte before the
     # 64 may be an apostrophe of a word itself; then a second one does not follow here.

@@ -6,6 +6,7 @@ would rather leave to orjson.
 
 import numpy as np
 
+from reviews.bits import at_least, equal, trailing_zeros
 from reviews.corpora.utf8 import compiled, utf8_length
 
 # What stands in a field of a record.
@@ -82,14 +83,15 @@ def string_end(data, i, end):
     """(index of the closing quote or -1, whether there are escapes); i is after the opening."""
     escaped = False
     while i < end:
-        while i + 32 <= end:  # a fixed count without an exit inside: LLVM makes this SIMD
-            special = False
-            for j in range(32):
-                c = data[i + j]
-                special |= (c < 32) | (c == QUOTE) | (c == BACKSLASH) | (c > 127)
+        while i + 64 <= data.size and i < end:
+            special = (
+                ~at_least(data, i, np.uint8(32)) | equal(data, i, np.uint8(QUOTE))
+                | equal(data, i, np.uint8(BACKSLASH)) | at_least(data, i, np.uint8(128))
+            )  # fmt: skip
             if special:
+                i += trailing_zeros(special)
                 break
-            i += 32
+            i += 64
         while i < end and 32 <= data[i] < 128 and data[i] != QUOTE and data[i] != BACKSLASH:
             i += 1
         if i >= end or data[i] < 32:
@@ -113,17 +115,37 @@ def string_end(data, i, end):
 def put_string(data, i, end, escaped, out, k):
     """Write the checked string data[i:end] without its escapes at out[k]; the index after it."""
     if not escaped:
-        out[k : k + end - i] = data[i:end]
-        return k + end - i
+        return copy_bytes(data, i, end, out, k)
     while i < end:
-        if data[i] == BACKSLASH:
+        stop = _next_backslash(data, i, end)
+        k = copy_bytes(data, i, stop, out, k)
+        i = stop
+        while i < end and data[i] == BACKSLASH:
             i, code = _escape(data, i, end)
             k = _put_utf8(out, k, code)
-        else:
-            out[k] = data[i]
-            i += 1
-            k += 1
     return k
+
+
+@compiled
+def _next_backslash(data, i, end):
+    """The index of the first backslash in data[i:end], or end."""
+    while i + 64 <= data.size and i < end:
+        found = equal(data, i, np.uint8(BACKSLASH))
+        if found:
+            return min(i + trailing_zeros(found), end)
+        i += 64
+    while i < end and data[i] != BACKSLASH:
+        i += 1
+    return min(i, end)
+
+
+@compiled
+def copy_bytes(data, i, end, out, k):
+    """Copy data[i:end] to out[k:]; the index after it there."""
+    source, target = data[i:end], out[k : k + end - i]
+    for j in range(source.size):
+        target[j] = source[j]
+    return k + source.size
 
 
 @compiled
