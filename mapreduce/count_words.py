@@ -16,7 +16,7 @@ import pyarrow as pa
 from mapreduce.gathered import Gathered
 from mapreduce.job import ReviewsJob
 from mapreduce.parcels import Parcel, ParcelWriter, Ragged, read_bytes
-from reviews.sequences import gather
+from reviews.sequences import count_ids
 from reviews.strings import hash_strings
 from reviews.word_table import WordTable
 
@@ -41,15 +41,15 @@ class CountWords(ReviewsJob):
             return
         parcel = Parcel.from_bytes(read_bytes(line))
         train = np.flatnonzero(self.gathered.splits(parcel.rows) == 0)
-        values, _ = gather(parcel.ids.values, parcel.ids.ends, train)
-        counts = np.bincount(values, minlength=len(parcel.words))
+        counts = np.zeros(len(parcel.words), np.int64)
+        count_ids(parcel.ids.values, parcel.ids.ends, train, counts)
         parts = -(-self.gathered.partitions // ROW_PARTITIONS)
         part = hash_strings(parcel.words)[:, 0] % np.uint64(parts)
         writer = ParcelWriter(Path(self.options.work_dir) / "words", "task")
         for number in range(parts):
             here = np.flatnonzero((part == number) & (counts > 0))
             if len(here):
-                table = pa.table({"count": counts[here].astype(np.int64)})
+                table = pa.table({"count": counts[here]})
                 one = np.arange(len(here), dtype=np.int32)
                 words = Parcel(table, Ragged(one, one.astype(np.int64) + 1),
                                parcel.words.take(pa.array(here)))

@@ -18,10 +18,10 @@ import pyarrow as pa
 
 from mapreduce.gathered import Gathered
 from mapreduce.job import ReviewsJob
-from mapreduce.parcels import Parcel, Ragged, read_bytes
+from mapreduce.parcels import Parcel, read_bytes
 from reviews.options import to_mapping
 from reviews.recipe import SPLITS, Recipe
-from reviews.sequences import cut, gather
+from reviews.sequences import cut
 from reviews.store import (
     atomic_path,
     commit_store,
@@ -32,7 +32,6 @@ from reviews.store import (
 )
 from reviews.vocabulary import (
     FIRST_WORD,
-    UNKNOWN,
     given_vocabulary,
     id_type,
     most_frequent,
@@ -131,17 +130,18 @@ def encode(
     """The columns of a shard for each split, and what the manifest says about them."""
     dtype = id_type(len(vocabulary))
     numbers = word_ids(parcel.words, vocabulary)
-    ids = Ragged(numbers[parcel.ids.values], parcel.ids.ends)
+    ids, sizes = parcel.ids, np.diff(parcel.ids.ends, prepend=0)
     rows = {name: np.asarray(parcel.rows[name]) for name in ("label", "rating", "review_id")}
     columns: dict[str, dict[str, Array]] = {}
     statistics: dict[str, dict[str, Any]] = {}
     for number, name in enumerate(SPLITS):
         here = np.flatnonzero(split == number)
-        tokens, length = cut(ids.values, ids.ends, here, recipe.length, recipe.keep, dtype)
+        tokens, length, unknown = cut(
+            ids.values, ids.ends, here, numbers, recipe.length, recipe.keep, dtype
+        )
         columns[name] = {"tokens": tokens, "length": length}
         columns[name] |= {column: values[here] for column, values in rows.items()}
-        values, ends = gather(ids.values, ids.ends, here)
-        words = np.diff(ends, prepend=0)
+        words = sizes[here]
         stars, counts = np.unique(rows["rating"][here], return_counts=True)
         ratings = {
             "none" if np.isnan(rating) else f"{rating:g}": int(n)
@@ -153,8 +153,8 @@ def encode(
             "labels": np.bincount(rows["label"][here], minlength=len(recipe.class_names)).tolist(),
             "ratings": ratings,
             "lengths": lengths.tolist(),
-            "words": len(values),
-            "unknown_words": int((values == UNKNOWN).sum()),
+            "words": int(words.sum()),
+            "unknown_words": unknown,
             "truncated": int((words > recipe.length).sum()),
         }
     return columns, statistics

@@ -22,7 +22,7 @@ from mrjob.protocol import RawValueProtocol
 
 from mapreduce.histogram import Histogram
 from mapreduce.job import ReviewsJob
-from mapreduce.parcels import Parcel, ParcelWriter, Ragged, compact, merge, read_bytes
+from mapreduce.parcels import Parcel, ParcelWriter, Ragged, merge, read_bytes
 from mapreduce.settle import CORPUS, TEST, VALIDATION, settle, strata
 from mapreduce.splitting import sampled, split_keys, strata_of
 from reviews.cleaning import clean, too_short
@@ -30,9 +30,10 @@ from reviews.corpora import Split, plan_splits, read_blocks
 from reviews.errors import UserError
 from reviews.recipe import Recipe
 from reviews.record import Block
-from reviews.sequences import gather
+from reviews.sequences import Compactor, gather
 from reviews.strings import hash_strings, mix_hashes
 from reviews.tokenizer import Tokenizer
+from reviews.word_table import grown
 
 Array = np.ndarray
 ROLES = {"corpus": CORPUS, "validation": VALIDATION, "test": TEST}
@@ -96,11 +97,11 @@ class _Gather:
         self.bad: Counter[str] = Counter()
         self.places: list[dict[str, Any]] = []
         self.lines: list[tuple[int, dict[str, Any]]] = []
+        self.ids = np.empty(SEGMENT_IDS + SEGMENT_IDS // 4, np.int32)
         self._reset()
 
     def _reset(self) -> None:
         self.rows: list[pa.RecordBatch] = []
-        self.ids: list[Array] = []
         self.ends: list[Array] = []
         self.buffered = 0
 
@@ -133,9 +134,12 @@ class _Gather:
             ids, ends = gather(ids, ends, kept)
             columns = columns.take(pa.array(kept))
         self.rows.append(columns)
-        self.ids.append(ids.copy())
+        after = self.buffered + len(ids)
+        if after > len(self.ids):
+            self.ids = grown(self.ids, after + SEGMENT_IDS // 4)
+        self.ids[self.buffered : after] = ids
         self.ends.append(ends + self.buffered)
-        self.buffered += len(ids)
+        self.buffered = after
         if self.buffered >= SEGMENT_IDS or len(self.tokenizer.table) >= SEGMENT_WORDS:
             self._flush()
 
@@ -143,8 +147,9 @@ class _Gather:
         """Write the buffered rows, one parcel for each partition, and forget the words."""
         if self.rows:
             rows = pa.Table.from_batches(self.rows).combine_chunks()
-            values, ends = np.concatenate(self.ids), np.concatenate(self.ends)
+            values, ends = self.ids, np.concatenate(self.ends)
             words = self.tokenizer.table.words()
+            compactor = Compactor(len(words))
             partition = partition_of(np.asarray(rows["key_a"]), self.partitions)
             order = np.argsort(partition, kind="stable")
             bounds = np.searchsorted(partition[order], np.arange(self.partitions + 1))
@@ -152,11 +157,9 @@ class _Gather:
                 rows = rows.drop_columns(["key_a"])
             for number in np.flatnonzero(np.diff(bounds)):
                 here = order[bounds[number] : bounds[number + 1]]
-                part_values, part_ends = gather(values, ends, here)
-                part_values, part_words = compact(part_values, words)
-                parcel = Parcel(
-                    rows.take(pa.array(here)), Ragged(part_values, part_ends), part_words
-                )
+                part_values, part_ends, used = compactor.gather(values, ends, here)
+                parcel = Parcel(rows.take(pa.array(here)), Ragged(part_values, part_ends),
+                                words.take(pa.array(used)))
                 self.lines.append((int(number), self.writer.write(parcel.to_bytes())))
         self.tokenizer.restart()
         self._reset()
@@ -247,8 +250,8 @@ def settle_partition(
             out["histograms"][str(one)] = Histogram.of(chosen).encode()
         out["given"] = np.bincount(role, minlength=3).tolist()
         out["given_splits"] = given.tolist()
-        values, ends = gather(ids.values, ids.ends, settled.kept)
-        values, words = compact(values, table.words())
+        values, ends, used = Compactor(len(table)).gather(ids.values, ids.ends, settled.kept)
+        words = table.words().take(pa.array(used))
         columns = pa.table(
             {
                 "review_id": identity[:, 0],

@@ -44,10 +44,18 @@ class Histogram:
         return Histogram(shift, bins, counts.astype(np.int64))
 
     def _narrowed(self) -> "Histogram":
-        wide = self
-        while len(wide.bins) > BINS:
-            wide = wide._shifted(wide.shift + 1)
-        return wide
+        if len(self.bins) <= BINS:
+            return self
+        # Neighbours stay apart while a bit in which they differ is left.
+        apart = self.bins[1:] ^ self.bins[:-1]
+        narrow, wide = 0, 64
+        while wide - narrow > 1:
+            middle = (narrow + wide) // 2
+            if np.count_nonzero(apart >> np.uint64(middle)) < BINS:
+                wide = middle
+            else:
+                narrow = middle
+        return self._shifted(self.shift + wide)
 
     @property
     def total(self) -> int:

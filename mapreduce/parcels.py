@@ -20,7 +20,7 @@ _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 class Ragged:
     """Word ids of n rows: row i is values[ends[i - 1]:ends[i]]."""
 
-    values: Array  # (words,) int32
+    values: Array  # (words,) uint16 or int32
     ends: Array  # (n,) int64
 
 
@@ -32,10 +32,10 @@ class Parcel:
     ids: Ragged
     words: pa.Array
 
-    def to_bytes(self) -> bytes:
+    def to_bytes(self) -> pa.Buffer:
         """Two compressed Arrow streams: the words, then the rows."""
         small = np.uint16 if len(self.words) <= 1 << 16 else np.int32
-        values = pa.array(self.ids.values.astype(small))
+        values = pa.array(self.ids.values.astype(small, copy=False))
         offsets = np.concatenate([[0], self.ids.ends])
         lists = pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), values)
         sink = pa.BufferOutputStream()
@@ -43,7 +43,7 @@ class Parcel:
         for table in (words, self.rows.append_column("words", lists)):
             with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as writer:
                 writer.write_table(table)
-        return sink.getvalue().to_pybytes()
+        return sink.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Parcel":
@@ -53,16 +53,8 @@ class Parcel:
         table = pa.ipc.open_stream(source).read_all().combine_chunks()
         lists = table["words"].combine_chunks()
         ends = np.asarray(lists.offsets)[1:]
-        values = np.asarray(lists.values).astype(np.int32, copy=False)
+        values = np.asarray(lists.values)
         return cls(table.drop_columns(["words"]), Ragged(values, ends), words)
-
-
-def compact(values: Array, words: pa.Array) -> tuple[Array, pa.Array]:
-    """Ids renumbered to the words that occur among them, and these words."""
-    used = np.zeros(len(words), bool)
-    used[values] = True
-    numbers = np.cumsum(used, dtype=np.int32) - np.int32(1)
-    return numbers[values], words.filter(pa.array(used))
 
 
 class ParcelWriter:
@@ -74,11 +66,11 @@ class ParcelWriter:
         self.path = folder / f"{kind}-{uuid.uuid4().hex}.parcels"
         self._file: BinaryIO | None = None  # opened when there is something to write
 
-    def write(self, data: bytes) -> dict[str, Any]:
+    def write(self, data: pa.Buffer) -> dict[str, Any]:
         """Append bytes and return where they are."""
         if self._file is None:
             self._file = self.path.open("wb")
-        place = {"file": str(self.path), "offset": self._file.tell(), "length": len(data)}
+        place = {"file": str(self.path), "offset": self._file.tell(), "length": data.size}
         self._file.write(data)
         return place
 
@@ -102,11 +94,14 @@ def read_bytes(place: dict[str, Any]) -> bytes:
 def merge(parcels: Sequence[Parcel]) -> tuple[pa.Table, Ragged, WordTable]:
     """All rows of the parcels, one after another, with ids of one common word table."""
     table = WordTable()
-    values, ends, first = [], [], 0
+    values = np.empty(sum(len(parcel.ids.values) for parcel in parcels), np.int32)
+    ends, first = [], 0
     for parcel in parcels:
         numbers = table.intern(parcel.words)
-        values.append(numbers[parcel.ids.values])
+        size = len(parcel.ids.values)
+        # "clip" writes straight into place; no id is out of bounds.
+        np.take(numbers, parcel.ids.values, out=values[first : first + size], mode="clip")
         ends.append(parcel.ids.ends + first)
-        first += len(parcel.ids.values)
+        first += size
     rows = pa.concat_tables([parcel.rows for parcel in parcels]).combine_chunks()
-    return rows, Ragged(np.concatenate(values), np.concatenate(ends)), table
+    return rows, Ragged(values, np.concatenate(ends)), table

@@ -64,11 +64,7 @@ def settle(rows: pa.Table, ids: Ragged, words: WordTable, recipe: Recipe) -> Set
     dropped["neutral"] = int(neutral.sum())
     kept = np.flatnonzero(keep & ~neutral)
     # Equal identities are numbered in order of their other fields.
-    order = np.lexsort(
-        (*(values[kept] for values in others), label[kept], _nan_last(rating[kept]), time[kept],
-         role[kept], identity[kept, 1], identity[kept, 0])
-    )
-    kept = kept[order]
+    kept = _ordered(kept, (*others, label, _nan_last(rating), time, role), identity)
     return Settled(kept, label[kept], rating[kept], dropped)
 
 
@@ -101,6 +97,23 @@ def _ranks(strings: pa.ChunkedArray) -> Array:
     ranks[order] = np.arange(len(order))
     ranks[-1] = len(order)
     return ranks[np.asarray(coded.indices.fill_null(len(order)), np.int64)]
+
+
+def _ordered(rows: Array, fields: tuple[Array, ...], key: Array) -> Array:
+    """The rows ordered by key (n, 2), those of equal keys by the fields, the last one first."""
+    rows = np.sort(rows)
+    first = key[rows, 0]
+    order = np.argsort(first)
+    ranked = first[order]
+    same = ranked[1:] == ranked[:-1]
+    tied = np.append(same, False) | np.append(False, same)
+    # Few keys are equal: only these are sorted by everything.
+    some = np.sort(order[tied])
+    chosen = rows[some]
+    order[tied] = some[
+        np.lexsort((*(field[chosen] for field in fields), key[chosen, 1], key[chosen, 0]))
+    ]
+    return rows[order]
 
 
 def _nan_last(values: Array) -> Array:
@@ -136,18 +149,19 @@ def _merge_texts(
     subject: Array, key: Array, time: Array, rating: Array, label: Array, others: list[Array]
 ) -> tuple[Array, Array, Array]:
     """One row for each text: the earliest one, with the mode of the ratings and labels."""
-    order = subject[
-        np.lexsort(
-            (*(values[subject] for values in others), time[subject],
-             key[subject, 1], key[subject, 0])
-        )
-    ]
+    order = _ordered(subject, (*others, time), key)
     starts = _starts(key[order])
-    group = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(order))))
-    rating_mode = _modes(group, _nan_last(rating[order]), len(starts), np.inf)
-    rating_mode[np.isinf(rating_mode)] = np.nan
-    label_mode = _modes(group, label[order].astype(np.float64), len(starts), NO_LABEL)
-    return order[starts], rating_mode.astype(np.float32), label_mode.astype(np.uint8)
+    sizes = np.diff(np.append(starts, len(order)))
+    first = order[starts]
+    ratings, labels = rating[first], label[first]
+    # Nearly all texts stand alone; only the others have to be counted.
+    several = np.flatnonzero(sizes > 1)
+    group = np.repeat(np.arange(len(several)), sizes[several])
+    rows = order[np.repeat(sizes > 1, sizes)]
+    modes = _modes(group, _nan_last(rating[rows]), len(several), np.inf)
+    ratings[several] = np.where(np.isinf(modes), np.nan, modes)
+    labels[several] = _modes(group, label[rows].astype(np.float64), len(several), NO_LABEL)
+    return first, ratings, labels
 
 
 def _modes(group: Array, values: Array, groups: int, missing: float) -> Array:
@@ -171,9 +185,7 @@ def _earliest(
     subject: Array, key: Array, time: Array, rating: Array, ids: Ragged, words: WordTable
 ) -> Array:
     """One row for each reviewer and product: the earliest, then the smallest by (rating, text)."""
-    order = subject[
-        np.lexsort((_nan_last(rating[subject]), time[subject], key[subject, 1], key[subject, 0]))
-    ]
+    order = _ordered(subject, (_nan_last(rating), time), key)
     starts = _starts(key[order])
     ends = np.append(starts[1:], len(order))
     first = order[starts]

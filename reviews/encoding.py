@@ -55,8 +55,8 @@ def encode_block(
     short &= ~wordless
     neutral = ~wordless & ~short & (label == NO_LABEL)
     rows = np.flatnonzero(~wordless & ~short & ~neutral)
-    out, length = cut(
-        numbers[tokens.ids], tokens.ends, rows, recipe.length, recipe.keep, id_type(len(known))
+    out, length, _ = cut(
+        tokens.ids, tokens.ends, rows, numbers, recipe.length, recipe.keep, id_type(len(known))
     )
     dropped = {"no_words": int(wordless.sum()), "too_few_words": int(short.sum()),
                "neutral": int(neutral.sum())}

@@ -3,14 +3,17 @@
 import numpy as np
 from numba import njit
 
-from reviews.vocabulary import PADDING
+from reviews.vocabulary import PADDING, UNKNOWN
 
 Array = np.ndarray
 
 
 @njit(cache=True, nogil=True)
-def _cut(ids: Array, ends: Array, rows: Array, head: int, tokens: Array, length: Array) -> None:
+def _cut(
+    ids: Array, ends: Array, rows: Array, numbers: Array, head: int, tokens: Array, length: Array
+) -> int:
     size = tokens.shape[1]
+    unknown = 0
     for out in range(rows.size):
         row = rows[out]
         begin = ends[row - 1] if row > 0 else 0
@@ -19,21 +22,27 @@ def _cut(ids: Array, ends: Array, rows: Array, head: int, tokens: Array, length:
         length[out] = kept
         for k in range(kept):
             # The head comes from the front, the rest from the end of the review.
-            tokens[out, k] = ids[begin + k] if n <= size or k < head else ids[begin + n - size + k]
+            place = begin + k if n <= size or k < head else begin + n - size + k
+            tokens[out, k] = numbers[ids[place]]
+        for k in range(begin, begin + n):
+            unknown += numbers[ids[k]] == UNKNOWN
+    return unknown
 
 
 def cut(
-    ids: Array, ends: Array, rows: Array, length: int, keep: str, dtype: np.dtype
-) -> tuple[Array, Array]:
-    """Rows of a ragged array as tokens (n, length) right-padded, and ids kept (n,) uint16.
+    ids: Array, ends: Array, rows: Array, numbers: Array, length: int, keep: str, dtype: np.dtype
+) -> tuple[Array, Array, int]:
+    """Rows of a ragged array as tokens (n, length) right-padded, ids kept (n,) uint16, and how
+    many of all their words, before the cut, are unknown.
 
-    keep "head" takes the first `length` words; "head+tail" the first and the last halves.
+    numbers (words,) says what an id becomes. keep "head" takes the first `length` words;
+    "head+tail" the first and the last halves.
     """
     tokens = np.full((len(rows), length), PADDING, dtype)
     kept = np.empty(len(rows), np.uint16)
     head = length if keep == "head" else (length + 1) // 2
-    _cut(ids, ends, rows, head, tokens, kept)
-    return tokens, kept
+    unknown = _cut(ids, ends, rows, numbers, head, tokens, kept)
+    return tokens, kept, unknown
 
 
 @njit(cache=True, nogil=True)
@@ -41,9 +50,11 @@ def _gather(values: Array, ends: Array, rows: Array, out: Array) -> None:
     n = 0
     for i in range(rows.size):
         row = rows[i]
-        for k in range(ends[row - 1] if row > 0 else 0, ends[row]):
-            out[n] = values[k]
-            n += 1
+        source = values[ends[row - 1] if row > 0 else 0 : ends[row]]
+        target = out[n : n + source.size]
+        for k in range(source.size):
+            target[k] = source[k]
+        n += source.size
 
 
 def gather(values: Array, ends: Array, rows: Array) -> tuple[Array, Array]:
@@ -53,3 +64,49 @@ def gather(values: Array, ends: Array, rows: Array) -> tuple[Array, Array]:
     out = np.empty(int(new_ends[-1]) if len(rows) else 0, values.dtype)
     _gather(values, ends, np.ascontiguousarray(rows, np.int64), out)
     return out, new_ends
+
+
+@njit(cache=True, nogil=True)
+def _gather_compact(
+    values: Array, ends: Array, rows: Array, numbers: Array, used: Array, out: Array
+) -> int:
+    n = count = 0
+    for i in range(rows.size):
+        row = rows[i]
+        for k in range(ends[row - 1] if row > 0 else 0, ends[row]):
+            value = values[k]
+            if numbers[value] < 0:
+                numbers[value] = count
+                used[count] = value
+                count += 1
+            out[n] = numbers[value]
+            n += 1
+    for i in range(count):
+        numbers[used[i]] = -1
+    return count
+
+
+class Compactor:
+    """Takes rows out of a ragged array of ids below `size`, with ids of their own."""
+
+    def __init__(self, size: int) -> None:
+        self.numbers = np.full(size, -1, np.int32)
+        self.used = np.empty(size, np.int64)
+        self.dtype = np.dtype(np.uint16 if size <= 1 << 16 else np.int32)
+
+    def gather(self, values: Array, ends: Array, rows: Array) -> tuple[Array, Array, Array]:
+        """The chosen rows, in that order: values, ends, and the old id of each new one."""
+        new_ends = np.cumsum(np.diff(ends, prepend=0)[rows], dtype=np.int64)
+        out = np.empty(int(new_ends[-1]) if len(rows) else 0, self.dtype)
+        rows = np.ascontiguousarray(rows, np.int64)
+        count = _gather_compact(values, ends, rows, self.numbers, self.used, out)
+        return out, new_ends, self.used[:count].copy()
+
+
+@njit(cache=True, nogil=True)
+def count_ids(values: Array, ends: Array, rows: Array, counts: Array) -> None:
+    """Add to counts (words,) how often each id occurs in the chosen rows."""
+    for i in range(rows.size):
+        row = rows[i]
+        for k in range(ends[row - 1] if row > 0 else 0, ends[row]):
+            counts[values[k]] += 1

@@ -181,10 +181,7 @@ def _bounds(folded: Array, base: Any, words: Any, marks: Any) -> Any:
     # An apostrophe belongs to the word only between two word characters. The byte before the
     # 64 may be an apostrophe of a word itself; then a second one does not follow here.
     after = letter >> one | np.uint64(_in_word(folded[base + 64])) << np.uint64(63)
-    if base > 0:
-        before = letter << one | np.uint64(_in_word(folded[base - 1]))
-    else:
-        before = letter << one
+    before = letter << one | np.uint64(base > 0 and _in_word(folded[base - 1]))
     word = letter | quote & before & after
     shifted = word << one | words
     firsts = word & ~shifted | mark
