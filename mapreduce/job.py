@@ -1,10 +1,13 @@
 """What the jobs have in common."""
 
+from collections.abc import Sequence
 from functools import cached_property
 
+import pyarrow as pa
 from mrjob.job import MRJob
 from mrjob.protocol import JSONProtocol
 
+from reviews.memory import keep_freed_memory
 from reviews.recipe import Recipe, load_recipe
 
 
@@ -14,6 +17,12 @@ class ReviewsJob(MRJob):
     INPUT_PROTOCOL = JSONProtocol
     INTERNAL_PROTOCOL = JSONProtocol
     OUTPUT_PROTOCOL = JSONProtocol
+
+    def __init__(self, args: Sequence[str] | None = None) -> None:
+        super().__init__(args)
+        keep_freed_memory()
+        # Arrow's own allocator gives pages back too.
+        pa.set_memory_pool(pa.system_memory_pool())
 
     def configure_args(self) -> None:
         super().configure_args()
