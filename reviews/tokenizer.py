@@ -25,7 +25,7 @@ from numba import njit
 from reviews.bits import at_least, equal, load64, trailing_zeros
 from reviews.recipe import Recipe
 from reviews.strings import BASIS_A, BASIS_B, PRIME_A, PRIME_B, mix, string_buffers
-from reviews.word_table import HIGH, LOW, WordTable, grown, id_of, intern, slot_of
+from reviews.word_table import HIGH, LOW, WordTable, grown, intern, slot_of
 
 Array = np.ndarray
 
@@ -192,7 +192,7 @@ def _bounds(folded: Array, base: Any, words: Any, marks: Any) -> Any:
 @njit(cache=True, nogil=True)
 def _scan(
     data: Array, offsets: Array, row: int, plain: Array, kind: Array, lower: Array, stops: int,
-    slots: Array, hashes: Array, starts: Array, arena: Array, used: Array,
+    slots: Array, known: Array, starts: Array, arena: Array, used: Array,
     folded: Array, ids: Array, ends: Array, identity: Array,
 ) -> Any:
     """Tokenize rows from `row` on until one might not fit; return that row.
@@ -226,20 +226,19 @@ def _scan(
                     # Nearly all words are where their key says; the rest is left to intern.
                     low = load64(folded, first) & LOW[width]
                     high = load64(folded, first + 8) & HIGH[width]
-                    slot = slot_of(low, high, used)
-                    entry = slots[slot, 2]
-                    if (slots[slot, 0] == low and slots[slot, 1] == high
-                            and entry >> np.uint64(32) == width):
-                        word = id_of(entry)
+                    guess = np.int64(slots[slot_of(low, high, used)]) - 1
+                    if (guess >= 0 and known[guess, 0] == low and known[guess, 1] == high
+                            and known[guess, 2] == width):
+                        word = guess
                 if word < 0:
-                    word = intern(folded, first, width, slots, hashes, starts, arena, used)
+                    word = intern(folded, first, width, slots, known, starts, arena, used)
                 first = -1
                 if word >= stops:
                     ids[n] = word
                     n += 1
-                    a = (a ^ hashes[word, 0]) * PRIME_B
+                    a = (a ^ known[word, 3]) * PRIME_B
                     a ^= a >> np.uint64(32)
-                    b = (b + hashes[word, 1]) * PRIME_A
+                    b = (b + known[word, 4]) * PRIME_A
                     b ^= b >> np.uint64(31)
             if firsts:
                 first = base + trailing_zeros(firsts)

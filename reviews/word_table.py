@@ -18,15 +18,16 @@ HIGH = np.array([2 ** (8 * max(size - 8, 0)) - 1 for size in range(17)], np.uint
 class WordTable:
     """Distinct words with ids in order of arrival: open addressing over byte strings.
 
-    Words are told apart by their bytes, so equal hashes do no harm. A slot is a row of three:
-    the key's two halves, and the word's size above its id plus one (an empty slot has neither).
-    `hashes` (words, 2) are two independent ones of each word, for identities of texts.
+    Words are told apart by their bytes, so equal hashes do no harm. A slot holds an id plus
+    one, or 0; what is known of a word, a row of `known`, is its key's two halves, its size, and
+    two independent hashes for identities of texts. Frequent words come early, so that their
+    rows lie together and stay in a core's own cache.
     """
 
     def __init__(self, words: int = 1 << 12) -> None:
         """Room for so many words, a power of two, before the table grows."""
-        self.slots = np.zeros((2 * words, 3), np.uint64)
-        self.hashes = np.empty((words, 2), np.uint64)
+        self.slots = np.zeros(2 * words, np.uint32)
+        self.known = np.empty((words, 5), np.uint64)
         self.starts = np.zeros(words + 1, np.int64)
         self.arena = np.empty(16 * words, np.uint8)
         # Words, bytes of the arena, and by how much a hash is shifted to be a slot.
@@ -40,11 +41,10 @@ class WordTable:
         if len(self) + words >= len(self.starts):
             capacity = 1 << int(len(self) + words).bit_length()
             self.starts = grown(self.starts, capacity + 1)
-            self.hashes = grown(self.hashes, capacity)
-            bigger = np.zeros((2 * capacity, 3), np.uint64)
+            self.known = grown(self.known, capacity)
+            self.slots = np.zeros(2 * capacity, np.uint32)
             self.used[2] = 65 - (2 * capacity).bit_length()
-            _rehash(self.slots, bigger, self.used)
-            self.slots = bigger
+            _refill(self.slots, self.known, self.used)
         if self.used[1] + size > self.arena.size:
             self.arena = grown(self.arena, 1 << int(self.used[1] + size - 1).bit_length())
 
@@ -62,7 +62,7 @@ class WordTable:
 
     def tables(self) -> tuple[Array, Array, Array, Array, Array]:
         """What the kernels work on."""
-        return self.slots, self.hashes, self.starts, self.arena, self.used
+        return self.slots, self.known, self.starts, self.arena, self.used
 
 
 @njit(cache=True, inline="always")
@@ -70,12 +70,6 @@ def slot_of(low: Any, high: Any, used: Array) -> Any:
     """Where a key's search begins."""
     mixed = (low ^ (high * PRIME_A)) * PRIME_B
     return np.int64(mixed >> np.uint64(used[2]))
-
-
-@njit(cache=True, inline="always")
-def id_of(entry: Any) -> Any:
-    """The id of the word in a slot that is not empty."""
-    return np.int64(entry & np.uint64(0xFFFFFFFF)) - 1
 
 
 @njit(cache=True, inline="always")
@@ -94,7 +88,7 @@ def _chunk(data: Array, first: Any, size: Any, k: Any) -> Any:
 @njit(cache=True)
 def intern(
     data: Array, first: int, size: int,
-    slots: Array, hashes: Array, starts: Array, arena: Array, used: Array,
+    slots: Array, known: Array, starts: Array, arena: Array, used: Array,
 ) -> Any:
     """The id of the word data[first:first + size], a new one if it was not there.
 
@@ -107,31 +101,31 @@ def intern(
     for k in range(2, count):
         chunk = _chunk(data, first, size, k)
         low, high = mix((low ^ chunk) + PRIME_B), mix(high + chunk)
-    tag = np.uint64(size) << np.uint64(32)
     slot = slot_of(low, high, used)
-    while slots[slot, 2] != 0:
-        entry = slots[slot, 2]
-        if slots[slot, 0] == low and slots[slot, 1] == high and entry >> np.uint64(32) == size:
+    while slots[slot] != 0:
+        word = np.int64(slots[slot]) - 1
+        if known[word, 0] == low and known[word, 1] == high and known[word, 2] == size:
             same = True
             if size > 16:
-                known = starts[id_of(entry)]
                 for k in range(count):
-                    same &= _chunk(arena, known, size, k) == _chunk(data, first, size, k)
+                    own = _chunk(arena, starts[word], size, k)
+                    same &= own == _chunk(data, first, size, k)
             if same:
-                return id_of(entry)
-        slot = (slot + 1) & (slots.shape[0] - 1)
+                return word
+        slot = (slot + 1) & (slots.size - 1)
     word = used[0]
-    slots[slot, 0] = low
-    slots[slot, 1] = high
-    slots[slot, 2] = tag | np.uint64(word + 1)
+    slots[slot] = word + 1
+    known[word, 0] = low
+    known[word, 1] = high
+    known[word, 2] = size
     a, b = BASIS_A ^ np.uint64(size), BASIS_B + np.uint64(size)
     for k in range(count):
         chunk = _chunk(data, first, size, k)
         a = mix(a ^ chunk)
         b = (b + chunk) * PRIME_B
         b ^= b >> np.uint64(29)
-    hashes[word, 0] = a
-    hashes[word, 1] = mix(b)
+    known[word, 3] = a
+    known[word, 4] = mix(b)
     for i in range(size):
         arena[used[1] + i] = data[first + i]
     used[0] += 1
@@ -143,23 +137,22 @@ def intern(
 @njit(cache=True, nogil=True)
 def _intern_many(
     data: Array, offsets: Array,
-    slots: Array, hashes: Array, starts: Array, arena: Array, used: Array, ids: Array,
+    slots: Array, known: Array, starts: Array, arena: Array, used: Array, ids: Array,
 ) -> None:
     for row in range(offsets.size - 1):
         first = np.int64(offsets[row])
         size = np.int64(offsets[row + 1]) - first
-        ids[row] = intern(data, first, size, slots, hashes, starts, arena, used)
+        ids[row] = intern(data, first, size, slots, known, starts, arena, used)
 
 
 @njit(cache=True)
-def _rehash(old: Array, slots: Array, used: Array) -> None:
-    """Move all entries to a bigger table."""
-    for row in range(old.shape[0]):
-        if old[row, 2] != 0:
-            slot = slot_of(old[row, 0], old[row, 1], used)
-            while slots[slot, 2] != 0:
-                slot = (slot + 1) & (slots.shape[0] - 1)
-            slots[slot] = old[row]
+def _refill(slots: Array, known: Array, used: Array) -> None:
+    """Enter all words into empty slots."""
+    for word in range(used[0]):
+        slot = slot_of(known[word, 0], known[word, 1], used)
+        while slots[slot] != 0:
+            slot = (slot + 1) & (slots.size - 1)
+        slots[slot] = word + 1
 
 
 def grown(array: Array, size: int) -> Array:
