@@ -32,11 +32,11 @@ from reviews.vectors import read_vectors
 from reviews.vocabulary import given_vocabulary
 
 # One shard for so many bytes of input, inflated; a task holds one or two of them in memory.
-PARTITION_BYTES = 32 << 20
+PARTITION_BYTES = 64 << 20
 # Plain files are read in splits of so many bytes.
 SPLIT_BYTES = 64 << 20
 # From so many shards on, and with several splits, all cores are used unless told otherwise.
-LOCAL_PARTITIONS = 16
+LOCAL_PARTITIONS = 8
 
 
 @dataclass(frozen=True)

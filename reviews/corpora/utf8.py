@@ -2,7 +2,8 @@
 
 import numba
 
-compiled = numba.njit(cache=True, nogil=True)
+# Inlined into each other: a scanner calls many small functions for every field.
+compiled = numba.njit(cache=True, nogil=True, forceinline=True)
 
 
 @compiled
