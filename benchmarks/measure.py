@@ -5,7 +5,7 @@ import platform
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,16 +19,18 @@ class Usage:
     seconds: float
     cpu_s: float  # of all its processes together
     peak_mb: float  # resident memory of its largest process, in units of 1e6 bytes
+    output: str = ""
 
 
 def measure(
-    command: Sequence[str], core: int | None = None, environment: Mapping[str, str] | None = None
+    command: Sequence[str], cores: Collection[int] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Usage:
-    """Run a command to its end, on one core when that is named.
+    """Run a command to its end, on the given cores (default: all that there are).
 
     Raises UserError with the end of its output if it fails.
     """
-    cores = {core} if core is not None else os.sched_getaffinity(0)
+    cores = cores or os.sched_getaffinity(0)
     with tempfile.TemporaryFile() as output:
         started = time.perf_counter()
         process = subprocess.Popen(
@@ -40,12 +42,13 @@ def measure(
         _, status, used = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        text = output.read().decode(errors="replace")
         if process.returncode:
-            output.seek(0)
-            tail = output.read().decode(errors="replace").strip()[-500:]
+            tail = text.strip()[-500:]
             raise UserError(f"{' '.join(command[:4])} ... failed ({process.returncode}): {tail}")
     cpu_s = used.ru_utime + used.ru_stime
-    return Usage(seconds, cpu_s, used.ru_maxrss * 1024 / 1e6)
+    return Usage(seconds, cpu_s, used.ru_maxrss * 1024 / 1e6, text)
 
 
 def machine() -> str:

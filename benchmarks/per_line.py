@@ -3,9 +3,10 @@
     python -m benchmarks.per_line reviews.json.gz rows.h5 --rating-field overall
 
 Letters only, lower case, stop words out; equal texts are merged and keep their most frequent
-rating (of a tie, the lower one); the 10,000 most frequent words get ids from 3 on, 1 is padding
-and 2 unknown; sequences are cut or padded to 100. It is kinder than its model, which wrote one
-HDF5 dataset for each review: here rows are written 1,024 at a time.
+rating (of a tie, the lower one); the most frequent words get ids from 3 on, 1 is padding and 2
+unknown; sequences are cut or padded. Stop words, size of the vocabulary and length are those of
+a recipe. It is kinder than its model, which wrote one HDF5 dataset for each review: here rows
+are written 1,024 at a time.
 """
 
 import argparse
@@ -23,9 +24,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from reviews.recipe import load_recipe
+from reviews.recipe import Recipe, load_recipe
 
-WORDS, LENGTH = 10_000, 100
 PADDING, UNKNOWN, FIRST = 1, 2, 3
 BLOCK = 1024
 
@@ -49,10 +49,10 @@ def reducer(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
         yield text, min(ratings, key=lambda rating: (-ratings[rating], rating))
 
 
-def encode(text: str, ids: dict[str, int]) -> list[int]:
-    """The ids of a text, cut or padded to LENGTH."""
-    sequence = [ids.get(word, UNKNOWN) for word in text.split()[:LENGTH]]
-    return sequence + [PADDING] * (LENGTH - len(sequence))
+def encode(text: str, ids: dict[str, int], length: int) -> list[int]:
+    """The ids of a text, cut or padded to the length."""
+    sequence = [ids.get(word, UNKNOWN) for word in text.split()[:length]]
+    return sequence + [PADDING] * (length - len(sequence))
 
 
 def is_positive(rating: str) -> bool:
@@ -60,9 +60,9 @@ def is_positive(rating: str) -> bool:
     return rating == "positive" or (rating[0].isdigit() and float(rating) >= 4)
 
 
-def run(source: Path, target: Path, text_field: str, rating_field: str) -> int:
+def run(source: Path, target: Path, text_field: str, rating_field: str, recipe: Recipe) -> int:
     """All of it; returns the number of rows written."""
-    stop_words = set(load_recipe("rnn2019").resolved().stop_words)
+    stop_words = set(recipe.stop_words)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         mapped, by_text, merged = (Path(folder, name) for name in ("mapped", "sorted", "merged"))
         with gzip.open(source, "rt", encoding="utf-8") as lines, open(mapped, "w") as file:
@@ -74,15 +74,18 @@ def run(source: Path, target: Path, text_field: str, rating_field: str) -> int:
             for text, rating in reducer(lines):
                 frequency.update(text.split())
                 file.write(f"{text}\t{rating}\n")
-        ids = {word: FIRST + i for i, (word, _) in enumerate(frequency.most_common(WORDS))}
+        common = frequency.most_common(recipe.vocabulary_size)
+        ids = {word: FIRST + i for i, (word, _) in enumerate(common)}
         with open(merged) as lines, h5py.File(target, "w") as store:
-            return write_rows(lines, store, ids)
+            return write_rows(lines, store, ids, recipe.length)
 
 
-def write_rows(lines: Iterable[str], store: h5py.File, ids: dict[str, int]) -> int:
+def write_rows(
+    lines: Iterable[str], store: h5py.File, ids: dict[str, int], length: int
+) -> int:
     """Merged lines to two growing datasets; returns their rows."""
     tokens = store.create_dataset(
-        "tokens", (0, LENGTH), "uint16", maxshape=(None, LENGTH), chunks=(BLOCK, LENGTH),
+        "tokens", (0, length), "uint16", maxshape=(None, length), chunks=(BLOCK, length),
         compression="gzip", compression_opts=1, shuffle=True,
     )
     labels = store.create_dataset("label", (0,), "uint8", maxshape=(None,), chunks=(BLOCK,))
@@ -100,7 +103,7 @@ def write_rows(lines: Iterable[str], store: h5py.File, ids: dict[str, int]) -> i
 
     for line in lines:
         text, rating = line.rstrip("\n").split("\t", 1)
-        block.append(encode(text, ids))
+        block.append(encode(text, ids, length))
         block_labels.append(is_positive(rating))
         if len(block) == BLOCK:
             flush()
@@ -116,8 +119,10 @@ def main() -> None:
     parser.add_argument("target", type=Path)
     parser.add_argument("--text-field", default="reviewText")
     parser.add_argument("--rating-field", default="overall")
+    parser.add_argument("--recipe", default="rnn2019", help="preset, or file")
     options = parser.parse_args()
-    print(run(options.source, options.target, options.text_field, options.rating_field))
+    recipe = load_recipe(options.recipe).resolved()
+    print(run(options.source, options.target, options.text_field, options.rating_field, recipe))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""`reviewmill bench prepare`: reviews a second on one core, beside the 2019 way; flat memory."""
+"""`reviewmill bench prepare`: raw reviews to a store on one core, beside other ways to do it."""
 
 import argparse
+import importlib.util
+import json
 import os
 import sys
 import tempfile
@@ -8,98 +10,124 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-import orjson
 from isal import igzip
 
+from benchmarks.frames import PEERS
 from benchmarks.measure import Usage, machine, measure, table
 from reviews.errors import UserError
 from reviews.generate import generate
 from reviews.options import make_parser
+from reviews.recipe import Recipe
 
-COPIES = 4
+REVIEWS, FILES = 200_000, 8
+# The plainest rules that all sides know; three stars are negative, so that none drops rows.
+RECIPE = Recipe(tokens="letters", html=False, vocabulary_size=30_000, length=100, keep="head",
+                negative_to=3.0)
+# Whatever may start threads gets one; Arrow and numba would take a pool each.
+ONE_THREAD = {name: "1" for name in (
+    "OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ARROW_IO_THREADS",
+    "POLARS_MAX_THREADS")}
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the benchmark and print its table."""
+    """Run the benchmark and print its tables."""
     parser = make_parser(
-        "reviewmill bench prepare", "Prepare on one core, beside a per-line Python version."
+        "reviewmill bench prepare",
+        "Prepare on one core, beside a per-line Python version and whole-table libraries.",
     )
-    parser.add_argument("input", nargs="?", metavar="FILE",
-                        help="JSON lines, .gz (default: 100,000 generated reviews)")
-    parser.add_argument("--text-field", default="reviewText", metavar="TEXT")
-    parser.add_argument("--rating-field", default="overall", metavar="TEXT")
-    parser.add_argument("--label-field", metavar="TEXT", help="in place of ratings")
+    parser.add_argument("input", nargs="*", metavar="FILE",
+                        help="JSON lines of McAuley's fields, .gz (default: generated reviews)")
+    parser.add_argument("--reviews", type=int, default=REVIEWS, metavar="N",
+                        help=f"reviews generated, in {FILES} files (default: {REVIEWS:,})")
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="runs; medians count")
-    parser.add_argument("--copies", type=int, default=COPIES, metavar="N",
-                        help=f"how often the larger input holds each text (default: {COPIES})")
+    parser.add_argument("--no-peers", action="store_true", help="reviewmill alone")
     options = parser.parse_args(argv)
-    if options.repeat < 1 or not 2 <= options.copies <= 26:
-        raise UserError("give --repeat 1 or more, and --copies 2 to 26")
+    if options.repeat < 1 or options.reviews < 100:
+        raise UserError("give --repeat 1 or more, and --reviews 100 or more")
+    for name in options.input:
+        if not name.endswith(".gz") or not Path(name).is_file():
+            raise UserError(f"{name} is not a .gz file of JSON lines")
     with tempfile.TemporaryDirectory(prefix="reviewmill-bench-") as folder:
-        source = Path(options.input) if options.input else Path(folder, "reviews.json.gz")
-        if not options.input:
-            generate(source, 100_000)
-        elif not source.is_file() or source.suffix != ".gz":
-            raise UserError(f"{source} is not a .gz file of JSON lines")
-        _compare(Path(folder), source, options)
+        top = Path(folder)
+        sources = [Path(name) for name in options.input]
+        if not sources:
+            sources = generate(top / "reviews.json.gz", options.reviews, files=FILES)
+        _compare(top, sources, options)
     return 0
 
 
-def _compare(folder: Path, source: Path, options: argparse.Namespace) -> None:
-    text, rating, label = options.text_field, options.rating_field, options.label_field
-    larger = folder / "copies.json.gz"
-    reviews, size = repeat_texts(source, larger, text, options.copies)
-    fields = ["--text-field", text]
-    fields += ["--label-field", label] if label else ["--rating-field", rating]
+def _compare(top: Path, sources: list[Path], options: argparse.Namespace) -> None:
+    recipe, tenth = top / "recipe.yaml", top / "tenth.json.gz"
+    recipe.write_text(RECIPE.to_yaml())
+    slow_reviews, reviews, size = take_tenth(sources, tenth)
     python = [sys.executable, "-m"]
-    ours = [*python, "reviewmill", "prepare", "--runner", "inline", "--workers", "1",
-            "--overwrite", "--out", str(folder / "store"), *fields]
-    commands = {
-        "per-line Python, 2019 rules": [
-            *python, "benchmarks.per_line", str(source), str(folder / "rows.h5"),
-            "--text-field", text, "--rating-field", label or rating],
-        "reviewmill, 2019 rules": [*ours, str(source), "--recipe", "rnn2019"],
-        "reviewmill": [*ours, str(source)],
-    }
+    ours = [*python, "reviewmill", "prepare", *map(str, sources), "--recipe", str(recipe),
+            "--overwrite", "--out", str(top / "store")]
+    rows = str(top / "rows.h5")
+    # Name -> its command, the reviews that it gets, the cores that it may use.
+    commands: dict[str, tuple[list[str], int, int]] = {}
+    absent = [name for name in PEERS if importlib.util.find_spec(name) is None]
+    if not options.no_peers:
+        commands["per-line Python"] = (
+            [*python, "benchmarks.per_line", str(tenth), rows, "--recipe", str(recipe)],
+            slow_reviews, 1)
+        for name in [name for name in PEERS if name not in absent]:
+            commands[name] = (
+                [*python, "benchmarks.frames", name, str(tenth), rows, "--recipe", str(recipe)],
+                slow_reviews, 1)
+    commands["reviewmill"] = ([*ours, "--runner", "inline"], reviews, 1)
+    cores = sorted(os.sched_getaffinity(0), reverse=True)
+    if len(cores) > 1:
+        commands["reviewmill, 2 cores"] = (
+            [*ours, "--runner", "local", "--workers", "2"], reviews, 2)
     found: dict[str, list[Usage]] = {name: [] for name in commands}
+    # Kernels are compiled once per installation; that is not part of any run.
+    measure([*python, "mapreduce.warm"])
     for _ in range(options.repeat):
         # In turns, so that a slow minute of the machine hits all of them.
-        for name, command in commands.items():
-            found[name].append(measure(command, core=_core()))
-    many = f"reviewmill, {options.copies} times the reviews"
-    found[many] = [measure([*ours, str(larger)], core=_core())]
-    # The core's own seconds count: what else the machine does is not the program's doing.
-    peer = median(usage.cpu_s for usage in next(iter(found.values())))
-    rows = []
-    for name, usages in found.items():
-        cpu_s = median(usage.cpu_s for usage in usages)
-        n = reviews * (options.copies if name == many else 1)
-        rows.append([name, f"{median(usage.seconds for usage in usages):.1f}", f"{cpu_s:.1f}",
-                     f"{n / cpu_s:,.0f}", f"{peer / cpu_s * n / reviews:.2f}",
-                     f"{max(usage.peak_mb for usage in usages):,.0f}"])
-    print(f"{machine()}; one core for each\n{reviews:,} reviews, {size / 1e6:,.0f} MB of JSON "
-          f"lines, from raw file to store; median of {options.repeat}\n")
-    print(table(["", "seconds", "CPU s", "reviews/CPU s", "ratio", "peak MB"], rows))
+        for name, (command, _, wanted) in commands.items():
+            found[name].append(measure(command, set(cores[:wanted]), ONE_THREAD))
+    print(f"{machine()}\n{reviews:,} reviews, {size / 1e6:,.0f} MB of JSON lines in "
+          f"{len(sources)} files, from raw files to a store; peers get a tenth; median of "
+          f"{options.repeat}\n")
+    print(speeds({name: (found[name], commands[name][1]) for name in commands}))
+    for name in absent:
+        print(f"{name}: not installed (pip install '.[bench]')")
+    summary = json.loads((top / "store" / "prepare.json").read_text())
+    print(f"\nwork folder: {summary['work_bytes'] / summary['bytes']:.2f} of the inflated input\n")
+    sys.stdout.flush()
+    command = [*python, "benchmarks.phases", str(recipe), *map(str, sources)]
+    print(measure(command, set(cores[:1]), ONE_THREAD).output.strip())
 
 
-def _core() -> int:
-    """A core that processes of the system use less than the first."""
-    return max(os.sched_getaffinity(0))
+def speeds(found: dict[str, tuple[list[Usage], int]]) -> str:
+    """The table of all sides: (usages, reviews) by name; the first one is the measure.
 
-
-def repeat_texts(source: Path, target: Path, text_field: str, copies: int) -> tuple[int, int]:
-    """Write the reviews so many times over, the texts of each copy led by a word of its own.
-
-    Returns the reviews and bytes of the source, uncompressed.
+    The core's own seconds count: what else the machine does is not the program's doing.
     """
-    reviews = size = 0
-    with igzip.open(source, "rb") as lines, igzip.open(target, "wb") as file:
-        for line in lines:
-            review = orjson.loads(line)
-            own = review[text_field]
-            for copy in range(copies):
-                review[text_field] = f"copy{chr(97 + copy)} {own}"
-                file.write(orjson.dumps(review) + b"\n")
-            reviews += 1
-            size += len(line)
-    return reviews, size
+    rows, first = [], 0.0
+    for name, (usages, reviews) in found.items():
+        cpu_s = median(usage.cpu_s for usage in usages)
+        seconds = median(usage.seconds for usage in usages)
+        first = first or reviews / cpu_s
+        rows.append([name, f"{reviews:,}", f"{seconds:.1f}", f"{cpu_s:.1f}",
+                     f"{reviews / seconds:,.0f}", f"{reviews / cpu_s:,.0f}",
+                     f"{reviews / cpu_s / first:.2f}",
+                     f"{max(usage.peak_mb for usage in usages):,.0f}"])
+    header = ["", "reviews", "seconds", "CPU s", "reviews/s", "reviews/CPU s", "ratio", "peak MB"]
+    return table(header, rows)
+
+
+def take_tenth(sources: Sequence[Path], target: Path) -> tuple[int, int, int]:
+    """Write every tenth line to one file; returns its lines, all lines, and all their bytes."""
+    taken = lines = size = 0
+    with igzip.open(target, "wb") as file:
+        for source in sources:
+            with igzip.open(source, "rb") as every:
+                for line in every:
+                    if lines % 10 == 0:
+                        file.write(line)
+                        taken += 1
+                    lines += 1
+                    size += len(line)
+    return taken, lines, size

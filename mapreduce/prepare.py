@@ -161,11 +161,12 @@ def prepare(
         runner, workers = choose_engine(runner, workers, splits)
         phases = _run_jobs(partial, splits, recipe, runner, workers, words)
         manifest = Store(partial / "store").manifest
-        size = phases.pop("bytes")
+        size, work_bytes = phases.pop("bytes"), phases.pop("work_bytes")
         summary = {
             "seconds": time.time() - started,
             "phases": phases,
             "bytes": size,
+            "work_bytes": work_bytes,
             "runner": runner,
             "workers": workers,
             "records": manifest["records"],
@@ -197,7 +198,7 @@ def _run_jobs(
     partial: Path, splits: dict[str, list[Split]], recipe: Recipe, runner: str, workers: int,
     words: Words,
 ) -> dict[str, Any]:
-    """The three jobs; returns the seconds of each and the bytes read."""
+    """The three jobs; returns the seconds of each, the bytes read, and those of the work folder."""
     work, phases = partial / "work", {}
     work.mkdir()
     recipe_file = work / "recipe.yaml"
@@ -234,7 +235,9 @@ def _run_jobs(
                *words.options(vocabulary, work)]
     run_job(EncodeReviews, tasks, options, runner, workers)
     _phase(phases, "encode", clock, f"{gathered.partitions} shards")
-    return {**phases, "bytes": gathered.counts["bytes"]}
+    # Nothing was deleted on the way, so this is the most that the folder held.
+    held = sum(path.stat().st_size for path in work.rglob("*") if path.is_file())
+    return {**phases, "bytes": gathered.counts["bytes"], "work_bytes": held}
 
 
 def choose_engine(

@@ -16,8 +16,7 @@ def _pointer(context: Any, builder: Any, signature: Any, args: Any, kind: ir.Typ
     return builder.bitcast(builder.gep(array.data, [args[1]]), kind.as_pointer())
 
 
-@intrinsic
-def load64(typing: Any, data: Any, i: Any) -> Any:
+def _load64(typing: Any, data: Any, i: Any) -> Any:
     """load64(data, i): bytes data[i:i + 8] as uint64, the first one lowest. Unchecked."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -35,8 +34,7 @@ def _compare(operator: str, builder: Any, values: Any, byte: Any) -> Any:
     return builder.bitcast(builder.icmp_unsigned(operator, values, every), _WORD)
 
 
-@intrinsic
-def at_least(typing: Any, data: Any, i: Any, low: Any) -> Any:
+def _at_least(typing: Any, data: Any, i: Any, low: Any) -> Any:
     """at_least(data, i, low): bit j of the uint64 says data[i + j] >= low. Unchecked."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -46,8 +44,7 @@ def at_least(typing: Any, data: Any, i: Any, low: Any) -> Any:
     return types.uint64(data, types.int64, types.uint8), generate
 
 
-@intrinsic
-def equal(typing: Any, data: Any, i: Any, byte: Any) -> Any:
+def _equal(typing: Any, data: Any, i: Any, byte: Any) -> Any:
     """equal(data, i, byte): bit j of the uint64 says data[i + j] == byte. Unchecked."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -57,11 +54,17 @@ def equal(typing: Any, data: Any, i: Any, byte: Any) -> Any:
     return types.uint64(data, types.int64, types.uint8), generate
 
 
-@intrinsic
-def trailing_zeros(typing: Any, value: Any) -> Any:
+def _trailing_zeros(typing: Any, value: Any) -> Any:
     """trailing_zeros(value): the place of the lowest bit of a uint64 that is not 0."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
 
     return types.int64(types.uint64), generate
+
+
+# Kernels call them without the first argument, which mypy cannot know.
+load64: Any = intrinsic(_load64)
+at_least: Any = intrinsic(_at_least)
+equal: Any = intrinsic(_equal)
+trailing_zeros: Any = intrinsic(_trailing_zeros)

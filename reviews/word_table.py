@@ -87,7 +87,7 @@ def _chunk(data: Array, first: Any, size: Any, k: Any) -> Any:
 
 @njit(cache=True)
 def intern(
-    data: Array, first: int, size: int,
+    data: Array, first: Any, size: Any,
     slots: Array, known: Array, starts: Array, arena: Array, used: Array,
 ) -> Any:
     """The id of the word data[first:first + size], a new one if it was not there.

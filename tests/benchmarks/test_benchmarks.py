@@ -1,7 +1,7 @@
 """Benchmarks compare like with like, and print what they measured."""
 
 import gzip
-import json
+import importlib.util
 import re
 import subprocess
 import sys
@@ -11,13 +11,16 @@ import h5py
 import pytest
 
 import reviewmill
+from benchmarks.frames import PEERS
 from benchmarks.measure import measure, table
-from benchmarks.prepare import repeat_texts
+from benchmarks.phases import PHASES
+from benchmarks.prepare import RECIPE, take_tenth
 from benchmarks.throttle import quotas
 from reviews.errors import UserError
 from reviews.generate import generate
 from reviews.store import Store
 from tests.mpi_train.ranks import ROOT
+from tests.requirements import need
 from tests.stores import make_store
 
 
@@ -49,30 +52,52 @@ def test_the_per_line_peer_keeps_the_rows_that_reviewmill_keeps(
     assert positive == sum(split["labels"]["positive"] for split in splits)
 
 
-def test_copies_differ_in_their_first_word_alone(corpus: Path, tmp_path: Path) -> None:
-    reviews, size = repeat_texts(corpus, tmp_path / "copies.json.gz", "reviewText", 3)
-    assert reviews == 600
-    with gzip.open(corpus, "rt") as one, gzip.open(tmp_path / "copies.json.gz", "rt") as other:
-        lines = one.readlines()
-        copies = [json.loads(line)["reviewText"] for line in other]
-    assert size == sum(len(line.encode()) for line in lines)
-    texts = [json.loads(line)["reviewText"] for line in lines]
-    assert [copy.split(" ", 1)[1] for copy in copies[::3]] == texts
-    assert [copy.split(" ", 1)[0] for copy in copies[:4]] == ["copya", "copyb", "copyc", "copya"]
+@pytest.mark.parametrize("peer", PEERS)
+def test_a_whole_table_peer_keeps_the_rows_of_the_per_line_one(
+    peer: str, corpus: Path, tmp_path: Path
+) -> None:
+    need(importlib.util.find_spec(peer) is not None, f"{peer} is not installed")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE.to_yaml())
+    found = []
+    for program in (["benchmarks.per_line"], ["benchmarks.frames", peer]):
+        target = tmp_path / f"{len(found)}.h5"
+        subprocess.run([sys.executable, "-m", *program, corpus, target, "--recipe", recipe],
+                       check=True, capture_output=True, timeout=120)
+        with h5py.File(target) as file:
+            padding = file["tokens"][:].min()
+            found.append((len(file["label"]), int(file["label"][:].sum()),
+                          int((file["tokens"][:] != padding).sum())))
+    assert found[0] == found[1]
 
 
-def test_the_table_of_prepare_has_the_peer_and_the_larger_input(
+def test_the_peers_get_every_tenth_line(corpus: Path, tmp_path: Path) -> None:
+    with gzip.open(corpus) as file:
+        lines = file.readlines()
+    taken, every, size = take_tenth([corpus, corpus], tmp_path / "tenth.json.gz")
+    assert (taken, every, size) == (120, 1200, 2 * sum(map(len, lines)))
+    with gzip.open(tmp_path / "tenth.json.gz") as file:
+        assert file.readlines() == lines[::10] * 2
+
+
+def test_the_tables_of_prepare_have_the_peers_and_the_phases(
     corpus: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert reviewmill.main(["bench", "prepare", str(corpus), "--repeat", "1"]) == 0
     shown = capsys.readouterr().out
     assert "600 reviews" in shown
-    rows = re.findall(r"^(.+?)  +[\d.]+ +[\d.]+ +[\d,]+ +([\d.]+) +([\d,]+)$", shown, re.MULTILINE)
-    assert [name for name, _, _ in rows] == [
-        "per-line Python, 2019 rules", "reviewmill, 2019 rules", "reviewmill",
-        "reviewmill, 4 times the reviews"]
-    assert rows[0][1] == "1.00"
-    assert all(int(peak.replace(",", "")) > 50 for _, _, peak in rows)
+    rows = re.findall(r"^(\S.*?)  +([\d,]+) +[\d.]+ +[\d.]+ +[\d,]+ +[\d,]+ +([\d.]+) +([\d,]+)$",
+                      shown, re.MULTILINE)
+    names = [name for name, _, _, _ in rows]
+    assert names[0] == "per-line Python" and "reviewmill" in names
+    assert rows[0][1:3] == ("60", "1.00")
+    assert dict((name, count) for name, count, _, _ in rows)["reviewmill"] == "600"
+    assert all(int(peak.replace(",", "")) > 50 for _, _, _, peak in rows)
+    assert re.search(r"^work folder: \d\.\d\d of the inflated input$", shown, re.MULTILINE)
+    taken = dict(re.findall(r"^(\w[\w ,-]*?)  +([\d.]+) +\d+(?:  .*)?$", shown, re.MULTILINE))
+    parts = [float(taken[phase]) for phase in PHASES]
+    assert min(parts) > 0
+    assert sum(parts) < float(taken["all"])
 
 
 def test_the_table_of_train_has_the_peer(
@@ -93,6 +118,7 @@ def test_the_table_of_train_has_the_peer(
 def test_a_command_is_measured_and_its_failure_told() -> None:
     usage = measure([sys.executable, "-c", "x = b'a' * 200_000_000"])
     assert usage.peak_mb > 190
+    assert measure([sys.executable, "-c", "print('said')"]).output == "said\n"
     assert 0 < usage.cpu_s < usage.seconds + 1
     with pytest.raises(UserError, match=r"failed \(7\): what went wrong"):
         measure([sys.executable, "-c", "print('what went wrong'); exit(7)"])
@@ -106,8 +132,8 @@ def test_tables_have_numbers_at_the_right() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [(["perpare"], "did you mean prepare?"), (["prepare", "nothing.gz"], "is not a .gz file"),
-     (["prepare", "--copies", "1"], "--copies 2 to 26"), (["train", "--ranks", "0"], "1 or more"),
-     (["train", "nothing"], "is not a store"),
+     (["prepare", "--reviews", "1"], "--reviews 100 or more"),
+     (["train", "--ranks", "0"], "1 or more"), (["train", "nothing"], "is not a store"),
      (["balance", "--speeds", "4,-1"], "--speeds are positive numbers")],
 )
 def test_a_mistake_is_one_line(
