@@ -105,7 +105,8 @@ def write_rows(rows: Rows, target: Path, recipe: Recipe) -> int:
     tokens[np.repeat(np.arange(len(sizes)), sizes)[inside], place[inside]] = np.maximum(
         ids[inside], 1)
     with h5py.File(target, "w") as store:
-        how = {"chunks": (1024, recipe.length), "compression": "gzip", "compression_opts": 1}
+        chunks = (min(1024, len(sizes)), recipe.length)
+        how = {"chunks": chunks, "compression": "gzip", "compression_opts": 1}
         store.create_dataset("tokens", data=tokens, shuffle=True, **how)
         store.create_dataset("label", data=ratings >= recipe.positive_from)
     return len(sizes)
