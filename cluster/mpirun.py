@@ -52,23 +52,27 @@ def _is_open_mpi(mpirun: str) -> bool:
 
 
 def launch(ranks: int | None, command: Sequence[str], hostfile: str | None = None) -> int:
-    """Run the command on all ranks and wait; signals reach the ranks through mpirun."""
+    """Run the command on all ranks and wait.
+
+    The first Ctrl-C or SIGTERM becomes a SIGUSR1, which mpirun passes on to the ranks: they
+    have the time to end in order. Others reach mpirun itself, which ends the ranks at once.
+    """
     line = mpirun_command(ranks, command, hostfile)
     process: subprocess.Popen[bytes] | None = None
-    early: list[int] = []  # signals that came before there was a process to send them to
+    asked: list[int] = []  # signals that came so far
 
     def forward(number: int, _: FrameType | None) -> None:
-        if process is None:
-            early.append(number)
-        else:
-            process.send_signal(number)
+        asked.append(number)
+        if process is not None:
+            process.send_signal(number if len(asked) > 1 else signal.SIGUSR1)
 
     forwarded = (signal.SIGINT, signal.SIGTERM)
     previous = {number: signal.signal(number, forward) for number in forwarded}
     try:
-        process = subprocess.Popen(line)
-        for number in early:
-            process.send_signal(number)
+        # In a session of its own, Ctrl-C in a terminal does not reach mpirun beside us.
+        process = subprocess.Popen(line, stdin=subprocess.DEVNULL, start_new_session=True)
+        if asked:
+            process.send_signal(signal.SIGTERM)
         return process.wait()
     finally:
         for number, handler in previous.items():

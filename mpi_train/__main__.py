@@ -4,8 +4,9 @@ import sys
 from collections.abc import Sequence
 
 from mpi_train.communicator import Communicator, Stopped
-from mpi_train.config import TrainingConfig, make_training_parser, resolve
+from mpi_train.config import TrainingConfig, make_training_parser
 from mpi_train.process import prepare_process
+from mpi_train.resolve import resolve
 from mpi_train.train import train
 from reviews.errors import UserError
 from reviews.options import given
@@ -13,6 +14,8 @@ from reviews.options import given
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train; return the exit status: 3 when the loss stopped being a number.
+
+    A signal that asks to end has the shell's status, 128 and its number.
 
     Raises UserError on rank 0, and SystemExit on the others, for a mistake the user can mend.
     """
@@ -30,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with communicator.together():
         try:
             train(config, communicator)
-        except Stopped:
-            return 3
+        except Stopped as stopped:
+            return stopped.status
     return 0
 
 

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import torch
+from torch import nn
 
 from mpi_train.config import TrainingConfig
 from mpi_train.data import Batch
 from mpi_train.gradients import GradientBuckets
-from mpi_train.losses import binary_cross_entropy
-from mpi_train.models import Recurrent
+from mpi_train.losses import Loss
 from mpi_train.models.dropout import Draws
 from mpi_train.plan import micro_batches
 from mpi_train.predict import to_tensors
@@ -37,11 +37,11 @@ class BackPropagation:
     """
 
     def __init__(
-        self, config: TrainingConfig, model: Recurrent, gradients: GradientBuckets,
+        self, config: TrainingConfig, model: nn.Module, gradients: GradientBuckets,
         device: torch.device,
     ) -> None:
         self._config, self._model, self._gradients = config, model, gradients
-        self._device = device
+        self._device, self._loss = device, Loss.of(config)
         self.max_tokens = config.micro_batch_tokens
         self._fitting = 0  # tokens of the largest micro-batch that went through
 
@@ -51,8 +51,8 @@ class BackPropagation:
     ) -> float | None:
         """Set the gradient to that of a part of a batch; return its summed loss.
 
-        Losses are divided by the size of the whole batch before the backward pass, and the ranks'
-        gradients are summed: the update is that of one process.
+        Losses are divided by what the whole batch asks for (its size, or its weights) before the
+        backward pass, and the ranks' gradients are summed: the update is that of one process.
 
         Args:
             part: positions (first, last) in the batch.
@@ -107,6 +107,6 @@ class BackPropagation:
         draws = Draws.of(self._config.seed, *place, torch.arange(begin, end, device=self._device))
         logits = self._model(*to_tensors(rows, self._device), draws)  # (n,)
         labels = torch.from_numpy(rows.labels).to(self._device)
-        loss = binary_cross_entropy(logits, labels, self._config.positive_weight)
-        (loss / len(batch.lengths)).backward()
+        loss = self._loss.sum(logits, labels)
+        (loss / self._loss.denominator(batch.labels)).backward()
         return loss.detach()

@@ -1,9 +1,10 @@
-"""Checkpoints at the end of an epoch: whole or absent, and without code in them."""
+"""Checkpoints after any update: whole or absent, and without code in them."""
 
 import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import torch
 from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
+from mpi_train.averages import Average
 from reviews.errors import UserError
 from reviews.store import sha256
 
 FORMAT = "reviewmill-checkpoint/1"
-KEPT = 2
+PARTS = ("weights", "optimizer", "average")  # a file of tensors each
 
 
 @dataclass(frozen=True)
@@ -26,38 +28,45 @@ class Checkpoint:
     state: dict[str, Any]
     weights: dict[str, Tensor]
     optimizer: dict[str, Tensor]  # "<parameter>/<key>"
+    average: dict[str, Tensor]  # of the weights, or empty
 
-    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Put weights and optimizer state in place."""
+    def restore(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, average: Average | None
+    ) -> None:
+        """Put weights, optimizer state and averages in place."""
         model.load_state_dict(self.weights)
         parameters = dict(model.named_parameters())
         for name, value in self.optimizer.items():
             parameter, key = name.rsplit("/", 1)
             place = value if value.ndim == 0 else value.to(parameters[parameter].device)
             optimizer.state[parameters[parameter]][key] = place
+        if average is not None:
+            # An average that begins later begins with the weights as they are now.
+            for name, place in average.weights.items():
+                place.copy_(self.average.get(name, self.weights[name]))
 
 
 def save_checkpoint(
-    run: Path, epochs: int, state: dict[str, Any], model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    run: Path, state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer,
+    average: Average | None, kept: int,
 ) -> None:
-    """Write checkpoints/epoch-NNNN, NNNN being the number of epochs done; keep the last two."""
+    """Write checkpoints/step-NNNNNNNN, named by state["step"]; keep the latest `kept`."""
     parent = run / "checkpoints"
     parent.mkdir(exist_ok=True)
-    target = parent / f"epoch-{epochs:04d}"
+    target = parent / f"step-{state['step']:08d}"
     temporary = parent / f".{target.name}.partial"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
-    weights = {name: value.detach().cpu().contiguous() for name, value in
-               model.state_dict().items()}
-    moments = {
-        f"{name}/{key}": value.cpu().contiguous()
+    weights = _on_cpu(model.state_dict())
+    moments = _on_cpu({
+        f"{name}/{key}": value
         for name, parameter in model.named_parameters()
         for key, value in optimizer.state[parameter].items()
         if isinstance(value, Tensor)
-    }
+    })
+    averages = _on_cpu(average.weights) if average else {}
     files = {}
-    for name, tensors in (("weights", weights), ("optimizer", moments)):
+    for name, tensors in zip(PARTS, (weights, moments, averages), strict=True):
         file = temporary / f"{name}.safetensors"
         save_file(tensors, file)
         _flush(file)
@@ -67,7 +76,7 @@ def save_checkpoint(
     _flush(temporary / "state.json")
     shutil.rmtree(target, ignore_errors=True)
     temporary.rename(target)
-    for old in _checkpoints(run)[:-KEPT]:
+    for old in _checkpoints(run)[:-kept]:
         shutil.rmtree(old)
 
 
@@ -87,7 +96,7 @@ def last_checkpoint(run: Path) -> Checkpoint | None:
         if version != FORMAT:
             raise UserError(f"{folder} has the format {version}; this program reads {FORMAT}")
         contents = {name: (folder / name).read_bytes()
-                    for name in ("weights.safetensors", "optimizer.safetensors")}
+                    for name in (f"{part}.safetensors" for part in PARTS)}
         whole = all(hashlib.sha256(data).hexdigest() == files[name]
                     for name, data in contents.items())
     except (OSError, ValueError, KeyError, TypeError):
@@ -98,7 +107,11 @@ def last_checkpoint(run: Path) -> Checkpoint | None:
 
 
 def _checkpoints(run: Path) -> list[Path]:
-    return sorted((run / "checkpoints").glob("epoch-*"))
+    return sorted((run / "checkpoints").glob("step-*"))
+
+
+def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
 def _flush(path: Path) -> None:

@@ -25,7 +25,11 @@ Array = np.ndarray
 
 
 class Stopped(Exception):
-    """An end that all ranks come to together: one line, and exit status 3."""
+    """An end that all ranks come to together, with an exit status."""
+
+    def __init__(self, reason: str, status: int) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class Communicator:

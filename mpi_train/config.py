@@ -2,18 +2,18 @@
 
 import argparse
 import dataclasses
-import os
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mpi_train.models.options import ModelOptions
+from mpi_train.models.options import OWN_OPTIONS, ModelOptions
+from mpi_train.presets import CONFIGS
 from mpi_train.water_filling import check_caps
 from reviews.errors import UserError
-from reviews.options import add_options, from_mapping, make_parser, option, to_mapping
+from reviews.options import add_options, make_parser, option, to_mapping
 from reviews.store import Store
 
 # What a run folder holds, and all that --overwrite removes.
@@ -25,41 +25,76 @@ TERMINAL = "REVIEWMILL_TERMINAL"
 
 # A resume that changed one of these would not continue the same training.
 FIXED = (
-    "seed", "batch_size", "window", "model", "embedding_dim", "hidden_dim", "layers",
-    "bidirectional", "pooling", "optimizer", "precision",
+    "config", "seed", "batch_size", "window", "model", "embedding_dim", "hidden_dim", "layers",
+    "bidirectional", "pooling", "widths", "filters", "ngrams", "buckets", "loss", "optimizer",
+    "precision",
 )
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a model is trained. Lengths are in token ids, sizes in reviews over all ranks."""
+    """How a model is trained. Lengths are in token ids, sizes in reviews over all ranks.
+
+    Defaults are those of lstm; what other models change of them is in mpi_train/presets.py.
+    """
 
     store: str = option("", "store to train on")
     out: str = option("", "run folder to write")
-    model: str = option("lstm", "kind of recurrent layers", ("lstm", "gru"))
+    config: str = option(
+        "", "choices that lie beneath those named here: a YAML file, or one of "
+        + ", ".join(CONFIGS))
+    model: str = option("lstm", "kind of model; it has defaults of its own", tuple(OWN_OPTIONS))
     embedding_dim: int = option(100, "width of the word vectors")
     hidden_dim: int = option(64, "width of a recurrent layer, per direction")
     layers: int = option(1, "recurrent layers on one another")
-    bidirectional: bool = option(False, "read every review in both directions")
+    bidirectional: bool = option(False, "lstm, gru: read every review in both directions")
     pooling: str = option(
-        "mean+max", "how a review's outputs become one vector", ("last", "max", "mean+max")
+        "mean+max", "lstm, gru: how a review's outputs become one vector",
+        ("last", "max", "mean+max"),
     )
+    widths: tuple[int, ...] = option((2, 3, 4), "cnn: words that a convolution sees")
+    filters: int = option(64, "cnn: outputs of each convolution")
+    ngrams: int = option(3, "bag: words of the longest n-gram")
+    buckets: int = option(2_000_000, "bag: rows that n-grams are hashed into")
     dropout: float = option(0.2, "locked dropout: inputs of every layer, and the pooled vector")
     word_dropout: float = option(0.0, "fraction of words replaced by the unknown word")
     epochs: int = option(3, "times that every review is trained on")
     max_steps: int = option(0, "stop after so many updates; 0: after the last epoch")
+    patience: int = option(0, "stop after so many epochs without a better validation; 0: never")
     batch_size: int = option(1024, "reviews of an update, over all ranks")
     micro_batch_tokens: int = option(8192, "padded tokens a rank works on at once")
     window: int = option(64, "chunks of 1,024 rows inside which rows are shuffled")
-    optimizer: str = option("adam", "how gradients become updates", ("adam", "sgd"))
-    learning_rate: float = option(2e-3, "highest learning rate")
-    momentum: float = option(0.9, "momentum of sgd")
+    loss: str = option(
+        "bce", "loss: bce is for two classes, focal takes easy reviews less seriously",
+        ("bce", "cross-entropy", "focal"),
+    )
+    positive_weight: float = option(1.0, "bce: weight of the loss of positive reviews")
+    class_weights: str = option(
+        "", "weight of each class's loss, as 1,0.2; or balanced: more for rarer classes")
+    label_smoothing: float = option(0.0, "bce, cross-entropy: part of a label shared by all")
+    focal_gamma: float = option(2.0, "focal: how much less easy reviews count")
+    optimizer: str = option(
+        "adam", "how gradients become updates", ("adam", "adamw", "sgd", "adagrad"))
+    learning_rate: float = option(2e-3, "highest learning rate, before it is scaled")
+    learning_rate_scaling: str = option(
+        "none", "how it grows from --base-batch-size to --batch-size; legw: by the square root, "
+        "and the warm-up epochs in proportion", ("none", "linear", "sqrt", "legw"),
+    )
+    base_batch_size: int = option(1024, "batch size that the learning rate was found for")
     schedule: str = option(
-        "linear", "learning rate after the warm-up: falling to 0, or constant",
-        ("linear", "constant"),
+        "linear", "learning rate after the warm-up",
+        ("constant", "linear", "cosine", "one-cycle", "step"),
     )
     warmup_steps: int = option(0, "updates in which the learning rate rises to its height")
-    positive_weight: float = option(1.0, "weight of the loss of positive reviews")
+    warmup_fraction: float = option(0.0, "the same as a fraction of the run")
+    warmup_epochs: float = option(0.0, "the same in epochs")
+    step_epochs: float = option(1.0, "step: epochs between two falls of the learning rate")
+    step_factor: float = option(0.1, "step: what the learning rate is multiplied by")
+    momentum: float = option(0.9, "sgd: momentum")
+    betas: tuple[float, ...] = option((0.9, 0.999), "adam, adamw: decay of the two moments")
+    eps: float = option(1e-8, "adam, adamw, adagrad: added to the denominator")
+    weight_decay: float = option(0.0, "sgd, adam: L2 penalty; adamw: decay of the weights")
+    clip_norm: float = option(0.0, "largest norm of the whole gradient; 0: any")
     balance: str = option(
         "dynamic", "how an update's work is divided among the ranks: by how long they take, all "
         "the time or once an epoch, or the same for all", ("dynamic", "epoch", "equal"),
@@ -76,28 +111,76 @@ class TrainingConfig:
     )
     precision: str = option("fp32", "floating-point type", ("fp32", "fp64"))
     keep: str = option(
-        "best", "weights the model gets: best by validation accuracy, or last", ("best", "last")
+        "best", "weights the model gets: best by validation accuracy, last, or the moving "
+        "average of all", ("best", "last", "average"),
     )
+    average_decay: float = option(0.999, "average: part of it that an update leaves")
+    checkpoint_every: int = option(0, "updates between checkpoints; 0: at the end of an epoch only")
+    checkpoints_kept: int = option(2, "latest checkpoints that are kept")
     threads: int = option(0, "threads per rank; 0: the cores divided by the ranks of the host")
     seed: int = option(0, "seed of the initial weights, the order and the dropout")
     resume: bool = option(False, "continue the run in --out from its last checkpoint")
     overwrite: bool = option(False, "replace the run in --out")
 
     def __post_init__(self) -> None:
-        for name in ("embedding_dim", "hidden_dim", "layers", "epochs", "batch_size",
-                     "micro_batch_tokens", "window", "rebalance_every"):
+        for name in ("embedding_dim", "hidden_dim", "layers", "filters", "ngrams", "buckets",
+                     "epochs", "batch_size", "base_batch_size", "micro_batch_tokens", "window",
+                     "checkpoints_kept", "rebalance_every"):
             _check(self, name, getattr(self, name) >= 1, "give 1 or more")
-        for name in ("max_steps", "warmup_steps", "threads", "seed"):
-            _check(self, name, getattr(self, name) >= 0, "give 0 or more")
-        for name in ("dropout", "word_dropout", "momentum"):
+        for name in ("max_steps", "patience", "warmup_steps", "warmup_epochs", "threads", "seed",
+                     "focal_gamma", "weight_decay", "clip_norm", "checkpoint_every"):
+            _check(self, name, 0 <= getattr(self, name) < float("inf"), "give 0 or more")
+        for name in ("dropout", "word_dropout", "momentum", "label_smoothing", "average_decay",
+                     "warmup_fraction"):
             _check(self, name, 0 <= getattr(self, name) < 1, "give 0 or more, below 1")
-        for name in ("learning_rate", "positive_weight"):
+        for name in ("learning_rate", "positive_weight", "eps", "step_epochs", "step_factor"):
             _check(self, name, 0 < getattr(self, name) < float("inf"), "give more than 0")
+        _check(self, "widths", bool(self.widths) and min(self.widths) >= 1,
+               "give numbers of 1 or more")
+        _check(self, "betas", len(self.betas) == 2 and 0 <= min(self.betas) <= max(self.betas) < 1,
+               "give two numbers of 0 or more, below 1")
         if self.shares and (not min(self.shares) >= 0 or not 0 < sum(self.shares) < float("inf")):
-            shown = ",".join(f"{share:g}" for share in self.shares)
-            raise UserError(f"--shares is {shown}: give numbers of 0 or more, not all 0")
+            _check(self, "shares", False, "give numbers of 0 or more, not all 0")
         if self.caps and (self.shares or self.balance != "dynamic"):
             raise UserError("--caps is about --balance dynamic, and goes without --shares")
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Refuse what makes no sense together."""
+        warmups = ("warmup_steps", "warmup_fraction", "warmup_epochs")
+        for one, other in itertools.combinations([n for n in warmups if getattr(self, n)], 2):
+            raise UserError(f"{_flag(one)} and {_flag(other)} both say how long the warm-up is")
+        if self.learning_rate_scaling == "legw" and not self.warmup_epochs:
+            raise UserError("--learning-rate-scaling legw needs --warmup-epochs to scale")
+        if self.positive_weight != 1 and (self.class_weights or self.loss != "bce"):
+            raise UserError("--positive-weight is for --loss bce alone; --class-weights for all")
+        if self.label_smoothing and self.loss == "focal":
+            raise UserError("--label-smoothing is not for --loss focal")
+        if self.model == "bag":
+            if self.optimizer not in ("adagrad", "sgd"):
+                raise UserError(f"--optimizer {self.optimizer} would change all rows of a bag at "
+                                "every update: give adagrad or sgd")
+            if self.optimizer == "sgd" and (self.momentum or self.weight_decay):
+                raise UserError("a bag's rows have no momentum or decay: give --momentum 0")
+            if self.keep == "average":
+                raise UserError("--keep average would read all rows of a bag at every update: "
+                                "give best or last")
+        if self.weight_decay and self.optimizer == "adagrad":
+            raise UserError("--weight-decay is for sgd, adam and adamw")
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Weight of each class's loss, or nothing; UserError for what is neither."""
+        if not self.class_weights:
+            return ()
+        try:
+            weights = tuple(map(float, self.class_weights.split(",")))
+        except ValueError:
+            weights = ()
+        if not weights or not all(0 <= w < float("inf") for w in weights) or not sum(weights):
+            raise UserError(f"--class-weights is {self.class_weights}: give balanced, or numbers "
+                            "of 0 or more")
+        return weights
 
     def ratios(self, ranks: int) -> tuple[float, ...]:
         """The wanted part of every rank, as a ratio, unless it is found by their times.
@@ -117,7 +200,10 @@ class TrainingConfig:
         """What the model is built from."""
         names = {field.name for field in dataclasses.fields(ModelOptions)}
         own = {name: value for name, value in vars(self).items() if name in names}
-        return ModelOptions(**own, vocabulary_size=store.vocabulary_size,
+        classes = len(store.classes)
+        binary = self.loss == "bce" or (self.loss == "focal" and classes == 2)
+        return ModelOptions(**own, outputs=1 if binary else classes,
+                            vocabulary_size=store.vocabulary_size,
                             padding=store.padding, unknown=store.unknown)
 
     def to_yaml(self) -> str:
@@ -127,10 +213,16 @@ class TrainingConfig:
         return yaml.safe_dump(values, sort_keys=False)
 
 
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
 def _check(config: TrainingConfig, name: str, good: bool, wanted: str) -> None:
     if not good:
-        flag = "--" + name.replace("_", "-")
-        raise UserError(f"{flag} is {getattr(config, name)}: {wanted}")
+        value = getattr(config, name)
+        if isinstance(value, tuple):
+            value = ",".join(f"{part:g}" for part in value)
+        raise UserError(f"{_flag(name)} is {value}: {wanted}")
 
 
 def make_training_parser(prog: str, store_is_positional: bool = False) -> argparse.ArgumentParser:
@@ -141,53 +233,6 @@ def make_training_parser(prog: str, store_is_positional: bool = False) -> argpar
                             help="store to train on; a resumed run knows its own")
     add_options(parser, TrainingConfig, skip=("store",) if store_is_positional else ())
     return parser
-
-
-def resolve(named: Mapping[str, Any]) -> TrainingConfig:
-    """The configuration of a start, from the options that the user named.
-
-    A resumed run takes what is not named from its config.yaml.
-    Raises UserError for anything that would end the run later anyway: a folder that is in
-    use, a store that is not one or has nothing to train on, a resume that changes the plan.
-    """
-    if not named.get("out"):
-        raise UserError("name the run folder to write with --out")
-    out = Path(named["out"])
-    if named.get("resume"):
-        config = _resumed(out, named)
-    else:
-        config = TrainingConfig(**named)
-        if out.exists() and not out.is_dir():
-            raise UserError(f"{out} is not a folder")
-        if out.exists() and any(out.iterdir()) and not config.overwrite:
-            raise UserError(f"{out} is not empty: give --resume, --overwrite, or another --out")
-    if not config.store:
-        raise UserError("name the store to train on")
-    # A run is resumed and reported from other folders too.
-    config = dataclasses.replace(config, store=os.path.abspath(config.store))
-    store = Store(config.store)
-    if len(store.classes) != 2:
-        raise UserError(f"{config.store} has {len(store.classes)} classes; models know two")
-    if store.rows("train") == 0:
-        raise UserError(f"{config.store} has no training rows")
-    if config.keep == "best" and store.rows("validation") == 0:
-        raise UserError(f"{config.store} has no validation rows to find the best weights by: "
-                        "give --keep last")
-    return config
-
-
-def _resumed(out: Path, named: Mapping[str, Any]) -> TrainingConfig:
-    file = out / "config.yaml"
-    if not file.is_file():
-        raise UserError(f"{out} has no run to resume: it has no config.yaml")
-    before = from_mapping(TrainingConfig, yaml.safe_load(file.read_text("utf-8")), str(file))
-    config = dataclasses.replace(before, **named)
-    for name in FIXED:
-        old, new = getattr(before, name), getattr(config, name)
-        if old != new:
-            flag = "--" + name.replace("_", "-")
-            raise UserError(f"{out} was trained with {flag} {old}: it cannot be resumed with {new}")
-    return config
 
 
 def to_arguments(named: Mapping[str, Any]) -> list[str]:

@@ -1,16 +1,19 @@
 """Rows of a store, in the order of the plan and with bounded memory."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 
 import h5py
 import numpy as np
 
 from mpi_train.plan import CHUNK_ROWS, Plan, cut
 from reviews.errors import UserError
-from reviews.store import Shard, Store, sha256
+from reviews.store import Shard, Store, read_chunk, sha256
 
 Array = np.ndarray
+OPEN_FILES = 64
 
 
 @dataclass(frozen=True)
@@ -35,16 +38,22 @@ class SplitReader:
         self.shards = store.shards(split)
         self._store, self._split = store, split
         self._checked: set[int] = set()
+        # Opening a file and finding its datasets takes as long as inflating a chunk.
+        self._columns = lru_cache(maxsize=OPEN_FILES)(self._open)
 
-    def read(self, shard: int, first: int, rows: int) -> Rows:
-        """Rows of one shard; UserError when the file is missing or damaged."""
-        path = self.shards[shard].path
+    def read(self, shard: int, first: int) -> Rows:
+        """The chunk of a shard that begins at row `first`, a multiple of 1,024.
+
+        UserError when the file is missing or damaged.
+        """
+        tokens, lengths, labels = (
+            read_chunk(column, first // CHUNK_ROWS) for column in self._columns(shard))
+        return Rows(tokens, lengths.astype(np.int64), labels)
+
+    def _open(self, shard: int) -> list[h5py.Dataset]:
         self._check(shard, self.shards[shard])
-        with h5py.File(path, "r") as file:
-            group = file[self._split]
-            part = slice(first, first + rows)
-            return Rows(group["tokens"][part], group["length"][part].astype(np.int64),
-                        group["label"][part])
+        group = h5py.File(self.shards[shard].path, "r")[self._split]
+        return [group[name] for name in ("tokens", "length", "label")]
 
     def _check(self, number: int, shard: Shard) -> None:
         if number in self._checked:
@@ -62,7 +71,7 @@ class SplitReader:
         Args:
             ratios: (R,) of the ranks.
         """
-        places = [(index, first, min(CHUNK_ROWS, shard.rows - first))
+        places = [(index, first)
                   for index, shard in enumerate(self.shards)
                   for first in range(0, shard.rows, CHUNK_ROWS)]
         if places:
@@ -71,49 +80,55 @@ class SplitReader:
                 yield number, self.read(*places[number])
 
 
-
 class Batch:
     """One global batch, sorted by length; rows are only copied when they are taken."""
 
     def __init__(self, windows: list[Rows], window: Array, row: Array) -> None:
-        lengths = np.empty(len(row), np.int64)
+        lengths, labels = np.empty(len(row), np.int64), np.empty(len(row), np.uint8)
         for number, rows in enumerate(windows):
             inside = window == number
             lengths[inside] = rows.lengths[row[inside]]
+            labels[inside] = rows.labels[row[inside]]
         order = np.argsort(lengths, kind="stable")
         self.lengths = lengths[order]  # (|G|,) ascending
+        self.labels = labels[order]  # (|G|,)
         self._windows, self._window, self._row = windows, window[order], row[order]
 
     def take(self, first: int, last: int) -> Rows:
         """The reviews at the positions first to last (exclusive) of the batch."""
         lengths = self.lengths[first:last]
         tokens = np.empty((last - first, int(lengths.max())), self._windows[0].tokens.dtype)
-        labels = np.empty(last - first, np.uint8)
         for number, rows in enumerate(self._windows):
             inside = self._window[first:last] == number
             chosen = self._row[first:last][inside]
             tokens[inside] = rows.tokens[chosen, : tokens.shape[1]]
-            labels[inside] = rows.labels[chosen]
-        return Rows(tokens, lengths, labels)
+        return Rows(tokens, lengths, self.labels[first:last])
 
 
 class BatchReader:
-    """Random access to the batches of a plan; keeps only the windows of the latest one."""
+    """Random access to the batches of a plan.
+
+    Keeps the windows of the latest batch, and reads the one that comes after them in the
+    background, so that training in the order of the plan waits for none but the first.
+    """
 
     def __init__(self, store: Store, split: str, batch_size: int, seed: int, window: int) -> None:
         self._split = SplitReader(store, split)
         self.plan = Plan([shard.rows for shard in self._split.shards], batch_size, seed, window)
         self._held: dict[tuple[int, int], Rows] = {}
+        self._background = ThreadPoolExecutor(1)
+        self._coming: dict[tuple[int, int], Future[Rows]] = {}
 
     def batch(self, epoch: int, update: int) -> Batch:
         """The global batch of an update."""
         order = self.plan.epoch(epoch)
         first, last = self.plan.span(update)
         needed = order.windows(first, last)
-        self._held = {
-            (epoch, number): self._held.get((epoch, number)) or self._load(epoch, number)
-            for number in needed
-        }
+        self._held = {(epoch, number): self._window(epoch, number) for number in needed}
+        after = needed.stop
+        coming = (epoch, after) if after + 1 < len(order.starts) else (epoch + 1, 0)
+        if coming not in self._coming:
+            self._coming = {coming: self._background.submit(self._load, *coming)}
         windows, rows = [], []
         for index, number in enumerate(needed):
             start = int(order.starts[number])
@@ -123,13 +138,16 @@ class BatchReader:
         held = [self._held[epoch, number] for number in needed]
         return Batch(held, np.concatenate(windows), np.concatenate(rows))
 
+    def _window(self, epoch: int, number: int) -> Rows:
+        place = (epoch, number)
+        if place in self._held:
+            return self._held[place]
+        return self._coming[place].result() if place in self._coming else self._load(*place)
+
     def _load(self, epoch: int, window: int) -> Rows:
         plan = self.plan
         parts = [
-            self._split.read(
-                int(plan.chunk_shard[chunk]), int(plan.chunk_start[chunk]),
-                int(plan.chunk_rows[chunk]),
-            )
+            self._split.read(int(plan.chunk_shard[chunk]), int(plan.chunk_start[chunk]))
             for chunk in plan.epoch(epoch).window_chunks(window)
         ]
         return Rows(

@@ -1,4 +1,6 @@
-"""Gradients in flat buckets that are summed over the ranks while the backward pass still runs."""
+"""Gradients, summed over the ranks: dense ones in flat buckets while the backward pass still
+runs, those of tables as the rows that were touched.
+"""
 
 import time
 
@@ -6,15 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from mpi_train.group import Group, Handle
+from mpi_train.models.bag import Table, sum_rows
 from mpi_train.models.embedding import Embedding
 
 
 class GradientBuckets:
-    """Every parameter's `.grad` is a view into one of a few flat tensors.
+    """Every parameter's `.grad` is a view into one of a few flat tensors, or sparse.
 
     Parameters are laid out in reverse order, about as the backward pass comes by them. In the
     last micro-batch of an update, a bucket is launched when all its gradients are there and
     the buckets before it are on their way: all ranks launch in the same order.
+    A Table's gradient is exchanged at the end, when its rows are known.
     """
 
     def __init__(
@@ -25,13 +29,16 @@ class GradientBuckets:
         self._sizes: list[int] = []  # parameters of each bucket
         self._bucket: dict[Tensor, int] = {}
         filling: list[nn.Parameter] = []
-        for parameter in reversed(list(model.parameters())):
+        self._tables = [module for module in model.modules() if isinstance(module, Table)]
+        sparse = {table.weight for table in self._tables}
+        dense = [parameter for parameter in model.parameters() if parameter not in sparse]
+        for parameter in reversed(dense):
             if filling and sum(p.nbytes for p in [*filling, parameter]) > bucket_bytes:
                 self._add(filling)
                 filling = []
             filling.append(parameter)
         self._add(filling)
-        for parameter in model.parameters():
+        for parameter in dense:
             parameter.register_post_accumulate_grad_hook(self._ready)
         for module in model.modules():
             if isinstance(module, Embedding):
@@ -58,6 +65,8 @@ class GradientBuckets:
         """Begin an update: all gradients 0, nothing launched."""
         for flat in self._flat:
             flat.zero_()
+        for table in self._tables:
+            table.parts.clear()
         self._armed = False
         self._missing = list(self._sizes)
         self._handles = []
@@ -84,15 +93,47 @@ class GradientBuckets:
             what the rank's own threads did for the exchange. With MPI, which asks again and again
             while it waits, nobody can tell the two apart: 0.
         """
-        if self._group.size == 1:
-            return 0.0, 0.0
         started, cpu_started = time.perf_counter(), time.process_time()
-        while len(self._handles) < len(self._flat):
+        while self._group.size > 1 and len(self._handles) < len(self._flat):
             self._launch()
         for handle in self._handles:
             handle.wait()
+        for table in self._tables:
+            self._finish_table(table)
         if self._flat[0].is_cuda:
             # There, a wait only keeps later kernels back.
             torch.cuda.current_stream().synchronize()
         cpu_s = time.process_time() - cpu_started
         return time.perf_counter() - started, 0.0 if self._group.polls else cpu_s
+
+    def _finish_table(self, table: Table) -> None:
+        """Sum the rows of all micro-batches and ranks."""
+        weight = table.weight
+        rows, values = _merge(table.parts, weight)
+        if self._group.size > 1:
+            every_row, every_value = self._group.collect(rows), self._group.collect(values)
+            rows, values = _merge(list(zip(every_row, every_value, strict=True)), weight)
+        weight.grad = torch.sparse_coo_tensor(
+            rows[None], values, weight.shape, is_coalesced=True, check_invariants=False)
+
+    def clip(self, limit: float) -> None:
+        """Scale the finished gradient down to a global norm, as torch's clip_grad_norm_.
+
+        Every rank holds the same sums, and so comes to the same factor.
+        """
+        parts = [*self._flat, *(table.weight.grad._values() for table in self._tables
+                                if table.weight.grad is not None)]
+        norm = torch.stack([part.norm() for part in parts]).norm()
+        scale = (limit / (norm + 1e-6)).clamp(max=1)
+        for part in parts:
+            part.mul_(scale)
+
+
+def _merge(parts: list[tuple[Tensor, Tensor]], weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Unique rows (k,) and their values (k, D) of parts that each have unique rows."""
+    if len(parts) == 1:
+        return parts[0]
+    nothing = (torch.zeros(0, dtype=torch.int64, device=weight.device), weight.new_zeros(
+        0, weight.shape[1]))
+    rows, values = (torch.cat(column) for column in zip(nothing, *parts, strict=True))
+    return sum_rows(rows, torch.arange(len(rows), device=rows.device), values)

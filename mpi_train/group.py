@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from mpi4py import MPI
 from torch import Tensor
 
@@ -75,6 +76,16 @@ class Group:
         everyone = np.zeros((self._all.size, len(own)), np.float64)
         everyone[list(self.ranks)] = members
         return everyone
+
+    def collect(self, values: Tensor) -> list[Tensor]:
+        """The (n_r, ...) tensors of all ranks, on every rank; all but n_r must be equal."""
+        own = values.detach().cpu().contiguous()
+        rows = self._control.allgather(len(own))
+        every = torch.empty((sum(rows), *own.shape[1:]), dtype=own.dtype)
+        width = int(np.prod(own.shape[1:]))
+        counts = [n * width for n in rows]
+        _Request(self._control.Iallgatherv(own.numpy(), (every.numpy(), counts))).wait()
+        return list(every.to(values.device).split(rows))
 
     def tell_all(self, values: Array) -> Array:
         """Rank 0's numbers, on every rank; the others' (of the same shape) are replaced."""

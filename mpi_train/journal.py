@@ -50,8 +50,8 @@ class Journal:
         if self.writes:
             append_record(self.out, kind, values)
 
-    def forget_after(self, step: int) -> None:
-        """Drop the records of updates that a resumed run does again."""
+    def forget_after(self, step: int, epoch: int) -> None:
+        """Drop the records of what a resumed run does again: later updates, and the epoch."""
         file = self.out / "metrics.jsonl"
         if not self.writes or not file.is_file():
             return
@@ -61,20 +61,26 @@ class Journal:
                 record = json.loads(line)
             except ValueError:
                 continue  # the torn last line of a run that was killed
-            if record["kind"] == "evaluation" or record.get("step", step + 1) <= step:
+            stays = record.get("step", step + 1) <= step
+            if record["kind"] == "epoch":
+                stays = stays and record["epoch"] < epoch
+            if stays or record["kind"] == "evaluation":
                 kept.append(line)
         write_atomically(file, b"".join(kept))
 
-    def start_epoch(self, reviews: int, title: str) -> None:
-        """Begin to show progress over so many reviews: a bar, or a line now and then."""
+    def start_epoch(self, reviews: int, done: int, title: str) -> None:
+        """Begin to show progress over so many reviews, from those done earlier on.
+
+        That is a bar on a terminal, and elsewhere a line now and then.
+        """
         if not self.writes:
             return
-        self._title, self._reviews, self._done = title, reviews, 0
+        self._title, self._reviews, self._done, self._before = title, reviews, done, done
         self._begun = self._said = time.perf_counter()
         if sys.stderr.isatty() or os.environ.get(TERMINAL) == "1":
             # Behind mpirun standard error is a pipe, whose width nobody knows.
             columns = None if sys.stderr.isatty() else 79
-            self._bar = tqdm(total=reviews, desc=title, unit=" reviews", leave=False,
+            self._bar = tqdm(total=reviews, initial=done, desc=title, unit=" reviews", leave=False,
                              ncols=columns)
 
     def advance(self, reviews: int, loss: float, efficiency: float) -> None:
@@ -91,7 +97,7 @@ class Journal:
         if now - self._said >= LINE_SECONDS:
             self._said = now
             self.log(f"{self._title}: {self._done / self._reviews:.0%}, loss {loss:.4f}, "
-                     f"{self._done / (now - self._begun):,.0f} reviews/s, "
+                     f"{(self._done - self._before) / (now - self._begun):,.0f} reviews/s, "
                      f"efficiency {efficiency:.0%}")
 
     def end_epoch(self) -> None:

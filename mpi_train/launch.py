@@ -9,9 +9,9 @@ from mpi_train.config import (
     TERMINAL,
     TrainingConfig,
     make_training_parser,
-    resolve,
     to_arguments,
 )
+from mpi_train.resolve import resolve
 from reviews.errors import UserError
 from reviews.options import given
 

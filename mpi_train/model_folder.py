@@ -1,14 +1,14 @@
 """Between a model in memory and the bundle on disk."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from mpi_train.config import TrainingConfig
-from mpi_train.models import Recurrent, build
-from mpi_train.models.options import ModelOptions
+from mpi_train.models import build
+from mpi_train.models.options import OWN_OPTIONS, ModelOptions
 from reviews.bundle import Bundle, write_bundle
 from reviews.errors import UserError
 from reviews.options import from_mapping
@@ -16,28 +16,30 @@ from reviews.store import Store
 
 
 def save_model(
-    config: TrainingConfig, options: ModelOptions, model: Recurrent, store: Store,
+    config: TrainingConfig, options: ModelOptions, model: nn.Module, store: Store,
     figures: dict[str, Any] | None,
 ) -> None:
     """Write the bundle of a run, in place of an earlier one."""
     weights = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
     description = {
-        "options": dataclasses.asdict(options),
+        "options": options.to_mapping(),
         "classes": store.classes,
         "length": store.length,
         "store": store.fingerprint,
         "seed": config.seed,
         "validation": figures,
     }
-    card = model_card(config, store, figures)
+    card = model_card(config, options, store, figures)
     write_bundle(Path(config.out) / "model", weights, description, store.recipe.to_yaml(),
                  store.vocabulary_file, card)
 
 
-def load_model(bundle: Bundle) -> Recurrent:
+def load_model(bundle: Bundle) -> nn.Module:
     """The model of a bundle, on the CPU."""
     where = f"{bundle.path}/model.json"
     options = from_mapping(ModelOptions, bundle.model.get("options", {}), where)
+    if options.model not in OWN_OPTIONS:
+        raise UserError(f"{where}: this program knows no model {options.model!r}")
     model = build(options)
     weights = {name: torch.from_numpy(value) for name, value in bundle.weights.items()}
     shapes = {name: value.shape for name, value in model.state_dict().items()}
@@ -48,17 +50,22 @@ def load_model(bundle: Bundle) -> Recurrent:
     return model
 
 
-def model_card(config: TrainingConfig, store: Store, figures: dict[str, Any] | None) -> str:
+def model_card(
+    config: TrainingConfig, options: ModelOptions, store: Store, figures: dict[str, Any] | None
+) -> str:
     """card.md: what the model is, what it was trained on, how good it was."""
     accuracy = (
         f"{figures['accuracy']:.2%} on {figures['n']:,} validation reviews" if figures
         else "not measured"
     )
+    shown = options.to_mapping()
+    shape = ", ".join([options.model, *(
+        f"{name.replace('_', ' ')} {shown[name]}"
+        for name in ("embedding_dim", *OWN_OPTIONS[options.model]))])
     return (
         f"# Sentiment of reviews\n\n"
         f"Says whether a review is {' or '.join(store.classes)}.\n\n"
-        f"- Model: {config.model}, {config.layers} x {config.hidden_dim}, word vectors of "
-        f"{config.embedding_dim}.\n"
+        f"- Model: {shape}.\n"
         f"- Trained on {store.rows('train'):,} reviews (store {store.fingerprint[:16]}), "
         f"seed {config.seed}.\n"
         f"- Knows {store.vocabulary_size:,} word ids, reads {store.length} words of a review.\n"

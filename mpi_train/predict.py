@@ -5,11 +5,10 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mpi_train.communicator import Communicator
 from mpi_train.data import Rows
-from mpi_train.models import Recurrent
 from mpi_train.plan import micro_batches
 
 Array = np.ndarray
@@ -21,23 +20,32 @@ def to_tensors(rows: Rows, device: torch.device) -> tuple[Tensor, Tensor]:
     return tokens.to(device), torch.from_numpy(rows.lengths).to(device)
 
 
-def logits_of(model: Recurrent, rows: Rows, device: torch.device, max_tokens: int) -> Array:
-    """Logits (n,) float64 of some reviews, in micro-batches sorted by length."""
+def logits_of(model: nn.Module, rows: Rows, device: torch.device, max_tokens: int) -> Array:
+    """Logits (n,) or (n, C) float64 of some reviews, in micro-batches sorted by length.
+
+    Two outputs are one logit: the second's probability is the logistic function of their
+    difference.
+    """
     order = np.argsort(rows.lengths, kind="stable")
     bounds = micro_batches(rows.lengths[order], max_tokens)
-    logits = np.empty(len(order), np.float64)
+    found = []
     with torch.inference_mode():
         for first, last in pairwise(bounds):
-            part = order[first:last]
-            logits[part] = model(*to_tensors(rows.take(part), device)).double().cpu().numpy()
-    return logits
+            tensors = to_tensors(rows.take(order[first:last]), device)
+            found.append(model(*tensors).double().cpu().numpy())
+    logits = np.concatenate(found)
+    if logits.ndim == 2 and logits.shape[1] == 2:
+        logits = logits[:, 1] - logits[:, 0]
+    unsorted = np.empty_like(logits)
+    unsorted[order] = logits
+    return unsorted
 
 
 def gather_logits(
-    model: Recurrent, blocks: Iterable[tuple[int, Rows]], communicator: Communicator,
+    model: nn.Module, blocks: Iterable[tuple[int, Rows]], communicator: Communicator,
     max_tokens: int,
 ) -> tuple[Array, Array] | None:
-    """Labels (n,) uint8 and logits (n,) float64 of all ranks' blocks on rank 0, None elsewhere.
+    """Labels (n,) uint8 and logits (n,) or (n, C) float64 of all blocks; on rank 0 only.
 
     A block has a number, which orders the result, and is worked on by one rank, as a whole:
     no sum anywhere depends on how many ranks there are.
@@ -46,9 +54,11 @@ def gather_logits(
     for number, rows in blocks:
         numbers.append(np.full(len(rows.labels), number))
         labels.append(rows.labels)
-        logits.append(logits_of(model, rows, communicator.device, max_tokens))
+        logits.append(logits_of(model, rows, communicator.device, max_tokens).ravel())
     every = [communicator.gather_rows(np.concatenate(part)) for part in (numbers, labels, logits)]
     if every[0] is None or every[1] is None or every[2] is None:
         return None
     order = np.argsort(every[0], kind="stable")
-    return every[1][order], every[2][order]
+    outputs = len(every[2]) // max(1, len(order))
+    scores = every[2] if outputs <= 1 else every[2].reshape(-1, outputs)
+    return every[1][order], scores[order]

@@ -40,9 +40,10 @@ class Return(NamedTuple):
 
 
 class Rest(NamedTuple):
-    """The epoch is over, or with a reason the run."""
+    """The epoch is over, or with a reason and an exit status the run."""
 
     reason: str | None
+    status: int
 
 
 Call = Trial | Return | Rest
@@ -185,11 +186,11 @@ class Sharing:
         if self._communicator.rank == 0:
             self.rule.observe(x, t)
 
-    def dismiss(self, reason: str | None = None) -> None:
+    def dismiss(self, reason: str | None = None, status: int = 0) -> None:
         """Rank 0: tell the parked that the epoch is over, or the run."""
         if self._communicator.rank == 0:
             for rank in set(range(self._communicator.size)) - set(self._group.ranks):
-                self._send(rank, Rest(reason))
+                self._send(rank, Rest(reason, status))
 
     def called(self) -> bool:
         """Whether a message waits for this parked rank."""
@@ -207,7 +208,7 @@ class Sharing:
         elif isinstance(call, Return):
             self._told, self._recalled = call.told, True
         elif call.reason:
-            raise Stopped(call.reason)
+            raise Stopped(call.reason, call.status)
         return call
 
     def report(self, tokens: float, seconds: float) -> None:

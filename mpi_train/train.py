@@ -1,65 +1,82 @@
 """The training loop: one plan, whoever works on it."""
 
 import math
+import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+from torch import nn
 
+from mpi_train.averages import Average
 from mpi_train.checkpoint import last_checkpoint, save_checkpoint
 from mpi_train.communicator import Communicator, Stopped
 from mpi_train.config import TrainingConfig
 from mpi_train.data import BatchReader, SplitReader
 from mpi_train.efficiency import efficiency
+from mpi_train.interrupt import Interruption
 from mpi_train.journal import Journal, environment, store_entry
 from mpi_train.model_folder import save_model
-from mpi_train.models import Recurrent, build
+from mpi_train.models import build
+from mpi_train.optimizers import make_optimizer
 from mpi_train.predict import gather_logits
-from mpi_train.schedules import learning_rate
-from mpi_train.update import NotFinite, Update, Updater, make_optimizer
+from mpi_train.schedules import Schedule
+from mpi_train.update import NotFinite, Update, Updater
 from reviews.metrics import evaluate_scores
 from reviews.store import Store
 
+# What is counted from the first to the last update of an epoch.
+NO_EPOCH = {"loss": 0.0, "reviews": 0, "seconds": 0.0}
 PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64}
 
 
 def train(config: TrainingConfig, communicator: Communicator) -> dict[str, Any]:
     """Train as configured; return the summary. All ranks of the communicator call this.
 
-    Raises Stopped, on all ranks and before the update, when a loss is not finite.
+    Raises Stopped, on all ranks: before the update when a loss is not finite, after it and a
+    checkpoint when a rank was asked to end.
     """
-    run = Run(config, communicator)
-    run.greet()
-    while run.step < run.total:
-        epoch = run.step // run.plan.updates
-        run.train_epoch(epoch)
-        run.end_epoch(epoch)
-    return run.summarize()
+    with Interruption() as interruption:
+        run = Run(config, communicator, interruption)
+        run.greet()
+        patient = True
+        while run.step < run.total and patient:
+            epoch = run.step // run.plan.updates
+            run.train_epoch(epoch)
+            patient = run.end_epoch(epoch)
+        return run.summarize()
 
 
 class Run:
     """A run under way: everything that lasts longer than an update."""
 
-    def __init__(self, config: TrainingConfig, communicator: Communicator) -> None:
+    def __init__(
+        self, config: TrainingConfig, communicator: Communicator, interruption: Interruption
+    ) -> None:
         self._started = time.perf_counter()
-        self.config, self.communicator = config, communicator
+        self.config, self.communicator, self.interruption = config, communicator, interruption
         self.store = Store(config.store)
         reader = BatchReader(self.store, "train", config.batch_size, config.seed, config.window)
         self.validation = SplitReader(self.store, "validation")
         self.plan = reader.plan
         updates = config.epochs * self.plan.updates
         self.total = min(updates, config.max_steps) if config.max_steps else updates
+        self.schedule = Schedule.of(config, self.total, self.plan.updates)
 
         torch.manual_seed(config.seed)
         self.options = config.model_options(self.store)
         self.model = build(self.options).to(communicator.device, PRECISIONS[config.precision])
         self.optimizer = make_optimizer(config, self.model)
+        averaged = config.keep == "average"
+        self.average = Average(self.model, config.average_decay) if averaged else None
         # What a checkpoint holds beside the tensors.
         self.state: dict[str, Any] = {
-            "step": 0, "store": self.store.fingerprint, "best": None, "seconds": 0.0,
-            "reviews": 0, "step_seconds": 0.0, "balancer": None,
+            "step": 0, "store": self.store.fingerprint, "best": None, "highest": -1.0, "worse": 0,
+            "seconds": 0.0, "reviews": 0, "step_seconds": 0.0, "balancer": None,
+            "epoch": dict(NO_EPOCH),
         }
         if config.resume:
             self._resume()
@@ -68,7 +85,7 @@ class Run:
         self.updater.hand_over()
         self.updater.sharing.restore(self.state["balancer"])
         self.journal = Journal(config, communicator.rank == 0)
-        self.journal.forget_after(self.step)
+        self.journal.forget_after(self.step, self.step // self.plan.updates)
 
     @property
     def step(self) -> int:
@@ -91,7 +108,7 @@ class Run:
             self.communicator.agree(
                 f"{self.config.store} is not the store that {out} was trained on")
         self.state = state
-        checkpoint.restore(self.model, self.optimizer)
+        checkpoint.restore(self.model, self.optimizer, self.average)
 
     def greet(self) -> None:
         """Say what is about to happen."""
@@ -102,23 +119,22 @@ class Run:
             f"{torch.get_num_threads()} threads each")
 
     def train_epoch(self, epoch: int) -> None:
-        """Do an epoch's updates, or those that are left of the run."""
-        config = self.config
+        """Do an epoch's updates, or those that are left of it and of the run."""
+        config, before = self.config, epoch * self.plan.updates
+        last = min(self.plan.updates, self.total - before)
         self._epoch_started = time.perf_counter()
-        self._epoch_loss, self._epoch_reviews = 0.0, 0
-        self.journal.start_epoch(self.plan.rows, f"epoch {epoch + 1}/{config.epochs}")
-        first, last = self.step, min(self.plan.updates, self.total - self.step)
-        number = 0
+        self.journal.start_epoch(self.plan.rows, self.state["epoch"]["reviews"],
+                                 f"epoch {epoch + 1}/{config.epochs}")
+        number = self.step - before
         try:
             while number < last:
                 if self.updater.sharing.parked:
                     number = self.updater.sit_out(last)
-                    self.state["step"] = first + number
+                    self.state["step"] = before + number
                     continue
-                rate = learning_rate(config.schedule, config.learning_rate, self.step, self.total,
-                                     config.warmup_steps)
+                rate = self.schedule.rate(self.step)
                 try:
-                    update = self.updater.run(epoch, number, rate)
+                    update = self.updater.run(epoch, number, rate, self.interruption.signal or 0)
                 except NotFinite as error:
                     self._stop(epoch, number, f"the loss of {{}} is {error}")
                 except ValueError as error:
@@ -126,9 +142,39 @@ class Run:
                 if update:
                     self._record(epoch, update, rate)
                     number += 1
+                    self._between_updates(number, last, update.asked)
         finally:
             self.journal.end_epoch()
         self.updater.sharing.dismiss()
+
+    def _between_updates(self, done: int, last: int, asked: int) -> None:
+        """After `done` of an epoch's updates, of which this run does `last`."""
+        config = self.config
+        if self.communicator.rank == 0:
+            if self.average is not None:
+                self.average.update(self.step)
+            every = config.checkpoint_every and self.step % config.checkpoint_every == 0
+            # At an epoch's end, its figures come before the checkpoint.
+            if (every or asked or done == last) and done < self.plan.updates:
+                self._checkpoint()
+        if asked and done < last:
+            # Who ends first may take the others along, so rank 0 has to be done.
+            self.updater.meet()
+            name = signal.Signals(asked).name
+            reason = f"ended by {name} after update {self.step} of {self.total}"
+            self.journal.log(f"{reason}: --resume goes on from here")
+            self.updater.sharing.dismiss(reason, 128 + asked)
+            raise Stopped(reason, 128 + asked)
+
+    def _checkpoint(self) -> None:
+        """On rank 0: write down where the run stands."""
+        state = {**self.state, "seconds": self._seconds(),
+                 "balancer": self.updater.sharing.state()}
+        if state["epoch"]["reviews"]:
+            seconds = state["epoch"]["seconds"] + time.perf_counter() - self._epoch_started
+            state["epoch"] = {**state["epoch"], "seconds": seconds}
+        save_checkpoint(self.journal.out, state, self.model, self.optimizer, self.average,
+                        self.config.checkpoints_kept)
 
     def _stop(self, epoch: int, number: int, problem: str) -> NoReturn:
         place = f"epoch {epoch + 1}, update {number + 1}"
@@ -136,16 +182,16 @@ class Run:
         self.journal.record("failure", step=self.step + 1, epoch=epoch, update=number,
                             reason=reason)
         self.journal.log(reason)
-        self.updater.sharing.dismiss(reason)
-        raise Stopped(reason) from None
+        self.updater.sharing.dismiss(reason, 3)
+        raise Stopped(reason, 3) from None
 
     def _record(self, epoch: int, update: Update, rate: float) -> None:
         reviews = int(update.reviews.sum())
         self.state["step"] += 1
         self.state["reviews"] += reviews
         self.state["step_seconds"] += update.step_s
-        self._epoch_loss += update.loss * reviews
-        self._epoch_reviews += reviews
+        self.state["epoch"]["loss"] += update.loss * reviews
+        self.state["epoch"]["reviews"] += reviews
         reached = efficiency(update.reviews, update.compute_s, update.reduction_s, update.step_s)
         if update.renewed:
             self.journal.record(
@@ -163,32 +209,48 @@ class Run:
         )
         self.journal.advance(reviews, update.loss, reached)
 
-    def end_epoch(self, epoch: int) -> None:
-        """Validate, keep the weights if they are to be kept, and write a checkpoint."""
-        config, reviews = self.config, max(self._epoch_reviews, 1)
-        seconds = time.perf_counter() - self._epoch_started
+    def end_epoch(self, epoch: int) -> bool:
+        """Validate, keep the weights if they are to be kept, and write a checkpoint.
+
+        Returns whether to go on: not when --patience is at its end.
+        """
+        config, done = self.config, self.state["epoch"]
+        reviews = max(done["reviews"], 1)
+        seconds = done["seconds"] + time.perf_counter() - self._epoch_started
         # A slow rank has less to do here, too, and a parked one, with its old weights, nothing.
         ratios = self.communicator.from_root(lambda: self.updater.sharing.ratios)
-        figures = validate(self.model, self.validation, config, self.communicator, ratios,
-                           self.store.classes)
-        if self.communicator.rank == 0:
-            scores = figures or {"accuracy": None}
-            if config.keep == "last" or is_better(scores, self.state["best"]):
-                self.state["best"] = {"epoch": epoch, "accuracy": scores["accuracy"]}
-                save_model(config, self.options, self.model, self.store, figures)
-            self.state["seconds"] = self._seconds()
-            self.state["balancer"] = self.updater.sharing.state()
-            if self.step == (epoch + 1) * self.plan.updates:
-                save_checkpoint(self.journal.out, epoch + 1, self.state, self.model,
-                                self.optimizer)
-        loss, speed = self._epoch_loss / reviews, reviews / seconds
+        if self.average is not None:
+            self.updater.hand_out(self.average.weights.values())
+        with self.average.in_place() if self.average else nullcontext():
+            figures = validate(self.model, self.validation, config, self.communicator, ratios,
+                               self.store.classes)
+            if self.communicator.rank == 0:
+                self._keep(epoch, figures)
+        loss, speed = done["loss"] / reviews, reviews / seconds
         self.journal.record("epoch", epoch=epoch, step=self.step, loss=loss, reviews=reviews,
                             seconds=seconds, reviews_per_s=speed, validation=figures)
         accuracy = f", validation accuracy {figures['accuracy']:.2%}" if figures else ""
         self.journal.log(f"epoch {epoch + 1}/{config.epochs}: loss {loss:.4f}, "
                          f"{speed:,.0f} reviews/s{accuracy}")
-        # What rank 0 writes is no waiting for a reduction.
-        self.communicator.barrier()
+        if self.step == (epoch + 1) * self.plan.updates:
+            self.state["epoch"] = dict(NO_EPOCH)
+            if self.communicator.rank == 0:
+                self._checkpoint()
+        # What rank 0 wrote is no waiting for a reduction.
+        worse: int = self.communicator.from_root(lambda: self.state["worse"])
+        return not 0 < config.patience <= worse
+
+    def _keep(self, epoch: int, figures: dict[str, Any] | None) -> None:
+        """Write the model if it is the one to keep; count the epochs that were no better."""
+        accuracy = figures["accuracy"] if figures else None
+        better = accuracy is not None and accuracy > self.state["highest"]
+        if better:
+            self.state["highest"], self.state["worse"] = accuracy, 0
+        else:
+            self.state["worse"] += 1
+        if better or self.config.keep != "best":
+            self.state["best"] = {"epoch": epoch, "accuracy": accuracy}
+            save_model(self.config, self.options, self.model, self.store, figures)
 
     def _seconds(self) -> float:
         """Seconds of the run, with those before it was resumed."""
@@ -210,7 +272,7 @@ class Run:
 
 
 def validate(
-    model: Recurrent, reader: SplitReader, config: TrainingConfig, communicator: Communicator,
+    model: nn.Module, reader: SplitReader, config: TrainingConfig, communicator: Communicator,
     ratios: Sequence[float], classes: Sequence[str],
 ) -> dict[str, Any] | None:
     """Figures on the validation split; None on other ranks than 0, or without such a split."""
@@ -220,8 +282,3 @@ def validate(
         return None
     figures = evaluate_scores(*scored, classes)
     return {name: figures[name] for name in ("n", "loss", "accuracy", "f1_macro", "roc_auc")}
-
-
-def is_better(figures: Mapping[str, Any], best: Mapping[str, Any] | None) -> bool:
-    """Whether the accuracy is the highest so far; of equals the first stays."""
-    return best is None or figures["accuracy"] > best["accuracy"]

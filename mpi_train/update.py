@@ -2,10 +2,12 @@
 
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from mpi_train.backward import BackPropagation
 from mpi_train.communicator import Communicator
@@ -13,7 +15,7 @@ from mpi_train.config import TrainingConfig
 from mpi_train.data import BatchReader
 from mpi_train.gradients import GradientBuckets
 from mpi_train.group import Group
-from mpi_train.models import Recurrent
+from mpi_train.losses import Loss
 from mpi_train.plan import cut, prefix_cost
 from mpi_train.sharing import Rest, Return, Sharing, Trial
 
@@ -34,7 +36,7 @@ class Update:
     Parked ranks count as 0 in all lists.
 
     Attributes:
-        loss: mean over the batch.
+        loss: (weighted) mean over the batch.
         reviews: (R,) of each rank.
         tokens: (R,) padded tokens of each rank.
         compute_s: (R,) what each rank did itself, with the optimizer's step of the update before.
@@ -43,6 +45,7 @@ class Update:
         step_s: seconds of the whole update on this rank.
         predicted_s: on rank 0, what the balancer thought the slowest rank would take; or nan.
         renewed: on rank 0, whether it changed its mind about the ranks before this update.
+        asked: signal that asked a rank to end, or 0.
     """
 
     loss: float
@@ -54,15 +57,7 @@ class Update:
     step_s: float
     predicted_s: float
     renewed: bool
-
-
-def make_optimizer(config: TrainingConfig, model: Recurrent) -> torch.optim.Optimizer:
-    """Adam or SGD with momentum, in one fused kernel over all parameters."""
-    if config.optimizer == "adam":
-        return torch.optim.Adam(model.parameters(), config.learning_rate, fused=True)
-    return torch.optim.SGD(
-        model.parameters(), config.learning_rate, momentum=config.momentum, fused=True
-    )
+    asked: int
 
 
 class Updater:
@@ -70,11 +65,11 @@ class Updater:
 
     def __init__(
         self, config: TrainingConfig, communicator: Communicator, reader: BatchReader,
-        model: Recurrent, optimizer: torch.optim.Optimizer,
+        model: nn.Module, optimizer: torch.optim.Optimizer,
     ) -> None:
         self._config, self._communicator, self._reader = config, communicator, reader
         self._model, self._optimizer = model, optimizer
-        self.group = Group(communicator)
+        self.group, self._loss = Group(communicator), Loss.of(config)
         self._gradients = GradientBuckets(model, self.group)
         self.backward = BackPropagation(config, model, self._gradients, communicator.device)
         self.sharing = Sharing(config, communicator, self.group)
@@ -86,8 +81,10 @@ class Updater:
         self.sharing = sharing
         self.hand_over()
 
-    def run(self, epoch: int, number: int, rate: float) -> Update | None:
+    def run(self, epoch: int, number: int, rate: float, asked: int = 0) -> Update | None:
         """Update `number` of an epoch, at a learning rate; None on a rank without part in it.
+
+        `asked` is the signal that asked this rank to end; all ranks hear of it.
 
         Raises, on all ranks and before anything changes, NotFinite when the loss is no number,
         and ValueError when a time that a rank reports is none.
@@ -115,24 +112,30 @@ class Updater:
         # The optimizer runs after the ranks have spoken, so it counts in the next update.
         compute_s = read - started + settled.own_s + ended - begun + reduction_s
         word = [own_loss, compute_s + self._optimizer_s, begun - read - settled.own_s
-                + finish_s - reduction_s, reduction_s]
+                + finish_s - reduction_s, reduction_s, asked]
 
         # A word from every rank before anything changes.
-        losses, compute, wait, reduction = self.group.gather_all(word).T
-        loss = float(losses.sum()) / len(batch.lengths)
+        losses, compute, wait, reduction, requests = self.group.gather_all(word).T
+        loss = float(losses.sum()) / self._loss.denominator(batch.labels)
         if not math.isfinite(loss):
             raise NotFinite(np.flatnonzero(~np.isfinite(losses)))
         tokens = np.diff(prefix[cuts])
         self.sharing.observe(tokens, compute)
 
         stepping = time.perf_counter()
+        if self._config.clip_norm:
+            self._gradients.clip(self._config.clip_norm)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
         stepped = time.perf_counter()
         self._optimizer_s = stepped - stepping
         return Update(loss, np.diff(cuts), tokens, compute, wait, reduction, stepped - started,
-                      settled.predicted_s, settled.renewed)
+                      settled.predicted_s, settled.renewed, int(requests.max()))
+
+    def meet(self) -> None:
+        """Wait for all ranks that are not parked."""
+        self.group.gather_all([0.0])
 
     def sit_out(self, last: int) -> int:
         """On a parked rank: time trials until there is something else to do.
@@ -162,6 +165,11 @@ class Updater:
         if done is not None:
             self.sharing.report(float(prefix[last] - prefix[first]),
                                 time.perf_counter() - started)
+
+    def hand_out(self, tensors: Iterable[Tensor]) -> None:
+        """Give all ranks that are not parked these tensors of rank 0."""
+        for tensor in () if self.sharing.parked else tensors:
+            self.group.share(tensor)
 
     def hand_over(self) -> None:
         """Give all ranks of the group the parameters and the optimizer state of rank 0."""

@@ -30,18 +30,42 @@ def roc_auc(truth: Array, scores: Array) -> float | None:
     return (total - positive * (positive + 1) / 2) / (positive * negative)
 
 
+def macro_roc_auc(truth: Array, scores: Array) -> float | None:
+    """Mean over the classes of each one's area against all others; scores (n, C).
+
+    None when one of the classes is missing.
+    """
+    areas = [roc_auc(truth == number, scores[:, number]) for number in range(scores.shape[1])]
+    known = [area for area in areas if area is not None]
+    return sum(known) / len(areas) if len(known) == len(areas) else None
+
+
 def evaluate_scores(truth: Array, logits: Array, classes: Sequence[str]) -> dict[str, Any]:
-    """All figures of a binary classifier; truth (n,) is 0 or 1, a logit >= 0 says 1.
+    """All figures of a classifier.
+
+    Args:
+        truth: (n,) numbers of the classes.
+        logits: (n,) for two classes, where >= 0 says the second; else (n, C), the highest wins.
+        classes: names (C,).
 
     A ratio whose denominator is 0 counts as 0, as scikit-learn has it.
     """
-    matrix = confusion_matrix(truth, (logits >= 0).astype(np.int64), 2)
+    wide = logits.astype(np.float64)
+    if wide.ndim == 1:
+        predicted = (wide >= 0).astype(np.int64)
+        loss = np.logaddexp(0.0, wide) - wide * truth
+        area = roc_auc(truth, logits)
+    else:
+        predicted = wide.argmax(1)
+        wide = wide - wide.max(1, keepdims=True)
+        logs = wide - np.log(np.exp(wide).sum(1, keepdims=True))  # of probabilities
+        loss = -logs[np.arange(len(truth)), truth]
+        area = macro_roc_auc(truth, np.exp(logs))
+    matrix = confusion_matrix(truth, predicted, len(classes))
     hits = np.diag(matrix).astype(np.float64)
     precision = hits / np.maximum(1, matrix.sum(0))
     recall = hits / np.maximum(1, matrix.sum(1))
     f1 = 2 * hits / np.maximum(1, matrix.sum(0) + matrix.sum(1))
-    wide = logits.astype(np.float64)
-    loss = np.logaddexp(0.0, wide) - wide * truth
     return {
         "n": len(truth),
         "loss": float(loss.mean()),
@@ -50,6 +74,6 @@ def evaluate_scores(truth: Array, logits: Array, classes: Sequence[str]) -> dict
         "precision": dict(zip(classes, precision.tolist(), strict=True)),
         "recall": dict(zip(classes, recall.tolist(), strict=True)),
         "f1": dict(zip(classes, f1.tolist(), strict=True)),
-        "roc_auc": roc_auc(truth, logits),
+        "roc_auc": area,
         "confusion_matrix": matrix.tolist(),
     }

@@ -1,6 +1,6 @@
 """Small stores for tests that need one but not its preparation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,12 @@ def make_store(
     vocabulary: int = 200,
     seed: int = 0,
     shards: int = 2,
+    classes: Sequence[str] = (),
 ) -> Store:
-    """A store of random reviews; label 1 where words of the upper half are in the majority."""
+    """A store of random reviews; each class prefers the words of its part of the vocabulary."""
     rng = np.random.default_rng(seed)
     recipe = Recipe(length=length, vocabulary_size=vocabulary, seed=seed)
-    classes = recipe.class_names
+    classes = list(classes) or recipe.class_names
     manifest = empty_manifest(to_mapping(recipe), classes)
     manifest["vocabulary_size"] = vocabulary + FIRST_WORD
     manifest["distinct_words"] = vocabulary
@@ -36,8 +37,8 @@ def make_store(
         for split in SPLITS:
             n = rows.get(split, 0)
             here = n // shards + (n % shards if number == 0 else 0)
-            columns[split] = _random_rows(rng, here, length, vocabulary)
-            labels = np.bincount(columns[split]["label"], minlength=2).tolist()
+            columns[split] = _random_rows(rng, here, length, vocabulary, len(classes))
+            labels = np.bincount(columns[split]["label"], minlength=len(classes)).tolist()
             totals[split]["rows"] += here
             for name, count in zip(classes, labels, strict=True):
                 totals[split]["labels"][name] += count
@@ -58,13 +59,19 @@ def make_store(
 
 
 def _random_rows(
-    rng: np.random.Generator, n: int, length: int, vocabulary: int
+    rng: np.random.Generator, n: int, length: int, vocabulary: int, classes: int
 ) -> dict[str, np.ndarray]:
     sizes = np.clip(rng.lognormal(np.log(length / 3), 0.7, n), 1, length).astype(np.uint16)
     label = (rng.random(n) < 0.6).astype(np.uint8)
     # Each label prefers its half of the vocabulary, so that there is something to learn.
     half = rng.random((n, length)) < np.where(label == 1, 0.7, 0.3)[:, None]
-    tokens = FIRST_WORD + rng.integers(0, vocabulary // 2, (n, length)) + half * (vocabulary // 2)
+    part = half.astype(np.int64)
+    if classes > 2:
+        label = rng.integers(0, classes, n).astype(np.uint8)
+        other = rng.integers(0, classes, (n, length))
+        part = np.where(rng.random((n, length)) < 0.5, label[:, None], other)
+    size = vocabulary // classes
+    tokens = FIRST_WORD + rng.integers(0, size, (n, length)) + part * size
     tokens[np.arange(length) >= sizes[:, None]] = 0
     return {
         "tokens": tokens.astype(np.uint16),

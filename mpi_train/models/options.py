@@ -1,20 +1,44 @@
 """What a model is made of: the part of model.json that `build` needs."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
+
+_RECURRENT = ("hidden_dim", "layers", "bidirectional", "pooling")
+
+# The options that only some models have.
+OWN_OPTIONS: dict[str, tuple[str, ...]] = {
+    "lstm": _RECURRENT,
+    "gru": _RECURRENT,
+    "bilstm-attention": ("hidden_dim", "layers"),
+    "cnn": ("widths", "filters"),
+    "bag": ("ngrams", "buckets"),
+}
 
 
 @dataclass(frozen=True)
 class ModelOptions:
     """Everything that decides a model's shape and its dropout."""
 
-    model: str  # lstm or gru
+    model: str
     embedding_dim: int
-    hidden_dim: int
-    layers: int
     dropout: float
     word_dropout: float
-    bidirectional: bool
-    pooling: str  # last, max or mean+max
     vocabulary_size: int  # number of ids
     padding: int
     unknown: int
+    outputs: int = 1  # 1: one logit, for the second of two classes; else one for each class
+    hidden_dim: int = 0
+    layers: int = 0
+    bidirectional: bool = False
+    pooling: str = ""  # last, max or mean+max
+    widths: tuple[int, ...] = ()
+    filters: int = 0
+    ngrams: int = 0
+    buckets: int = 0
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The options as plain values, without those of other models."""
+        others = {name for names in OWN_OPTIONS.values() for name in names}
+        others -= set(OWN_OPTIONS[self.model])
+        plain = {name: value for name, value in asdict(self).items() if name not in others}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in plain.items()}

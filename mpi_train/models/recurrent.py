@@ -8,21 +8,70 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mpi_train.models.dropout import Draws
+from mpi_train.models.dropout import LAYERS, POOLED, Draws, drop, drop_words
 from mpi_train.models.embedding import Embedding
 from mpi_train.models.options import ModelOptions
 
-# Places in the model at which random numbers are drawn; layer i drops its input at 1 + i.
-_WORDS, _LAYERS, _POOLED = 0, 1, 1 << 16
+
+class Layers(nn.ModuleList):
+    """Recurrent layers on one another, each of one or two directions.
+
+    Each is a module of one layer, so that dropout between them is ours (locked: one mask per
+    review, the same at every word). The second direction is a module of its own that reads the
+    reviews reversed by their own length.
+    """
+
+    def __init__(
+        self, kind: type[nn.LSTM] | type[nn.GRU], inputs: int, hidden: int, layers: int,
+        directions: int,
+    ) -> None:
+        super().__init__(
+            nn.ModuleList(
+                kind(inputs if layer == 0 else hidden * directions, hidden)
+                for _ in range(directions)
+            )
+            for layer in range(layers)
+        )
+        self._directions = directions
+
+    def forward(
+        self, x: Tensor, inside: Tensor, lengths: Tensor, draws: Draws | None, dropout: float,
+        turned_back: bool,
+    ) -> Tensor:
+        """Word vectors (T, n, E) to outputs (T, n, W), every layer's input dropped out.
+
+        turned_back: whether the second direction's outputs stand at the words they read. If
+        not, they are left reversed, which the last layer is free to do.
+        """
+        turn = _reversal(inside, lengths) if self._directions == 2 else None
+        for number, directions in enumerate(self):
+            x = drop(x, draws, LAYERS + number, dropout)
+            outputs = [directions[0](x)[0]]  # (T, n, H)
+            if turn is not None:
+                backwards = directions[1](_Permute.apply(x, turn))[0]
+                if turned_back or number + 1 < len(self):
+                    backwards = _Permute.apply(backwards, turn)
+                outputs.append(backwards)
+            x = torch.cat(outputs, 2) if len(outputs) > 1 else outputs[0]
+        return x
+
+
+def word_vectors(
+    embedding: Embedding, tokens: Tensor, inside: Tensor, draws: Draws | None,
+    options: ModelOptions,
+) -> Tensor:
+    """Vectors (T, n, E) of tokens (n, T) after word dropout; that of padding behind their end."""
+    tokens = drop_words(tokens, draws, options.word_dropout, options.unknown)
+    return embedding(tokens.t().contiguous().masked_fill(~inside, options.padding))
+
+
+def inside_mask(tokens: Tensor, lengths: Tensor) -> Tensor:
+    """(T, n) bool: which places of tokens (n, T) are words of the review."""
+    return torch.arange(tokens.shape[1], device=tokens.device)[:, None] < lengths
 
 
 class Recurrent(nn.Module):
-    """Embedding, recurrent layers, pooling over the real length, one logit.
-
-    Layers are modules of one layer each, so that dropout between them is ours (locked: one
-    mask per review, the same at every word). A bidirectional layer is two modules, the second
-    over the reviews reversed by their own length.
-    """
+    """Embedding, recurrent layers, pooling over the real length, logits."""
 
     def __init__(self, options: ModelOptions) -> None:
         super().__init__()
@@ -30,49 +79,24 @@ class Recurrent(nn.Module):
         self.embedding = Embedding(options.vocabulary_size, options.embedding_dim)
         kind = {"lstm": nn.LSTM, "gru": nn.GRU}[options.model]
         directions = 2 if options.bidirectional else 1
-        width = options.hidden_dim * directions
-        self.layers = nn.ModuleList(
-            nn.ModuleList(
-                kind(options.embedding_dim if layer == 0 else width, options.hidden_dim)
-                for _ in range(directions)
-            )
-            for layer in range(options.layers)
-        )
-        self.output = nn.Linear(width * (2 if options.pooling == "mean+max" else 1), 1)
+        self.layers = Layers(
+            kind, options.embedding_dim, options.hidden_dim, options.layers, directions)
+        width = options.hidden_dim * directions * (2 if options.pooling == "mean+max" else 1)
+        self.output = nn.Linear(width, options.outputs)
 
     def forward(self, tokens: Tensor, lengths: Tensor, draws: Draws | None = None) -> Tensor:
-        """Logits (n,) that the reviews are positive.
+        """Logits (n,), or (n, C) for C outputs.
 
         Args:
             tokens: (n, T) int32 or int64; what lies behind a review's length is not read.
             lengths: (n,) int64, 1 to T.
             draws: random numbers of these reviews; None switches dropout off.
         """
-        options = self.options
-        steps = torch.arange(tokens.shape[1], device=tokens.device)  # (T,)
-        inside = steps[:, None] < lengths  # (T, n)
-        if draws is not None and options.word_dropout > 0:
-            dropped = draws.dropped(_WORDS, tokens.shape[1], options.word_dropout)
-            tokens = tokens.masked_fill(dropped, options.unknown)
-        x = self.embedding(tokens.t().contiguous().masked_fill(~inside, options.padding))
-        turn = _reversal(inside, lengths) if options.bidirectional else None
-        for layer, directions in enumerate(self.layers):
-            x = self._drop(x, draws, _LAYERS + layer)
-            outputs = [directions[0](x)[0]]  # (T, n, H)
-            if turn is not None:
-                backwards = directions[1](_Permute.apply(x, turn))[0]
-                if layer + 1 < len(self.layers):
-                    backwards = _Permute.apply(backwards, turn)
-                outputs.append(backwards)
-            x = torch.cat(outputs, 2) if len(outputs) > 1 else outputs[0]
-        pooled = self._drop(self._pool(x, inside, lengths), draws, _POOLED)  # (n, F)
+        inside, dropout = inside_mask(tokens, lengths), self.options.dropout
+        x = word_vectors(self.embedding, tokens, inside, draws, self.options)
+        x = self.layers(x, inside, lengths, draws, dropout, turned_back=False)
+        pooled = drop(self._pool(x, inside, lengths), draws, POOLED, dropout)  # (n, F)
         return self.output(pooled).squeeze(1)
-
-    def _drop(self, x: Tensor, draws: Draws | None, place: int) -> Tensor:
-        """Locked dropout: one factor per review and channel of x (..., n, D)."""
-        if draws is None or self.options.dropout == 0:
-            return x
-        return x * draws.scale(place, x.shape[-1], self.options.dropout, x.dtype)
 
     def _pool(self, x: Tensor, inside: Tensor, lengths: Tensor) -> Tensor:
         """(T, n, W) to (n, W) or, for mean+max, (n, 2 W).

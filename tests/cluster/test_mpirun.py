@@ -100,17 +100,26 @@ def test_the_exit_status_of_the_ranks_is_that_of_the_start(elsewhere: Path) -> N
     assert launch(2, ["whatever"]) == 3
 
 
-def test_a_signal_reaches_the_ranks_and_ours_is_handled_as_before(elsewhere: Path) -> None:
-    """The started program signals this process, as a scheduler would, and waits for its own."""
+def test_the_first_signal_asks_the_ranks_and_the_second_tells_mpirun(elsewhere: Path) -> None:
+    """The started program signals this process, as a terminal would, and waits for its own."""
     before = signal.getsignal(signal.SIGTERM)
     waiting = (
         "import os, signal, sys\n"
-        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
+        "both = [signal.SIGTERM, signal.SIGUSR1]\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, both)\n"
         "os.kill(int(sys.argv[1]), signal.SIGTERM)\n"
-        "signal.sigwait([signal.SIGTERM])\n"
+        "assert signal.sigwait(both) == signal.SIGUSR1\n"
+        "os.kill(int(sys.argv[1]), signal.SIGTERM)\n"
+        "assert signal.sigwait(both) == signal.SIGTERM\n"
         "sys.exit(7)\n"
     )
     program(elsewhere / "path" / "mpirun",
             f"exec {PYTHON} -c {shlex.quote(waiting)} {os.getpid()}")
     assert launch(2, ["whatever"]) == 7
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_ctrl_c_in_a_terminal_does_not_reach_mpirun_beside_us(elsewhere: Path) -> None:
+    program(elsewhere / "path" / "mpirun", f"exec {PYTHON} -c "
+            "'import os, sys; sys.exit(os.getsid(0) == int(sys.argv[1]))' " + str(os.getsid(0)))
+    assert launch(2, ["whatever"]) == 0

@@ -4,10 +4,10 @@ The reference is torch's own mean loss over the whole batch, padded to the store
 one piece: no plan, no micro-batches, no buckets. Prints {case: relative L2 error} as JSON.
 """
 
-import dataclasses
 import itertools
 import json
 import sys
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from mpi_train.data import BatchReader
 from mpi_train.gradients import GradientBuckets
 from mpi_train.group import Group
 from mpi_train.models import build
+from mpi_train.models.bag import Table
 from mpi_train.models.dropout import Draws
 from mpi_train.plan import cut, prefix_cost
 from mpi_train.process import prepare_process
@@ -37,26 +38,66 @@ MODELS = {
     "gru": {"model": "gru", "layers": 2, "bidirectional": True, "pooling": "last"},
     "bilstm": {"model": "lstm", "layers": 2, "bidirectional": True, "pooling": "max"},
     "bigru": {"model": "gru", "bidirectional": True, "pooling": "mean+max"},
+    "bilstm-attention": {"model": "bilstm-attention", "layers": 2},
+    "cnn": {"model": "cnn", "widths": (1, 2, 5), "filters": 6},
+    "bag": {"model": "bag", "optimizer": "adagrad", "ngrams": 3, "buckets": 300},
+}
+# Each is tried on one model; the grid over the models has a positive weight.
+LOSSES = {
+    "bce": {"positive_weight": 0.7},
+    "bce-smooth": {"class_weights": "0.4,3", "label_smoothing": 0.1},
+    "cross-entropy": {"loss": "cross-entropy", "class_weights": "0.4,3", "label_smoothing": 0.1},
+    "focal": {"loss": "focal", "class_weights": "0.4,3", "focal_gamma": 1.5},
 }
 PLACE = (3, 1)  # epoch and update
 
 
-def cases() -> list[tuple[int, tuple[float, ...], str, str, str]]:
-    """(ranks, shares, model, precision, backend); fp32 and mpi on a part of the grid."""
+class Case(NamedTuple):
+    """One gradient on some ranks."""
+
+    ranks: int
+    backend: str
+    shares: tuple[float, ...]
+    model: str
+    loss: str
+    precision: str
+
+
+def cases() -> list[Case]:
+    """fp32, mpi and the losses on a part of the grid."""
     found = []
     for ranks, model, precision in itertools.product(SHARES, MODELS, PRECISIONS):
         for shares in SHARES[ranks] if precision == "fp64" else SHARES[ranks][1:2]:
-            found.append((ranks, shares, model, precision, "gloo"))
-    return [*found, *((ranks, SHARES[ranks][-1], "lstm", "fp64", "mpi") for ranks in (2, 3))]
+            found.append(Case(ranks, "gloo", shares, model, "bce", precision))
+    for loss, precision in itertools.product(LOSSES, PRECISIONS):
+        found += [Case(3, "gloo", SHARES[3][1], "cnn", loss, precision)]
+    for ranks, model in itertools.product((2, 3), ("lstm", "bag")):
+        found += [Case(ranks, "mpi", SHARES[ranks][-1], model, "bce", "fp64")]
+    return sorted(set(found))
 
 
-def configuration(model: str, precision: str) -> TrainingConfig:
-    """Small, with both kinds of dropout and a positive weight."""
+def configuration(model: str, loss: str, precision: str) -> TrainingConfig:
+    """Small, with both kinds of dropout."""
     return TrainingConfig(
         embedding_dim=12, hidden_dim=8, dropout=0.4, word_dropout=0.2, batch_size=120,
-        micro_batch_tokens=256, positive_weight=0.7, precision=precision, seed=5,
-        **MODELS[model],
+        micro_batch_tokens=256, precision=precision, seed=5, **MODELS[model], **LOSSES[loss],
     )
+
+
+def mean_loss(config: TrainingConfig, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The mean over the batch, by torch alone."""
+    weights = torch.tensor(config.weights, dtype=logits.dtype)
+    if config.loss == "cross-entropy":
+        return functional.cross_entropy(
+            logits, labels, weights, label_smoothing=config.label_smoothing)
+    truth = labels.to(logits.dtype)
+    if config.loss == "focal":
+        right = torch.where(labels == 1, logits.sigmoid(), (-logits).sigmoid())
+        return (-weights[labels] * (1 - right) ** config.focal_gamma * right.log()).mean()
+    smooth = truth * (1 - config.label_smoothing) + config.label_smoothing / 2
+    return functional.binary_cross_entropy_with_logits(
+        logits, smooth, weights[labels] if config.weights else None,
+        pos_weight=torch.tensor(config.positive_weight, dtype=logits.dtype))
 
 
 def plain_gradient(store: Store, config: TrainingConfig) -> list[torch.Tensor]:
@@ -69,10 +110,11 @@ def plain_gradient(store: Store, config: TrainingConfig) -> list[torch.Tensor]:
     model = build(config.model_options(store)).to(PRECISIONS[config.precision])
     draws = Draws.of(config.seed, *PLACE, torch.arange(len(tokens)))
     logits = model(torch.from_numpy(tokens), torch.from_numpy(rows.lengths), draws)
-    functional.binary_cross_entropy_with_logits(
-        logits, torch.from_numpy(rows.labels).to(logits.dtype),
-        pos_weight=torch.tensor(config.positive_weight, dtype=logits.dtype),
-    ).backward()
+    mean_loss(config, logits, torch.from_numpy(rows.labels).long()).backward()
+    for module in model.modules():
+        if isinstance(module, Table):
+            [(found, values)] = module.parts
+            module.weight.grad = torch.zeros_like(module.weight).index_add_(0, found, values)
     return [parameter.grad for parameter in model.parameters()]
 
 
@@ -90,7 +132,7 @@ def divided_gradient(
     for _ in range(2):  # the second update must not see the first one's sums
         backward.run(batch, part, PLACE)
         gradients.finish()
-    return [parameter.grad for parameter in model.parameters()]
+    return [parameter.grad.to_dense() for parameter in model.parameters()]
 
 
 def relative_error(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
@@ -105,12 +147,10 @@ def main() -> None:
     store = Store(sys.argv[1])
     prepare_process(1, 1)
     plain = {
-        (model, precision): plain_gradient(store, configuration(model, precision))
-        for model, precision in itertools.product(MODELS, PRECISIONS)
+        case[3:]: plain_gradient(store, configuration(*case[3:])) for case in cases()
     }
     errors = {}
-    by_group = itertools.groupby(sorted(cases(), key=lambda case: (case[0], case[4])),
-                                 key=lambda case: (case[0], case[4]))
+    by_group = itertools.groupby(cases(), key=lambda case: (case.ranks, case.backend))
     for (ranks, backend), together in by_group:
         inside = MPI.COMM_WORLD.Get_rank() < ranks
         world = MPI.COMM_WORLD.Split(0 if inside else 1)
@@ -119,15 +159,12 @@ def main() -> None:
             communicator.connect(backend)
             group = Group(communicator)
             with communicator.together():
-                for _, shares, model, precision, _ in together:
-                    config = configuration(model, precision)
-                    config = dataclasses.replace(config, shares=shares)
-                    divided = divided_gradient(store, config, group, communicator.rank,
-                                               config.ratios(ranks))
-                    error = relative_error(plain[model, precision], divided)
-                    name = f"{model} {precision} {backend} {','.join(f'{s:g}' for s in shares)}"
+                for case in together:
+                    divided = divided_gradient(
+                        store, configuration(*case[3:]), group, communicator.rank, case.shares)
+                    error = relative_error(plain[case[3:]], divided)
                     # Every rank must hold the sum, not just rank 0.
-                    errors[name] = float(world.allreduce(error, MPI.MAX))
+                    errors[" ".join(map(str, case))] = float(world.allreduce(error, MPI.MAX))
         MPI.COMM_WORLD.Barrier()
     if MPI.COMM_WORLD.Get_rank() == 0:
         print(json.dumps(errors))

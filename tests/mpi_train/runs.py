@@ -16,6 +16,8 @@ Weights = dict[str, np.ndarray]
 
 def arguments(data: Store, run: Path, /, **options: Any) -> list[str]:
     values = {"store": data.path, "out": run, **SMALL, **options}
+    if options.get("model") in ("cnn", "bag"):
+        del values["hidden_dim"]
     line = []
     for name, value in values.items():
         flag = name.replace("_", "-")

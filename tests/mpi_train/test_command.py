@@ -64,7 +64,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     ("options", "message"),
     [
         ("--learning-rat 1", "unknown argument --learning-rat; did you mean --learning-rate"),
-        ("--optimizer adm", "invalid choice: 'adm' (choose from 'adam', 'sgd')"),
+        ("--optimizer adm", "invalid choice: 'adm' (choose from 'adam', 'adamw', "),
         ("--backend tcp", "choose from 'auto', 'nccl', 'gloo', 'mpi'"),
         ("--ranks 0", "--ranks is 0: give 1 or more"),
         ("--ranks 2 --shares 1,2,3", "--shares names 3 ranks, but there are 2"),

@@ -92,9 +92,9 @@ def test_a_damaged_shard_is_refused_before_a_row_of_it_is_used(tmp_path: Path) -
     data[-1] ^= 1
     shard.write_bytes(data)
     reader = SplitReader(store, "train")
-    assert len(reader.read(0, 0, 100).labels) == 100
+    assert len(reader.read(0, 0).labels) == 150
     with pytest.raises(UserError, match=r"part-00001\.h5 is damaged: its sha256 is not"):
-        reader.read(1, 0, 100)
+        reader.read(1, 0)
 
 
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
@@ -102,3 +102,16 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     (store.path / "shards" / "part-00000.h5").unlink()
     with pytest.raises(UserError, match=r"part-00000\.h5 is missing from the store"):
         BatchReader(store, "train", 10, seed=0, window=64).batch(0, 0)
+
+
+def test_a_shard_that_is_damaged_while_a_window_is_read_ahead_stops_the_batch_that_needs_it(
+    tmp_path: Path
+) -> None:
+    store = make_store(tmp_path / "store", {"train": 3000}, length=16, shards=3)
+    reader = BatchReader(store, "train", 500, seed=0, window=1)
+    last = store.path / "shards" / f"part-{reader.plan.epoch(0).chunks[-1]:05d}.h5"
+    last.write_bytes(b"no shard")
+    assert len(reader.batch(0, 0).lengths) == 500
+    with pytest.raises(UserError, match=f"{last.name} is damaged"):
+        for update in range(1, 6):
+            reader.batch(0, update)

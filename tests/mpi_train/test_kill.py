@@ -1,34 +1,149 @@
-"""A run that is killed goes on from its last whole checkpoint, to the very same weights."""
+"""A run that is killed or asked to end goes on from its last checkpoint, to the same weights."""
 
+import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from mpi_train.__main__ import main
 from reviews.bundle import read_bundle
-from tests.mpi_train.ranks import ROOT
+from reviews.store import Store
+from tests.mpi_train.ranks import ROOT, run_ranks
 from tests.mpi_train.runs import arguments, difference, losses, records, train
 from tests.stores import make_store
 
-EPOCHS = 20
+EPOCHS, UPDATES = 20, 10  # updates of an epoch
+KINDS: dict[str, dict[str, Any]] = {
+    "lstm": {"word_dropout": 0.1, "schedule": "cosine", "keep": "average", "clip_norm": 0.5},
+    "cnn": {"model": "cnn", "filters": 5, "optimizer": "sgd", "keep": "last"},
+    "bag": {"model": "bag", "buckets": 500, "ngrams": 3},
+}
 
 
-def test_a_killed_run_is_resumed_to_the_weights_of_one_that_was_not(tmp_path: Path) -> None:
-    store = make_store(tmp_path / "store", {"train": 600, "validation": 20}, length=16)
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return make_store(tmp_path_factory.mktemp("kill") / "store", {"train": 600, "validation": 20},
+                      length=16)
+
+
+def options_of(kind: str) -> dict[str, Any]:
+    return {"checkpoint_every": 1, "checkpoints_kept": 99, **KINDS[kind]}
+
+
+def as_killed_after(run: Path, updates: int, copy: Path) -> Path:
+    """A copy of a run's folder as a kill shortly after so many updates would have left it."""
+    shutil.copytree(run, copy)
+    for folder in (copy / "checkpoints").iterdir():
+        if int(folder.name.removeprefix("step-")) > updates:
+            shutil.rmtree(folder)
+    (copy / "summary.json").unlink()
+    shutil.rmtree(copy / "model")
+    return copy
+
+
+def same(one: Path, other: Path) -> None:
+    assert difference(read_bundle(one).weights, read_bundle(other).weights) == 0
+    assert read_bundle(one).model["validation"] == read_bundle(other).model["validation"]
+    assert losses(one) == losses(other)
+    told = [[{name: epoch[name] for name in ("epoch", "loss", "reviews", "validation")}
+             for epoch in records(run, "epoch")] for run in (one, other)]
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cut_after_any_update_a_run_ends_with_the_very_same_weights(
+    kind: str, store: Store, tmp_path: Path
+) -> None:
+    # Before the first epoch ends: what was validated after the cut is validated again.
+    whole = train(store, tmp_path / "whole", **options_of(kind))
+    for cut in (1, 5, 9):
+        parted = as_killed_after(whole, cut, tmp_path / str(cut))
+        assert main(["--out", str(parted), "--resume"]) == 0
+        same(parted, whole)
+
+
+def test_so_does_a_run_on_two_ranks(store: Store, tmp_path: Path) -> None:
+    """One start of two ranks for the whole runs, and one for those that go on."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import json, sys\n"
+        "from mpi_train.__main__ import main\n"
+        "for arguments in json.loads(sys.argv[1]):\n"
+        "    assert main(arguments) == 0\n"
+    )
+    shares = {"lstm": {"balance": "equal"}, "bag": {"shares": "3,1"}}
+    done = run_ranks(2, program, json.dumps([
+        arguments(store, tmp_path / kind, **options_of(kind), **more)
+        for kind, more in shares.items()]))
+    assert done.returncode == 0, done.stderr
+    parted = [as_killed_after(tmp_path / kind, cut, tmp_path / f"{kind}-{cut}")
+              for kind in shares for cut in (3, 7)]
+    done = run_ranks(2, program, json.dumps([["--out", str(run), "--resume"] for run in parted]))
+    assert done.returncode == 0, done.stderr
+    for run in parted:
+        same(run, tmp_path / run.name.split("-")[0])
+
+
+def start(store: Store, out: Path, **options: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "mpi_train", *arguments(store, out, **options)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+def wait_for(process: subprocess.Popen[str], words: str) -> None:
+    """Its own words, as they come, tell how far a run is."""
+    assert process.stdout is not None
+    assert any(words in line for line in process.stdout), f"it ended without {words!r}"
+
+
+def test_a_killed_run_is_resumed_to_the_weights_of_one_that_was_not(
+    store: Store, tmp_path: Path
+) -> None:
     options = {"epochs": EPOCHS, "keep": "last", "word_dropout": 0.1}
     killed = tmp_path / "killed"
-    command = [sys.executable, "-m", "mpi_train", *arguments(store, killed, **options)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        assert process.stdout is not None
-        # Its own words, as they come, tell how far it is.
-        assert any(f"epoch 2/{EPOCHS}:" in line for line in process.stdout)
+    with start(store, killed, **options) as process:
+        wait_for(process, f"epoch 2/{EPOCHS}:")
         process.kill()
     assert process.returncode == -signal.SIGKILL, "it must not have come to its end"
     assert not (killed / "summary.json").exists()
 
     assert main(["--out", str(killed), "--resume"]) == 0
-    whole = train(store, tmp_path / "whole", **options)
-    assert difference(read_bundle(whole).weights, read_bundle(killed).weights) == 0
-    assert losses(killed) == losses(whole)
-    assert [epoch["epoch"] for epoch in records(killed, "epoch")] == list(range(EPOCHS))
+    same(killed, train(store, tmp_path / "whole", **options))
+
+
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_end_a_run_writes_a_checkpoint_of_its_last_update(
+    asked: signal.Signals, store: Store, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    with start(store, out, epochs=400) as process:
+        wait_for(process, "epoch 1/400:")
+        process.send_signal(asked)
+        wait_for(process, f"ended by {asked.name} after update")
+    assert process.returncode == 128 + asked
+    steps = records(out, "step")
+    last = max((out / "checkpoints").iterdir())
+    assert last.name == f"step-{len(steps):08d}"
+    assert not (out / "summary.json").exists()
+    assert main(["--out", str(out), "--resume", "--epochs", str(-(-len(steps) // UPDATES))]) == 0
+    assert losses(out)[: len(steps)] == [step["loss"] for step in steps]
+
+
+def test_ctrl_c_ends_all_ranks_of_the_command_with_a_checkpoint(
+    store: Store, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "reviewmill", "train", str(store.path),
+               *arguments(store, out, epochs=4000)[1:], "--ranks", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
+        wait_for(process, "epoch 1/4000:")
+        process.send_signal(signal.SIGINT)
+        wait_for(process, "ended by SIGUSR1 after update")
+    assert process.returncode != 0
+    assert max((out / "checkpoints").iterdir()).name == f"step-{len(records(out, 'step')):08d}"

@@ -1,6 +1,7 @@
-"""Recurrent models read every review to its length and not a word further."""
+"""Models read every review to its length and not a word further."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,27 +9,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mpi_train.losses import binary_cross_entropy
-from mpi_train.models import Recurrent, build
+from mpi_train.models import build
+from mpi_train.models.bag import sum_rows
 from mpi_train.models.dropout import Draws
 from mpi_train.models.options import ModelOptions
-from mpi_train.schedules import learning_rate
 
 WORDS, LENGTHS = 50, torch.tensor([1, 3, 7, 9, 9, 12])
 KINDS = list(itertools.product(("lstm", "gru"), (1, 2), (False, True),
                                ("last", "max", "mean+max")))
+OTHERS = ("bilstm-attention", "cnn", "bag")
 
 
 def options_of(model: str = "lstm", layers: int = 1, bidirectional: bool = False,
-               pooling: str = "mean+max", **others: float) -> ModelOptions:
+               pooling: str = "mean+max", **others: Any) -> ModelOptions:
     return ModelOptions(
         model=model, embedding_dim=6, hidden_dim=5, layers=layers, bidirectional=bidirectional,
-        pooling=pooling, vocabulary_size=WORDS, padding=0, unknown=1,
-        **{"dropout": 0.0, "word_dropout": 0.0, **others},
+        pooling=pooling, widths=(1, 2, 5), filters=4, ngrams=3, vocabulary_size=WORDS, padding=0,
+        unknown=1, **{"dropout": 0.0, "word_dropout": 0.0, "buckets": 70, **others},
     )
 
 
-def model_of(options: ModelOptions) -> Recurrent:
+def gradients(model: Any) -> list[Tensor]:
+    """Of all parameters; that of a bag's table as a whole."""
+    if model.options.model == "bag":
+        [(rows, values)] = model.table.parts
+        model.table.weight.grad = torch.zeros_like(model.table.weight)
+        model.table.weight.grad[rows] = values
+    return [parameter.grad for parameter in model.parameters()]
+
+
+def model_of(options: ModelOptions) -> Any:
     torch.manual_seed(4)
     return build(options).double()
 
@@ -41,7 +51,7 @@ def reviews(width: int = 12) -> Tensor:
     return torch.from_numpy(tokens)
 
 
-def plain(model: Recurrent, words: Tensor) -> Tensor:
+def plain(model: Any, words: Tensor) -> Tensor:
     """The logit of one review (T,) by torch's own layers, alone and without padding."""
     options = model.options
     kind = {"lstm": nn.LSTM, "gru": nn.GRU}[options.model]
@@ -75,7 +85,88 @@ def test_a_padded_batch_gives_the_logits_of_every_review_by_itself(
     torch.testing.assert_close(logits, torch.stack(alone), rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize(("model", "layers", "bidirectional", "pooling"), KINDS)
+@pytest.mark.parametrize("model", OTHERS)
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_a_review_has_the_same_logits_alone_and_in_a_padded_batch(
+    model: str, outputs: int
+) -> None:
+    ours = model_of(options_of(model, layers=2, outputs=outputs))
+    tokens = reviews()
+    alone = [ours(tokens[i : i + 1, :n], torch.tensor([n])) for i, n in enumerate(LENGTHS.tolist())]
+    assert ours(tokens, LENGTHS).shape == ((6,) if outputs == 1 else (6, outputs))
+    torch.testing.assert_close(ours(tokens, LENGTHS), torch.cat(alone), rtol=1e-10, atol=1e-12)
+
+
+def test_attention_is_a_weighted_mean_of_torchs_own_bidirectional_outputs() -> None:
+    ours = model_of(options_of("bilstm-attention"))
+    whole = nn.LSTM(6, 5, bidirectional=True).double()
+    for direction, own in enumerate(ours.layers[0]):
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            target = getattr(whole, name + "_l0" + ("_reverse" if direction else ""))
+            target.data = getattr(own, name + "_l0").data
+    words = reviews()[3, :9]
+    outputs = whole(ours.embedding.weight[words])[0]  # (9, 10)
+    weights = (torch.tanh(ours.attention(outputs)) @ ours.context).softmax(0)
+    wanted = ours.output(weights @ outputs)[0]
+    torch.testing.assert_close(ours(reviews(), LENGTHS)[3], wanted)
+
+
+def test_convolutions_are_torchs_over_the_review_between_zeros() -> None:
+    ours = model_of(options_of("cnn"))
+    vectors = ours.embedding.weight[reviews()[2, :7]].t()[None]  # (1, E, 7)
+    found = [
+        functional.conv1d(functional.pad(vectors, (before, behind)), layer.weight,
+                          layer.bias).relu().amax(2)
+        for layer, (before, behind) in zip(ours.convolutions, [(0, 0), (0, 1), (2, 2)], strict=True)
+    ]
+    wanted = ours.output(torch.cat(found, 1))[0, 0]
+    torch.testing.assert_close(ours(reviews(), LENGTHS)[2], wanted)
+
+
+def ngram_rows(words: list[int], ours: Any) -> list[int]:
+    """The rows of a review's words and n-grams: equal n-grams have equal rows."""
+    seen = ours._ids(torch.tensor([words]), torch.tensor([len(words)]))
+    return seen[0].tolist()
+
+
+def test_a_bag_counts_every_word_and_ngram_and_mixes_no_two_reviews() -> None:
+    ours = model_of(options_of("bag", buckets=10_000))
+    once, twice = ngram_rows([5, 6, 7], ours), ngram_rows([5, 6, 7, 5, 6, 7], ours)
+    assert once[:3] == [5, 6, 7]
+    assert len(once) == 3 + 2 + 1
+    assert len(set(once)) == 6
+    assert min(once[3:]) >= WORDS
+    assert set(once) < set(twice)
+    assert len(twice) == 6 + 5 + 4
+    assert ngram_rows([6, 5], ours)[2] != ngram_rows([5, 6], ours)[2]
+    assert ngram_rows([9], ours) == [9]
+
+
+def test_a_bags_gradient_is_that_of_torchs_embedding_bag_on_the_rows_touched() -> None:
+    ours = model_of(options_of("bag"))
+    ids, counts = ours._ids(reviews(), LENGTHS)
+    weight = ours.table.weight.detach().clone().requires_grad_()
+    pooled = functional.embedding_bag(ids, weight, counts.cumsum(0) - counts, mode="mean")
+    scale = torch.linspace(1, 2, 6, dtype=torch.float64)
+    (functional.linear(pooled, ours.output.weight, ours.output.bias)[:, 0] * scale).sum().backward()
+    (ours(reviews(), LENGTHS) * scale).sum().backward()
+    [(rows, values)] = ours.table.parts
+    assert rows.tolist() == sorted(set(ids.tolist()))
+    assert weight.grad is not None
+    torch.testing.assert_close(gradients(ours)[0], weight.grad)
+    assert values.shape == (len(rows), 6)
+
+
+def test_rows_are_summed_by_their_number() -> None:
+    rows, values = sum_rows(torch.tensor([4, 1, 4, 9]), torch.tensor([0, 1, 2, 2]),
+                            torch.tensor([[1.0], [2.0], [4.0]]))
+    assert rows.tolist() == [1, 4, 9]
+    assert values[:, 0].tolist() == [2, 5, 4]
+
+
+@pytest.mark.parametrize(
+    ("model", "layers", "bidirectional", "pooling"),
+    [*KINDS, *((model, 2, False, "") for model in OTHERS)])
 def test_what_lies_behind_a_reviews_end_changes_neither_logit_nor_gradient(
     model: str, layers: int, bidirectional: bool, pooling: str
 ) -> None:
@@ -84,19 +175,24 @@ def test_what_lies_behind_a_reviews_end_changes_neither_logit_nor_gradient(
         ours = model_of(options_of(model, layers, bidirectional, pooling, dropout=0.3))
         logits = ours(reviews(width), LENGTHS, Draws.of(1, 2, 3, torch.arange(6)))
         logits.sum().backward()
-        found.append([logits.detach(), *(p.grad for p in ours.parameters())])
+        found.append([logits.detach(), *gradients(ours)])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-14)
 
 
-def test_padding_gets_no_gradient() -> None:
-    ours = model_of(options_of(bidirectional=True))
+@pytest.mark.parametrize("model", ["lstm", *OTHERS])
+def test_padding_gets_no_gradient(model: str) -> None:
+    ours = model_of(options_of(model, bidirectional=True))
     ours(reviews(40), LENGTHS).sum().backward()
-    assert ours.embedding.weight.grad[0].abs().sum() == 0
+    first = next(name for name, _ in ours.named_parameters() if name.endswith(
+        ("embedding.weight", "table.weight")))
+    table = dict(zip((n for n, _ in ours.named_parameters()), gradients(ours), strict=True))[first]
+    assert table[0].abs().sum() == 0
 
 
-def test_dropout_belongs_to_the_review_wherever_it_is() -> None:
-    ours = model_of(options_of(layers=2, dropout=0.5, word_dropout=0.3))
+@pytest.mark.parametrize("model", ["lstm", *OTHERS])
+def test_dropout_belongs_to_the_review_wherever_it_is(model: str) -> None:
+    ours = model_of(options_of(model, layers=2, dropout=0.5, word_dropout=0.3))
     tokens = reviews()
     whole = ours(tokens, LENGTHS, Draws.of(0, 0, 0, torch.arange(6)))
     parts = [ours(tokens[i : i + 2], LENGTHS[i : i + 2],
@@ -121,24 +217,9 @@ def test_dropout_drops_its_part_and_keeps_the_mean(probability: float) -> None:
     assert set(scale.unique().tolist()) == {0, 1 / (1 - probability)}
 
 
-def test_word_dropout_reads_the_unknown_word() -> None:
-    ours = model_of(options_of(word_dropout=0.999999))
+@pytest.mark.parametrize("model", ["lstm", *OTHERS])
+def test_word_dropout_reads_the_unknown_word(model: str) -> None:
+    ours = model_of(options_of(model, word_dropout=0.999999))
     draws = Draws.of(0, 0, 0, torch.arange(6))
     unknown = torch.ones_like(reviews())
     torch.testing.assert_close(ours(reviews(), LENGTHS, draws), ours(unknown, LENGTHS))
-
-
-@pytest.mark.parametrize("weight", [0.2, 1.0, 3.0])
-def test_the_loss_is_torchs_with_its_positive_weight(weight: float) -> None:
-    logits = torch.linspace(-4, 4, 9, dtype=torch.float64)
-    labels = torch.tensor([0, 1, 0, 1, 1, 0, 1, 0, 1])
-    wanted = nn.BCEWithLogitsLoss(pos_weight=torch.tensor(weight), reduction="sum")
-    torch.testing.assert_close(
-        binary_cross_entropy(logits, labels, weight), wanted(logits, labels.double()))
-
-
-def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
-    rates = [learning_rate("linear", 1.0, step, 10, 4) for step in range(10)]
-    assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
-    assert rates[4:] == pytest.approx([1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
-    assert {learning_rate("constant", 0.3, step, 10, 0) for step in range(10)} == {0.3}

@@ -167,28 +167,40 @@ def test_resuming_at_an_epochs_end_gives_the_very_same_weights(
     assert len(records(parted, "epoch")) == 4
 
 
-def test_resuming_an_epoch_that_was_cut_off_does_it_again(store: Store, tmp_path: Path) -> None:
+def test_a_run_that_ended_in_an_epoch_goes_on_inside_of_it(store: Store, tmp_path: Path) -> None:
     options = {"epochs": 3, "keep": "last", "schedule": "constant"}
     whole = train(store, tmp_path / "whole", **options)
     parted = train(store, tmp_path / "parted", **options, max_steps=17)
     with open(parted / "metrics.jsonl", "a") as file:
         file.write('{"kind": "step", "step": 18, "lo')  # as a killed run leaves it
     # What a kill in the middle of a checkpoint leaves is no checkpoint.
-    (parted / "checkpoints" / ".epoch-0002.partial").mkdir()
+    (parted / "checkpoints" / ".step-00000018.partial").mkdir()
     assert main(["--out", str(parted), "--resume", "--max-steps", "0"]) == 0
     assert difference(read_bundle(whole).weights, read_bundle(parted).weights) == 0
     assert losses(parted) == losses(whole)
+    assert [e["loss"] for e in records(parted, "epoch")] == [
+        e["loss"] for e in records(whole, "epoch")]
+
+
+def checkpoints(run: Path) -> list[str]:
+    return sorted(path.name for path in (run / "checkpoints").iterdir())
+
+
+def test_checkpoints_are_written_as_often_and_kept_as_many_as_asked_for(
+    store: Store, tmp_path: Path
+) -> None:
+    run = train(store, tmp_path / "run", checkpoint_every=4, checkpoints_kept=3)
+    assert checkpoints(run) == ["step-00000012", "step-00000016", "step-00000020"]
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(
     store: Store, tmp_path: Path
 ) -> None:
     run = train(store, tmp_path / "run", epochs=3)
-    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [
-        "epoch-0002", "epoch-0003"]
-    weights = run / "checkpoints/epoch-0003/weights.safetensors"
+    assert checkpoints(run) == ["step-00000020", "step-00000030"]
+    weights = run / "checkpoints/step-00000030/weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
-    with pytest.raises(UserError, match=r"epoch-0003 is damaged: remove it .* epoch-0002"):
+    with pytest.raises(UserError, match=r"step-00000030 is damaged: remove it .* step-00000020"):
         main(["--out", str(run), "--resume", "--epochs", "4"])
     shutil.rmtree(weights.parent)
     assert main(["--out", str(run), "--resume", "--epochs", "4"]) == 0
@@ -196,12 +208,13 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(
 
 
 @pytest.mark.parametrize("option", ["seed", "batch_size", "window", "model", "hidden_dim",
-                                    "layers", "pooling", "optimizer", "precision"])
+                                    "layers", "pooling", "optimizer", "precision", "loss"])
 def test_a_resume_cannot_change_what_the_training_is(
     option: str, run: Path, tmp_path: Path
 ) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
-    other = {"model": "gru", "pooling": "max", "optimizer": "sgd", "precision": "fp64"}
+    other = {"model": "gru", "pooling": "max", "optimizer": "sgd", "precision": "fp64",
+             "loss": "focal"}
     value = other.get(option, "99")
     flag = "--" + option.replace("_", "-")
     with pytest.raises(UserError, match=f"{flag} .* cannot be resumed with {value}"):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn
 
@@ -57,3 +57,30 @@ def test_rows_of_the_confusion_matrix_are_the_true_class() -> None:
 
 def test_scores_without_any_difference_have_an_area_of_one_half() -> None:
     assert roc_auc(np.array([0, 1, 1]), np.zeros(3)) == 0.5
+
+
+MOODS = ("bad", "mixed", "good")
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=40), st.integers(0, 99))
+def test_figures_of_more_classes_are_those_of_scikit_learn(labels: list[int], seed: int) -> None:
+    truth = np.array(labels, np.uint8)
+    logits = np.random.default_rng(seed).normal(size=(len(labels), 3))
+    predicted, each = logits.argmax(1), [0, 1, 2]
+    figures = evaluate_scores(truth, logits, MOODS)
+    assert figures["accuracy"] == pytest.approx(sklearn.accuracy_score(truth, predicted))
+    every = sklearn.precision_recall_fscore_support(
+        truth, predicted, labels=each, zero_division=0)
+    for name, expected in zip(("precision", "recall", "f1"), every[:3], strict=True):
+        assert figures[name] == pytest.approx(dict(zip(MOODS, expected, strict=True)))
+    assert figures["f1_macro"] == pytest.approx(np.mean(every[2]))
+    assert figures["confusion_matrix"] == (
+        sklearn.confusion_matrix(truth, predicted, labels=each).tolist())
+    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    assert figures["loss"] == pytest.approx(sklearn.log_loss(truth, chances, labels=each))
+    if set(truth) == set(each):
+        assert figures["roc_auc"] == pytest.approx(
+            sklearn.roc_auc_score(truth, chances, multi_class="ovr", average="macro"))
+    else:
+        assert figures["roc_auc"] is None

@@ -11,7 +11,7 @@ import pytest
 
 from reviews.errors import UserError
 from reviews.recipe import SPLITS
-from reviews.store import Store, sha256, write_atomically, write_shard
+from reviews.store import CHUNK_ROWS, Store, read_chunk, sha256, write_atomically, write_shard
 from reviews.verify import verify_store
 from tests.stores import make_store
 
@@ -37,6 +37,15 @@ def edit_shard(store: Store, change: Callable[[h5py.File], object]) -> Store:
         change(file)
     return edit_manifest(
         store, lambda m: m["files"]["shards/part-00000.h5"].update(sha256=sha256(path)))
+
+
+def test_a_chunk_read_directly_is_what_hdf5_reads(store: Store) -> None:
+    with h5py.File(store.shards("train")[0].path) as file:
+        for column in file["train"].values():
+            chunks = range(-(-len(column) // CHUNK_ROWS))
+            assert len(chunks) == 2
+            found = np.concatenate([read_chunk(column, number) for number in chunks])
+            np.testing.assert_array_equal(found, column[:])
 
 
 def test_the_virtual_file_shows_the_rows_of_all_shards_in_order(store: Store) -> None:

@@ -1,0 +1,39 @@
+"""Defaults of the models, and the trainings of earlier systems: choices by name."""
+
+from typing import Any
+
+# What a model changes of the defaults of TrainingConfig, which are those of lstm.
+MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
+    "lstm": {},
+    "gru": {},
+    "bilstm-attention": {"batch_size": 256, "learning_rate": 3e-3, "dropout": 0.3,
+                         "word_dropout": 0.05},
+    "cnn": {"batch_size": 256, "learning_rate": 1e-3, "dropout": 0.3},
+    "bag": {"embedding_dim": 16, "optimizer": "adagrad", "learning_rate": 0.3, "dropout": 0.3,
+            "epochs": 2, "micro_batch_tokens": 1 << 18},
+}
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    # 21.3 M Amazon reviews on several GPUs, 2019; with the recipe of the same name.
+    "rnn2019": {
+        "model": "lstm", "embedding_dim": 100, "hidden_dim": 32, "layers": 2, "pooling": "last",
+        "dropout": 0.5, "positive_weight": 0.2, "optimizer": "sgd", "momentum": 0.9,
+        "learning_rate": 0.1, "schedule": "constant", "batch_size": 128, "epochs": 10,
+    },
+    # Amazon polarity on many CPUs: Adam, one batch of 64 for each of its workers.
+    "polarity": {
+        "model": "lstm", "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant",
+        "batch_size": 512, "epochs": 20,
+    },
+    # App reviews, five stars against fewer: short texts and unequal classes.
+    "netflix": {
+        "model": "bag", "class_weights": "balanced", "epochs": 10,
+    },
+    # Electronics reviews, BiLSTM with attention. Its 2e-5 was that of pre-trained encoders.
+    "electronics": {
+        "model": "bilstm-attention", "embedding_dim": 300, "hidden_dim": 256,
+        "optimizer": "adamw", "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01,
+        "learning_rate": 1e-3, "warmup_fraction": 0.1, "schedule": "constant",
+        "batch_size": 32, "clip_norm": 1.0, "dropout": 0.2, "word_dropout": 0.0,
+    },
+}

@@ -1,0 +1,113 @@
+"""From the options that a user named to the configuration of a start."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mpi_train.config import FIXED, TrainingConfig
+from mpi_train.models.options import OWN_OPTIONS
+from mpi_train.presets import CONFIGS, MODEL_DEFAULTS
+from reviews.errors import UserError
+from reviews.options import from_mapping
+from reviews.store import Store
+
+
+def resolve(named: Mapping[str, Any]) -> TrainingConfig:
+    """The configuration of a start, from the options that the user named.
+
+    A resumed run takes what is not named from its config.yaml.
+    Raises UserError for anything that would end the run later anyway: a folder that is in
+    use, a store that is not one or has nothing to train on, a resume that changes the plan.
+    """
+    if not named.get("out"):
+        raise UserError("name the run folder to write with --out")
+    out = Path(named["out"])
+    if named.get("resume"):
+        config = _resumed(out, named)
+    else:
+        config = _layered(named)
+        if out.exists() and not out.is_dir():
+            raise UserError(f"{out} is not a folder")
+        if out.exists() and any(out.iterdir()) and not config.overwrite:
+            raise UserError(f"{out} is not empty: give --resume, --overwrite, or another --out")
+    if not config.store:
+        raise UserError("name the store to train on")
+    # A run is resumed and reported from other folders too.
+    config = dataclasses.replace(config, store=os.path.abspath(config.store))
+    store = Store(config.store)
+    if store.rows("train") == 0:
+        raise UserError(f"{config.store} has no training rows")
+    if (config.keep == "best" or config.patience) and store.rows("validation") == 0:
+        raise UserError(f"{config.store} has no validation rows to find the best weights by: "
+                        "give --keep last, without --patience")
+    return _with_classes(config, store)
+
+
+def _with_classes(config: TrainingConfig, store: Store) -> TrainingConfig:
+    """The configuration with balanced weights as numbers; UserError if the loss does not fit."""
+    classes = len(store.classes)
+    if config.loss == "bce" and classes != 2:
+        raise UserError(f"{config.store} has {classes} classes, and --loss bce is for two: "
+                        "give --loss cross-entropy or focal")
+    if config.class_weights == "balanced":
+        # As scikit-learn has it: the mean weight of a training review is 1.
+        rows, labels = store.rows("train"), store.manifest["splits"]["train"]["labels"]
+        weights = [rows / (classes * max(1, labels[name])) for name in store.classes]
+        config = dataclasses.replace(config, class_weights=",".join(map(repr, weights)))
+    if config.weights and len(config.weights) != classes:
+        raise UserError(f"--class-weights has {len(config.weights)} numbers, but "
+                        f"{config.store} has {classes} classes")
+    return config
+
+
+def _layered(named: Mapping[str, Any]) -> TrainingConfig:
+    """The model's defaults, over them those of --config, over them what was named."""
+    values: dict[str, Any] = {}
+    where = named.get("config", "")
+    if where in CONFIGS:
+        values = CONFIGS[where]
+    elif where:
+        values = _read_choices(Path(where))
+    model = named.get("model") or values.get("model", "lstm")
+    for name in {**values, **named}:
+        owners = [owner for owner, own in OWN_OPTIONS.items() if name in own]
+        if owners and model not in owners:
+            flag = "--" + name.replace("_", "-")
+            raise UserError(f"{flag} is for {', '.join(owners)}: --model {model} has no such thing")
+    defaults = MODEL_DEFAULTS[model]
+    if where not in ("", *CONFIGS):
+        checked = from_mapping(TrainingConfig, {**defaults, **values}, where)
+        values = {name: getattr(checked, name) for name in values}
+    return TrainingConfig(**{**defaults, **values, **named})
+
+
+def _read_choices(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise UserError(f"--config {file} is neither a file nor one of {', '.join(CONFIGS)}")
+    try:
+        values = yaml.safe_load(file.read_text("utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise UserError(f"--config {file} is not YAML") from None
+    if not isinstance(values, dict) or values.get("model", "lstm") not in OWN_OPTIONS:
+        raise UserError(f"--config {file} is no mapping of options, or has no known model")
+    return values
+
+
+def _resumed(out: Path, named: Mapping[str, Any]) -> TrainingConfig:
+    file = out / "config.yaml"
+    if not file.is_file():
+        raise UserError(f"{out} has no run to resume: it has no config.yaml")
+    before = from_mapping(TrainingConfig, yaml.safe_load(file.read_text("utf-8")), str(file))
+    config = dataclasses.replace(before, **named)
+    for name in FIXED:
+        old, new = getattr(before, name), getattr(config, name)
+        if old != new:
+            flag = "--" + name.replace("_", "-")
+            raise UserError(f"{out} was trained with {flag} {old}: it cannot be resumed with {new}")
+    return config
+
+

@@ -1,0 +1,189 @@
+"""Every model and loss trains, is kept in its bundle and evaluated; presets and files choose."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from sklearn.utils.class_weight import compute_class_weight
+
+from mpi_train import evaluate
+from mpi_train.config import TrainingConfig
+from mpi_train.presets import CONFIGS, MODEL_DEFAULTS
+from mpi_train.resolve import resolve
+from reviews.bundle import read_bundle
+from reviews.errors import UserError
+from reviews.store import Store
+from tests.mpi_train.runs import losses, records, train
+from tests.stores import make_store
+
+ROWS = {"train": 600, "validation": 80, "test": 90}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return make_store(tmp_path_factory.mktemp("choices") / "store", ROWS, length=16, vocabulary=60)
+
+
+@pytest.fixture(scope="module")
+def moods(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return make_store(tmp_path_factory.mktemp("moods") / "store", ROWS, length=16, vocabulary=60,
+                      classes=("bad", "mixed", "good"))
+
+
+SMALL = {
+    "bilstm-attention": {"learning_rate": 0.02},
+    "cnn": {"filters": 8, "learning_rate": 0.02},
+    "bag": {"buckets": 500, "learning_rate": 0.3},
+}
+
+
+def figures_of(run: Path, store: Store, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    capsys.readouterr()
+    assert evaluate.main([str(run), "--store", str(store.path), "--split", "validation", "--json",
+                          "--threads", "1"]) == 0
+    figures: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return figures
+
+
+@pytest.mark.parametrize("model", SMALL)
+def test_a_model_learns_and_its_bundle_gives_the_figures_it_was_kept_for(
+    model: str, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(store, tmp_path / "run", model=model, epochs=6, **SMALL[model])
+    told = read_bundle(run).model
+    assert told["validation"]["accuracy"] > 0.7
+    assert figures_of(run, store, capsys)["accuracy"] == told["validation"]["accuracy"]
+    assert told["options"]["model"] == model
+    assert "pooling" not in told["options"]
+    assert model in (run / "model/card.md").read_text()
+
+
+@pytest.mark.parametrize("options", [
+    {"loss": "cross-entropy"},
+    {"loss": "cross-entropy", "model": "bag", "buckets": 500, "learning_rate": 0.3},
+    {"loss": "focal", "class_weights": "balanced"},
+], ids=lambda options: "-".join(map(str, options.values())))
+def test_three_classes_are_learned_and_measured(
+    options: dict[str, Any], moods: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(moods, tmp_path / "run", **{"epochs": 8, "learning_rate": 0.03, **options})
+    figures = figures_of(run, moods, capsys)
+    assert figures["accuracy"] > 0.55
+    assert set(figures["f1"]) == {"bad", "mixed", "good"}
+    assert read_bundle(run).weights["output.weight"].shape[0] == 3
+
+
+def test_two_outputs_say_of_two_classes_what_one_would(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(store, tmp_path / "run", loss="cross-entropy", epochs=4, learning_rate=0.02)
+    figures = figures_of(run, store, capsys)
+    assert read_bundle(run).weights["output.weight"].shape[0] == 2
+    assert figures["accuracy"] > 0.65
+    assert figures["loss"] == pytest.approx(read_bundle(run).model["validation"]["loss"])
+
+
+def test_balanced_weights_are_scikit_learns(store: Store) -> None:
+    config = resolve({"store": str(store.path), "out": "nowhere", "class_weights": "balanced"})
+    labels = store.manifest["splits"]["train"]["labels"]
+    truth = [name for name, count in labels.items() for _ in range(count)]
+    wanted = compute_class_weight("balanced", classes=np.array(store.classes), y=truth)
+    assert config.weights == pytest.approx(wanted.tolist())
+
+
+@pytest.mark.parametrize("options", [
+    {"clip_norm": 0.01, "optimizer": "sgd"}, {"loss": "focal"}, {"loss": "cross-entropy"},
+    {"loss": "focal", "focal_gamma": 0.5}, {"class_weights": "1,3"}, {"label_smoothing": 0.2},
+    {"optimizer": "adamw", "weight_decay": 0.5}, {"optimizer": "adagrad"}, {"betas": "0.5,0.9"},
+    {"eps": 0.1}, {"schedule": "cosine"}, {"schedule": "one-cycle"},
+    {"schedule": "step", "step_epochs": 0.2}, {"warmup_epochs": 0.5}, {"warmup_fraction": 0.3},
+    {"learning_rate_scaling": "sqrt"}, {"learning_rate_scaling": "linear"},
+], ids=lambda options: "-".join(map(str, options.values())))
+def test_an_option_changes_what_is_learned(
+    options: dict[str, Any], store: Store, tmp_path: Path
+) -> None:
+    plain = train(store, tmp_path / "plain", max_steps=8, keep="last")
+    changed = train(store, tmp_path / "changed", max_steps=8, keep="last", **options)
+    assert losses(changed) != losses(plain)
+
+
+def test_the_average_is_what_is_validated_and_kept(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"learning_rate": 0.1, "schedule": "constant", "epochs": 3}
+    last = train(store, tmp_path / "last", keep="last", **options)
+    run = train(store, tmp_path / "average", keep="average", **options)
+    other = train(store, tmp_path / "shorter", keep="average", average_decay=0.2, **options)
+    assert losses(run) == losses(last), "training itself does not see the average"
+    found = [read_bundle(r).model["validation"]["loss"] for r in (run, last, other)]
+    assert len(set(found)) == 3
+    assert figures_of(run, store, capsys)["loss"] == pytest.approx(found[0])
+
+
+def test_patience_ends_a_run_whose_validation_gets_no_better(store: Store, tmp_path: Path) -> None:
+    # So high a rate that accuracy goes up and down.
+    options = {"learning_rate": 0.3, "epochs": 12, "schedule": "constant", "keep": "last"}
+    run = train(store, tmp_path / "run", patience=2, **options)
+    accuracies = [epoch["validation"]["accuracy"] for epoch in records(run, "epoch")]
+    assert len(accuracies) < 12
+    assert max(accuracies[-2:]) <= max(accuracies[:-2])
+    whole = train(store, tmp_path / "whole", **options)
+    assert losses(whole)[: len(losses(run))] == losses(run)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_preset_is_what_its_system_did_and_named_options_lie_over_it(
+    name: str, store: Store
+) -> None:
+    config = resolve({"store": str(store.path), "out": "nowhere", "config": name, "epochs": 4})
+    assert config.epochs == 4
+    wanted = {**MODEL_DEFAULTS[config.model], **CONFIGS[name], "epochs": 4}
+    wanted.pop("class_weights", None)
+    assert {key: getattr(config, key) for key in wanted} == wanted
+
+
+def test_a_preset_trains_and_stands_in_the_runs_configuration(
+    store: Store, tmp_path: Path
+) -> None:
+    run = train(store, tmp_path / "run", config="rnn2019", max_steps=2)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert (config["config"], config["pooling"], config["momentum"]) == ("rnn2019", "last", 0.9)
+    assert config["hidden_dim"] == 6, "what is named wins"
+
+
+def test_a_file_of_choices_lies_between_the_models_defaults_and_what_is_named(
+    store: Store, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("model: bag\nngrams: 3\nepochs: 7\n")
+    named = {"store": str(store.path), "out": "nowhere", "config": str(file), "epochs": 2}
+    config = resolve(named)
+    assert (config.model, config.ngrams, config.epochs) == ("bag", 3, 2)
+    assert config.optimizer == "adagrad"
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"model": "cnn", "pooling": "max"}, "--pooling is for lstm, gru: --model cnn has no such"),
+    ({"ngrams": 3}, "--ngrams is for bag: --model lstm has no such thing"),
+    ({"config": "rnn2020"}, "--config rnn2020 is neither a file nor one of rnn2019, polarity"),
+    ({"config": "{tmp}/wrong.yaml"}, "unknown key 'epoch'; did you mean epochs"),
+    ({"class_weights": "1,2,3"}, "--class-weights has 3 numbers, but .* has 2 classes"),
+    ({"store": "{moods}"}, "has 3 classes, and --loss bce is for two"),
+], ids=lambda value: "-".join(value) if isinstance(value, dict) else "")
+def test_a_choice_that_cannot_be_is_told_in_one_line(
+    options: dict[str, Any], message: str, store: Store, moods: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "wrong.yaml").write_text("epoch: 3\n")
+    options = {name: value.format(tmp=tmp_path, moods=moods.path) if isinstance(value, str)
+               else value for name, value in options.items()}
+    with pytest.raises(UserError, match=message):
+        resolve({"store": str(store.path), "out": str(tmp_path / "run"), **options})
+
+
+def test_every_default_of_a_model_and_preset_is_an_option() -> None:
+    for name, choices in {**MODEL_DEFAULTS, **CONFIGS}.items():
+        model = choices.get("model", name)
+        TrainingConfig(**{"model": model, **MODEL_DEFAULTS[model], **choices})
