@@ -27,10 +27,11 @@ from mpi_train.data import BatchReader
 from mpi_train.efficiency import ceiling
 from mpi_train.group import patiently
 from mpi_train.models import build
+from mpi_train.optimizers import make_optimizer
 from mpi_train.plan import prefix_cost
 from mpi_train.process import prepare_process
 from mpi_train.sharing import Sharing
-from mpi_train.update import Update, Updater, make_optimizer
+from mpi_train.update import Update, Updater
 from mpi_train.water_filling import proportional
 from reviews.store import Store
 
