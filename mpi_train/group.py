@@ -84,7 +84,7 @@ class Group:
         every = torch.empty((sum(rows), *own.shape[1:]), dtype=own.dtype)
         width = int(np.prod(own.shape[1:]))
         counts = [n * width for n in rows]
-        _Request(self._control.Iallgatherv(own.numpy(), (every.numpy(), counts))).wait()
+        patiently(self._control.Iallgatherv(own.numpy(), (every.numpy(), counts)))
         return list(every.to(values.device).split(rows))
 
     def tell_all(self, values: Array) -> Array:

@@ -27,7 +27,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
     # App reviews, five stars against fewer: short texts and unequal classes.
     "netflix": {
-        "model": "bag", "class_weights": "balanced", "epochs": 10,
+        "model": "bag", "class_weights": "balanced",
     },
     # Electronics reviews, BiLSTM with attention. Its 2e-5 was that of pre-trained encoders.
     "electronics": {

@@ -70,7 +70,8 @@ def test_rows_that_an_update_does_not_touch_stay_and_others_share_one_sum_of_squ
     weight = nn.Parameter(torch.ones(5, 2, dtype=torch.float64))
     optimizer = Adagrad([weight], lr=0.1, eps=1e-8)
     rows, values = torch.tensor([1, 3]), torch.tensor([[3.0, 1.0], [0.5, -0.5]]).double()
-    weight.grad = torch.sparse_coo_tensor(rows[None], values, weight.shape, is_coalesced=True)
+    weight.grad = torch.sparse_coo_tensor(rows[None], values, weight.shape, is_coalesced=True,
+                                          check_invariants=True)
     optimizer.step()
     optimizer.step()
     sums = values.square().mean(1, keepdim=True)
@@ -114,7 +115,7 @@ def test_clipping_takes_the_norm_of_dense_and_sparse_gradients_together(limit: f
 
 def test_the_average_follows_the_weights_and_stands_in_for_them() -> None:
     model = nn.Linear(1, 1, bias=False).double()
-    average, wanted = Average(model, decay=0.3), float(model.weight)
+    average, wanted = Average(model, decay=0.3), model.weight.item()
     for step, value in enumerate((1.0, 5.0, -2.0), start=1):
         model.weight.data.fill_(value)
         average.update(step)
