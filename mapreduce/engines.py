@@ -1,8 +1,6 @@
 """Runs the mrjob jobs on a runner and returns what they put out."""
 
 import logging
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,11 +20,6 @@ def run_job(
     # On one machine mrjob makes its tasks by the number of cores.
     arguments = ["-r", runner, "--no-conf", "--quiet", "--num-cores", str(workers),
                  *options, *map(str, inputs)]
-    if runner == "local":
-        # mrjob runs a copy of the job's script, which must find the packages.
-        root = str(Path(__file__).resolve().parents[1])
-        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        arguments += ["--cmdenv", f"PYTHONPATH={path}", "--python-bin", sys.executable]
     instance = job(arguments)
     try:
         with instance.make_runner() as running:

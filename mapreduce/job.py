@@ -6,7 +6,9 @@ from functools import cached_property
 import pyarrow as pa
 from mrjob.job import MRJob
 from mrjob.protocol import JSONProtocol
+from mrjob.runner import MRJobRunner
 
+from mapreduce.forking import ForkingRunner
 from reviews.memory import keep_freed_memory
 from reviews.recipe import Recipe, load_recipe
 
@@ -28,6 +30,11 @@ class ReviewsJob(MRJob):
         super().configure_args()
         self.add_passthru_arg("--recipe", default="default", help="name of a preset")
         self.add_file_arg("--recipe-file", help="file of a recipe, in place of a preset")
+
+    def _runner_class(self) -> type[MRJobRunner]:
+        """mrjob's own for every runner but local."""
+        runner: type[MRJobRunner] = super()._runner_class()
+        return ForkingRunner if runner.alias == "local" else runner
 
     @cached_property
     def recipe(self) -> Recipe:

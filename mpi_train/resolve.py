@@ -44,15 +44,22 @@ def resolve(named: Mapping[str, Any]) -> TrainingConfig:
     if (config.keep == "best" or config.patience) and store.rows("validation") == 0:
         raise UserError(f"{config.store} has no validation rows to find the best weights by: "
                         "give --keep last, without --patience")
-    return _with_classes(config, store)
+    return _with_classes(config, store, named)
 
 
-def _with_classes(config: TrainingConfig, store: Store) -> TrainingConfig:
-    """The configuration with balanced weights as numbers; UserError if the loss does not fit."""
+def _with_classes(
+    config: TrainingConfig, store: Store, named: Mapping[str, Any]
+) -> TrainingConfig:
+    """The configuration with a loss for the store's classes, and balanced weights as numbers.
+
+    Raises UserError if what was named does not fit them.
+    """
     classes = len(store.classes)
     if config.loss == "bce" and classes != 2:
-        raise UserError(f"{config.store} has {classes} classes, and --loss bce is for two: "
-                        "give --loss cross-entropy or focal")
+        if "loss" in named:
+            raise UserError(f"{config.store} has {classes} classes, and --loss bce is for two: "
+                            "give --loss cross-entropy or focal")
+        config = dataclasses.replace(config, loss="cross-entropy")
     if config.class_weights == "balanced":
         # As scikit-learn has it: the mean weight of a training review is 1.
         rows, labels = store.rows("train"), store.manifest["splits"]["train"]["labels"]

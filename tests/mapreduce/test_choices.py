@@ -78,7 +78,8 @@ def test_neutral_reviews_or_every_rating_can_be_a_class(
     assert [sum(entries[s]["labels"][name] for s in SPLITS) for name in names] == expected
     assert store.manifest["records"]["dropped"]["neutral"] == 0
     assert not list(verify_store(store))
-    # Models know two classes: training says so before it starts.
+    # They can be trained on as they are, but not as if there were two.
     arguments = ["train", str(store.path), "--out", str(tmp_path / "run"), "--max-steps", "1"]
-    assert reviewmill.main(arguments) == 2
-    assert f"has {len(names)} classes; models know two" in capsys.readouterr().err
+    assert reviewmill.main([*arguments, "--loss", "bce"]) == 2
+    assert f"has {len(names)} classes, and --loss bce is for two" in capsys.readouterr().err
+    assert reviewmill.main(arguments) == 0
