@@ -65,7 +65,7 @@ class TrainingConfig:
     micro_batch_tokens: int = option(8192, "padded tokens a rank works on at once")
     window: int = option(64, "chunks of 1,024 rows inside which rows are shuffled")
     loss: str = option(
-        "bce", "loss: bce is for two classes (with more, cross-entropy is the default), focal takes "
+        "bce", "loss: bce is for two classes, with more cross-entropy is the default; focal takes "
         "easy reviews less seriously",
         ("bce", "cross-entropy", "focal"),
     )

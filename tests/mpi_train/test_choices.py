@@ -171,7 +171,7 @@ def test_a_file_of_choices_lies_between_the_models_defaults_and_what_is_named(
     ({"config": "rnn2020"}, "--config rnn2020 is neither a file nor one of rnn2019, polarity"),
     ({"config": "{tmp}/wrong.yaml"}, "unknown key 'epoch'; did you mean epochs"),
     ({"class_weights": "1,2,3"}, "--class-weights has 3 numbers, but .* has 2 classes"),
-    ({"store": "{moods}"}, "has 3 classes, and --loss bce is for two"),
+    ({"store": "{moods}", "loss": "bce"}, "has 3 classes, and --loss bce is for two"),
 ], ids=lambda value: "-".join(value) if isinstance(value, dict) else "")
 def test_a_choice_that_cannot_be_is_told_in_one_line(
     options: dict[str, Any], message: str, store: Store, moods: Store, tmp_path: Path
