@@ -106,7 +106,9 @@ def _ordered(rows: Array, fields: tuple[Array, ...], key: Array) -> Array:
     order = np.argsort(first)
     ranked = first[order]
     same = ranked[1:] == ranked[:-1]
-    tied = np.append(same, False) | np.append(False, same)
+    tied = np.zeros(len(rows), bool)
+    tied[1:] |= same
+    tied[:-1] |= same
     # Few keys are equal: only these are sorted by everything.
     some = np.sort(order[tied])
     chosen = rows[some]
