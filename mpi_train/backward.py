@@ -62,8 +62,14 @@ class BackPropagation:
 
         Returns None when interrupted. Raises UserError when not even one review fits.
         """
+        words = None
+        if self._gradients.picks and interrupted is None:
+            options = self._model.options
+            # Dropped words become the unknown one.
+            ids = batch.words(options.vocabulary_size, options.padding, options.unknown)
+            words = torch.from_numpy(ids).to(self._device)
         while True:
-            self._gradients.start()
+            self._gradients.start(words)
             try:
                 return self._run(batch, part, place, interrupted)
             except _TooLarge as problem:

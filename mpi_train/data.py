@@ -104,6 +104,14 @@ class Batch:
             tokens[inside] = rows.tokens[chosen, : tokens.shape[1]]
         return Rows(tokens, lengths, self.labels[first:last])
 
+    def words(self, vocabulary_size: int, *others: int) -> Array:
+        """The different ids (k,) int64 of all reviews, and some others, ascending."""
+        present = np.zeros(vocabulary_size, bool)
+        present[list(others)] = True
+        for number, rows in enumerate(self._windows):
+            present[rows.tokens[self._row[self._window == number]]] = True
+        return np.flatnonzero(present)
+
 
 class BatchReader:
     """Random access to the batches of a plan.

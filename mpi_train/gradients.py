@@ -1,5 +1,5 @@
 """Gradients, summed over the ranks: dense ones in flat buckets while the backward pass still
-runs, those of tables as the rows that were touched.
+runs, those of word vectors and tables as the rows that were touched.
 """
 
 import time
@@ -11,6 +11,8 @@ from mpi_train.group import Group, Handle
 from mpi_train.models.bag import Table, sum_rows
 from mpi_train.models.embedding import Embedding
 
+FEW = 0.5  # of the rows; picking them out and back is cheaper than to exchange the rest
+
 
 class GradientBuckets:
     """Every parameter's `.grad` is a view into one of a few flat tensors, or sparse.
@@ -18,13 +20,19 @@ class GradientBuckets:
     Parameters are laid out in reverse order, about as the backward pass comes by them. In the
     last micro-batch of an update, a bucket is launched when all its gradients are there and
     the buckets before it are on their way: all ranks launch in the same order.
+    Word vectors have a bucket to themselves. Where an update's words, which all ranks know from
+    the plan, are few, only their rows are summed.
     A Table's gradient is exchanged at the end, when its rows are known.
+
+    Args:
+        bucket_bytes: of a bucket, unless a parameter alone has more.
+        few: part of the word vectors up to which only rows are exchanged.
     """
 
     def __init__(
-        self, model: nn.Module, group: Group, bucket_bytes: int = 1 << 20
+        self, model: nn.Module, group: Group, bucket_bytes: int = 1 << 20, few: float = FEW
     ) -> None:
-        self._group = group
+        self._group, self._few = group, few
         self._flat: list[Tensor] = []
         self._sizes: list[int] = []  # parameters of each bucket
         self._bucket: dict[Tensor, int] = {}
@@ -32,17 +40,22 @@ class GradientBuckets:
         self._tables = [module for module in model.modules() if isinstance(module, Table)]
         sparse = {table.weight for table in self._tables}
         dense = [parameter for parameter in model.parameters() if parameter not in sparse]
+        embeddings = [module for module in model.modules() if isinstance(module, Embedding)]
+        vectors = {embedding.weight for embedding in embeddings}
         for parameter in reversed(dense):
-            if filling and sum(p.nbytes for p in [*filling, parameter]) > bucket_bytes:
+            alone = parameter in vectors or any(p in vectors for p in filling)
+            if filling and (alone or sum(p.nbytes for p in [*filling, parameter]) > bucket_bytes):
                 self._add(filling)
                 filling = []
             filling.append(parameter)
         self._add(filling)
         for parameter in dense:
             parameter.register_post_accumulate_grad_hook(self._ready)
-        for module in model.modules():
-            if isinstance(module, Embedding):
-                module.on_gradient = self._ready
+        for embedding in embeddings:
+            embedding.on_gradient = self._ready
+        self._vectors = {self._bucket[weight]: weight for weight in vectors}
+        self._rows: Tensor | None = None  # of word vectors, if few are touched
+        self._picked: dict[int, Tensor] = {}  # their sums on the way, by bucket
         self._armed = False
         self._missing: list[int] = []
         self._handles: list[Handle] = []
@@ -61,10 +74,27 @@ class GradientBuckets:
         self._flat.append(flat)
         self._sizes.append(len(parameters))
 
-    def start(self) -> None:
-        """Begin an update: all gradients 0, nothing launched."""
-        for flat in self._flat:
-            flat.zero_()
+    @property
+    def picks(self) -> bool:
+        """Whether it is of use to know the words of an update."""
+        return self._group.size > 1 and bool(self._vectors)
+
+    def start(self, words: Tensor | None = None) -> None:
+        """Begin an update: all gradients 0, nothing launched.
+
+        Args:
+            words: (k,) int64, different ids that hold all that any rank touches; None: any may be.
+        """
+        before, self._rows = self._rows, words
+        for number, flat in enumerate(self._flat):
+            if number in self._vectors and before is not None:
+                self._grad(number).index_fill_(0, before, 0)
+            else:
+                flat.zero_()
+        self._picked.clear()
+        if words is not None and any(len(words) > self._few * len(weight)
+                                     for weight in self._vectors.values()):
+            self._rows = None
         for table in self._tables:
             table.parts.clear()
         self._armed = False
@@ -82,8 +112,17 @@ class GradientBuckets:
         while len(self._handles) < len(self._flat) and self._missing[len(self._handles)] == 0:
             self._launch()
 
+    def _grad(self, number: int) -> Tensor:
+        gradient = self._vectors[number].grad
+        assert gradient is not None
+        return gradient
+
     def _launch(self) -> None:
-        self._handles.append(self._group.sum_start(self._flat[len(self._handles)]))
+        number = len(self._handles)
+        values = self._flat[number]
+        if number in self._vectors and self._rows is not None:
+            values = self._picked[number] = self._grad(number).index_select(0, self._rows)
+        self._handles.append(self._group.sum_start(values))
 
     def finish(self) -> tuple[float, float]:
         """Launch what is not under way, on a rank that had no reviews; wait.
@@ -98,6 +137,9 @@ class GradientBuckets:
             self._launch()
         for handle in self._handles:
             handle.wait()
+        for number, values in self._picked.items():
+            assert self._rows is not None
+            self._grad(number).index_copy_(0, self._rows, values)
         for table in self._tables:
             self._finish_table(table)
         if self._flat[0].is_cuda:

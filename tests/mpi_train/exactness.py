@@ -49,7 +49,7 @@ LOSSES = {
     "cross-entropy": {"loss": "cross-entropy", "class_weights": "0.4,3", "label_smoothing": 0.1},
     "focal": {"loss": "focal", "class_weights": "0.4,3", "focal_gamma": 1.5},
 }
-PLACE = (3, 1)  # epoch and update
+EARLIER, PLACE = (3, 0), (3, 1)  # epochs and updates
 
 
 class Case(NamedTuple):
@@ -122,15 +122,17 @@ def divided_gradient(
     store: Store, config: TrainingConfig, group: Group, rank: int, shares: tuple[float, ...]
 ) -> list[torch.Tensor]:
     """The gradient as the trainer computes it."""
-    batch = BatchReader(store, "train", config.batch_size, config.seed, config.window).batch(*PLACE)
+    reader = BatchReader(store, "train", config.batch_size, config.seed, config.window)
     torch.manual_seed(config.seed)
     model = build(config.model_options(store)).to(PRECISIONS[config.precision])
-    gradients = GradientBuckets(model, group, bucket_bytes=4096)
+    # Word vectors are exchanged by the rows of the update's words, or as a whole.
+    few = 1.0 if shares[0] == max(shares) else 0.0
+    gradients = GradientBuckets(model, group, bucket_bytes=4096, few=few)
     backward = BackPropagation(config, model, gradients, torch.device("cpu"))
-    bounds = cut(prefix_cost(batch.lengths, config.micro_batch_tokens), shares)
-    part = (int(bounds[rank]), int(bounds[rank + 1]))
-    for _ in range(2):  # the second update must not see the first one's sums
-        backward.run(batch, part, PLACE)
+    for place in (EARLIER, PLACE):  # the second update must not see the first one's sums
+        batch = reader.batch(*place)
+        bounds = cut(prefix_cost(batch.lengths, config.micro_batch_tokens), shares)
+        backward.run(batch, (int(bounds[rank]), int(bounds[rank + 1])), place)
         gradients.finish()
     return [parameter.grad.to_dense() for parameter in model.parameters()]
 

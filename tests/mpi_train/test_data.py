@@ -81,6 +81,14 @@ def test_the_blocks_of_all_ranks_are_the_split_in_order(
     assert rows == stored(store, "validation")
 
 
+def test_a_batch_knows_its_words(store: Store) -> None:
+    reader = BatchReader(store, "train", 300, 0, 2)
+    used = {word for words, _ in batch_rows(reader, 0, 3) for word in words}
+    found = reader.batch(0, 3).words(store.vocabulary_size, 0, 1).tolist()
+    assert found == sorted(found)
+    assert set(found) == used | {0, 1}
+
+
 def copy_of(folder: Path) -> Store:
     return make_store(folder / "copy", {"train": 300, "validation": 20}, length=16)
 
