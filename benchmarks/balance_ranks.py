@@ -153,7 +153,7 @@ def explain(rule: Any, updates: Sequence[Update]) -> dict[str, Any]:
     a, b = rule.fits.a[active], rule.fits.b[active]
     exchange = np.median([u.reduction_s[active] for u in updates], axis=0)
     cost = float(np.median([u.tokens.sum() for u in updates]))
-    wrong = [abs(u.predicted_s / u.compute_s.max() - 1) for u in updates]
+    wrong = [abs(u.predicted_s / (u.compute_s - u.reduction_s).max() - 1) for u in updates]
     return {
         "ceiling": ceiling(a, b, exchange, cost), "prediction_error": median(wrong),
         "shares": np.mean([u.reviews for u in updates], axis=0).tolist(),

@@ -40,6 +40,7 @@ PARK = 0.95  # of the step time: who needs that much before its first token is o
 RETURN = 0.8  # the same for coming back
 PARK_SHARE, RETURN_SHARE = 0.02, 0.04  # of an equal share: who would get less is of no use either
 SURE = 0.1  # relative deviation of what an update costs a rank before it may be parked for it
+EXCHANGE_MEMORY = 20  # updates
 PATIENCE = 2  # updates that have to agree before a rank is parked
 TRIAL_SIZE = 2.0  # a trial's tokens take about this many times what an update costs at all,
 TRIAL_SHARE = 0.05  # but it has this part of an equal share at least, and one at most
@@ -127,12 +128,16 @@ class Balancer:
         self._lines = np.stack([np.zeros(ranks), 1 / self._speeds])  # (2, R)
         self._since = np.zeros(ranks, np.int64)  # updates since the start or the rank's last jump
         self._useless = np.zeros(ranks, np.int64)  # updates in a row
+        self._exchange = np.zeros(ranks)  # seconds, running means
         self._moved = np.full(ranks, -RELAPSE)  # the update a rank was parked or came back
         self._wait = np.zeros(ranks, np.int64)  # updates until a parked rank's next trial
         self._pause = np.full(ranks, TRIAL_WAIT[0])  # least updates between its trials
         self._trial = np.zeros((2, ranks))  # of a parked rank: tokens, seconds of the first
 
-    def observe(self, tokens: Sequence[float] | Array, seconds: Sequence[float] | Array) -> None:
+    def observe(
+        self, tokens: Sequence[float] | Array, seconds: Sequence[float] | Array,
+        exchange: Sequence[float] | Array | None = None,
+    ) -> None:
         """Take in an update.
 
         Args:
@@ -140,11 +145,17 @@ class Balancer:
                 trial's tokens.
             seconds: (R,) what the rank itself took, waiting for others left out; nan for a
                 parked rank without a finished trial.
+            exchange: (R,) of each rank's own for the exchange, which begins when all are ready:
+                the longest comes on top of the step, whoever has which share. It is not part of
+                seconds.
 
         Raises ValueError, before anything changes, for times that make no sense.
         """
         x, t = check_times(tokens, seconds, self.active)
         self.updates += 1
+        if exchange is not None:
+            part = 1 / min(self.updates, EXCHANGE_MEMORY)
+            self._exchange += np.where(self.active, part * (exchange - self._exchange), 0)
         self._since += 1
         self._since[self.fits.observe(x, np.maximum(t, 1e-9), self.active)] = 0
         cost = float(x[self.active].sum())
@@ -258,6 +269,8 @@ class Balancer:
         sure = fits.spread(np.zeros(self.ranks)) < SURE
         useless = (self.active & self._parkable & (fits.samples > 0) & sure
                    & ((fits.a >= PARK * level) | (x < PARK_SHARE * equal)))
+        slowest = int(np.argmax(np.where(self.active & self._parkable, self._exchange, 0)))
+        useless[slowest] |= bool(sure[slowest] and self._costs(slowest, level, cost))
         self._useless = np.where(useless, self._useless + 1, 0)
         for rank in np.flatnonzero(self._useless >= PATIENCE).tolist():
             rest = self.active.copy()
@@ -271,6 +284,16 @@ class Balancer:
                 self._moved[rank] = self.updates
                 size = TRIAL_SIZE * float(fits.a[rank] / fits.b[rank])
                 self._trial[:, rank] = min(max(size, TRIAL_SHARE * equal), equal), 0
+
+    def _costs(self, rank: int, level: float, cost: float) -> bool:
+        """Whether the others were sooner done without a rank, and without its exchange."""
+        rest = self.active.copy()
+        rest[rank] = False
+        if not self._exchange[rank] or not rest.any() or (
+                self.caps is not None and self.caps[rest].sum() < 1):
+            return False
+        alone_s = self._fill(self._fitted(), cost, rest)[1] + self._exchange[rest].max()
+        return bool(alone_s < PARK * (level + self._exchange[self.active].max()))
 
     def _judge_trials(self, x: Array, t: Array, cost: float) -> None:
         """Take back parked ranks whose trial shows that they would help now.
@@ -291,6 +314,10 @@ class Balancer:
             lines[:, rank] *= change
             shares, level = self._fill(lines, cost, together)
             enough = shares[rank] >= RETURN_SHARE * cost / together.sum()
+            alone_s = (self._fill(lines, cost, self.active)[1]
+                       + self._exchange[self.active].max())
+            enough &= level + max(change * self._exchange[rank],
+                                  self._exchange[self.active].max()) < alone_s
             if enough and lines[0, rank] < RETURN * level:
                 self.fits.rescale(rank, change)
                 self._moved[rank] = self.updates
@@ -318,5 +345,6 @@ class Balancer:
         self._wait[self._wait < 0] = 0  # trials under way ended with the process
 
 
-_ARRAYS = ("active", "_since", "_lines", "_useless", "_moved", "_wait", "_pause", "_trial")
+_ARRAYS = ("active", "_exchange", "_since", "_lines", "_useless", "_moved", "_wait", "_pause",
+           "_trial")
 _COUNTERS = ("updates", "renewals")

@@ -24,9 +24,9 @@ def ceiling(a: Array, b: Array, exchange_s: Array, tokens: float) -> float:
     """The highest efficiency that any shares reach, by the fitted lines.
 
     Args:
-        a, b, exchange_s: (R,) of the active ranks: seconds of an update and of a token, and what
-            of the first goes into the exchange.
+        a, b: (R,) of the active ranks: seconds of an update and of a token, without the exchange.
+        exchange_s: (R,) of each rank's own for the exchange; all wait for the longest.
         tokens: of the update.
     """
-    free = np.clip(a - exchange_s, 0, None)
-    return water_fill(free, b, tokens)[1] / water_fill(a, b, tokens)[1]
+    work_s = water_fill(a, b, tokens)[1]
+    return work_s / (work_s + float(exchange_s.max()))

@@ -18,9 +18,13 @@ class EpochProfile:
         self.active = np.ones(ranks, bool)
         self._tokens, self._seconds = np.zeros(ranks), np.zeros(ranks)
 
-    def observe(self, tokens: Sequence[float] | Array, seconds: Sequence[float] | Array) -> None:
-        """Take in an update: tokens and own seconds (R,) of each rank."""
+    def observe(
+        self, tokens: Sequence[float] | Array, seconds: Sequence[float] | Array,
+        exchange: Sequence[float] | Array,
+    ) -> None:
+        """Take in an update: tokens and own seconds (R,) of each rank, the exchange left out."""
         x, t = check_times(tokens, seconds, self.active)
+        del exchange  # was not looked at, then
         self._tokens += x
         self._seconds += t
 

@@ -120,7 +120,7 @@ class Updater:
         if not math.isfinite(loss):
             raise NotFinite(np.flatnonzero(~np.isfinite(losses)))
         tokens = np.diff(prefix[cuts])
-        self.sharing.observe(tokens, compute)
+        self.sharing.observe(tokens, compute - reduction, reduction)
 
         stepping = time.perf_counter()
         if self._config.clip_norm:

@@ -23,5 +23,10 @@ def test_a_rank_without_reviews_does_not_count() -> None:
 
 def test_equal_ranks_have_the_ceiling_of_their_exchange() -> None:
     # Two ranks with 100 tokens of 0.01 s each, and 0.1 s of exchange.
-    found = ceiling(np.full(2, 0.1), np.full(2, 0.01), np.full(2, 0.1), 200.0)
+    found = ceiling(np.zeros(2), np.full(2, 0.01), np.full(2, 0.1), 200.0)
     assert found == pytest.approx(1.0 / 1.1)
+
+
+def test_all_wait_for_the_longest_exchange() -> None:
+    found = ceiling(np.zeros(2), np.full(2, 0.01), np.array([0.1, 1.0]), 200.0)
+    assert found == pytest.approx(1.0 / 2.0)

@@ -46,9 +46,9 @@ class Slowed(BackPropagation):
 class Forgetful(Sharing):
     """One update of a run comes without the time of a rank."""
 
-    def observe(self, tokens: Any, seconds: Any) -> None:
+    def observe(self, tokens: Any, seconds: Any, exchange_s: Any) -> None:
         seconds[1] = float("nan")
-        super().observe(tokens, seconds)
+        super().observe(tokens, seconds, exchange_s)
 
 
 if __name__ == "__main__":
