@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import simulation
+from benchmarks.inputs import store_or_generated
 from benchmarks.measure import machine, table
 from benchmarks.throttle import quotas
 from cluster.mpirun import mpirun_command
-from mapreduce.prepare import prepare
 from reviews.errors import UserError
-from reviews.generate import generate
 from reviews.options import make_parser
-from reviews.recipe import Recipe
 from reviews.store import Store
 
 MIXES = ("1,1", "2,1", "4,1", "4,3,2,1", "8,1,1")
@@ -51,11 +49,7 @@ def main(argv: Sequence[str]) -> int:
     if min(options.pairs, *options.batch_size) < 1 or options.updates < 0:
         raise UserError("give --pairs and --batch-size 1 or more, and --updates 0 or more")
     with tempfile.TemporaryDirectory(prefix="reviewmill-bench-") as folder:
-        path = options.store
-        if path is None:
-            path = str(Path(folder, "store"))
-            source = generate(Path(folder, "reviews.json"), 40_000)
-            prepare({"corpus": list(map(str, source))}, Path(path), Recipe())
+        path = store_or_generated(options.store, Path(folder), 40_000)
         print(f"{machine()}; lstm 100 -> 64, pooling last, fp32, Adam, "
               f"length {Store(path).length}; medians of {options.pairs} pairs\n")
         rows = [_row(path, mix, batch, options) for batch in options.batch_size for mix in mixes]

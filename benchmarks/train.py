@@ -9,13 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+from benchmarks.inputs import store_or_generated
 from benchmarks.measure import machine, table
-from mapreduce.prepare import prepare
 from mpi_train.config import TrainingConfig
 from reviews.errors import UserError
-from reviews.generate import generate
 from reviews.options import make_parser
-from reviews.recipe import Recipe
 from reviews.store import Store
 
 WARM_UP = 5  # updates that are not counted
@@ -36,11 +34,7 @@ def main(argv: Sequence[str]) -> int:
     if min(options.ranks, options.updates, options.repeat) < 1:
         raise UserError("give --ranks, --updates and --repeat 1 or more")
     with tempfile.TemporaryDirectory(prefix="reviewmill-bench-") as folder:
-        path = options.store
-        if path is None:
-            path = str(Path(folder, "store"))
-            source = generate(Path(folder, "reviews.json"), 30_000)
-            prepare({"corpus": list(map(str, source))}, Path(path), Recipe())
+        path = store_or_generated(options.store, Path(folder), 30_000)
         _compare(Store(path), Path(folder), options)
     return 0
 

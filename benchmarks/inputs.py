@@ -1,0 +1,19 @@
+"""What a benchmark trains on when the user names nothing."""
+
+from pathlib import Path
+
+from mapreduce.engines import log_to_stderr
+from mapreduce.prepare import prepare
+from reviews.generate import generate
+from reviews.recipe import Recipe
+
+
+def store_or_generated(named: str | None, folder: Path, reviews: int) -> str:
+    """The store named, or one of so many generated reviews in the folder."""
+    if named is not None:
+        return named
+    log_to_stderr(verbose=False)
+    store = folder / "store"
+    source = generate(folder / "reviews.json", reviews)
+    prepare({"corpus": list(map(str, source))}, store, Recipe())
+    return str(store)
