@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--pairs", type=int, default=5, metavar="N",
                         help="phases together and alone, in turns; medians count")
     parser.add_argument("--updates", type=int, default=0, metavar="N",
-                        help="updates of a phase (default: 8,192 reviews' worth)")
+                        help="updates of a phase (default: 8,192 reviews' worth, 2 to 64)")
     options = parser.parse_args(argv)
     mixes = [speeds(text) for text in options.speeds]
     if min(options.pairs, *options.batch_size) < 1 or options.updates < 0:
@@ -74,13 +74,18 @@ def speeds(text: str) -> list[float]:
 
 
 def _row(store: str, mix: Sequence[float], batch: int, options: argparse.Namespace) -> list[str]:
-    figures = run(store, mix, batch, options.pairs, options.updates or max(2, 8192 // batch))
+    figures = run(store, mix, batch, options.pairs, options.updates or default_updates(batch))
     print(json.dumps({"speeds": mix, "batch": batch, **figures}), file=sys.stderr, flush=True)
     efficiency, ceiling = figures["efficiency"], figures["ceiling"]
     return [":".join(f"{speed:g}" for speed in mix), f"{batch:,}",
             f"{figures['reviews_per_s']:,.0f}", f"{efficiency:.1%}", f"{ceiling:.1%}",
             f"{efficiency / ceiling:.1%}", f"{figures['equal']:.1%}", f"{figures['2019']:.1%}",
             f"{figures['prediction_error']:.1%}"]
+
+
+def default_updates(batch: int) -> int:
+    """Updates of a phase: as long as measurement needs, and bounded for tiny batches."""
+    return min(max(8192 // batch, 2), 64)
 
 
 def run(

@@ -142,8 +142,11 @@ class TrainingConfig:
                "give two numbers of 0 or more, below 1")
         if self.shares and (not min(self.shares) >= 0 or not 0 < sum(self.shares) < float("inf")):
             _check(self, "shares", False, "give numbers of 0 or more, not all 0")
-        if self.caps and (self.shares or self.balance != "dynamic"):
-            raise UserError("--caps is about --balance dynamic, and goes without --shares")
+        for name in ("caps", "rebalance_every"):
+            named = getattr(self, name) not in ((), 1)
+            if named and (self.shares or self.balance != "dynamic"):
+                raise UserError(
+                    f"{_flag(name)} is about --balance dynamic, and goes without --shares")
         self._check_together()
 
     def _check_together(self) -> None:

@@ -70,6 +70,8 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ("--ranks 2 --shares 1,2,3", "--shares names 3 ranks, but there are 2"),
         ("--ranks 2 --hostfile nothing-here", "no host file nothing-here"),
         ("--shares 1,x", "--shares: 'x' is not a number"),
+        ("--ranks 2 --shares 1,2 --caps 1,1", "--caps is about --balance dynamic"),
+        ("--balance epoch --rebalance-every 4", "--rebalance-every is about --balance dynamic"),
     ],
 )
 def test_a_mistake_is_told_before_any_rank_is_started(
