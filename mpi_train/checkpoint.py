@@ -14,6 +14,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from mpi_train.averages import Average
+from mpi_train.optimizers import Joined
 from reviews.errors import UserError
 from reviews.store import sha256
 
@@ -31,7 +32,8 @@ class Checkpoint:
     average: dict[str, Tensor]  # of the weights, or empty
 
     def restore(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, average: Average | None
+        self, model: nn.Module, optimizer: torch.optim.Optimizer | Joined,
+        average: Average | None,
     ) -> None:
         """Put weights, optimizer state and averages in place."""
         model.load_state_dict(self.weights)
@@ -47,8 +49,8 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    run: Path, state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer,
-    average: Average | None, kept: int,
+    run: Path, state: dict[str, Any], model: nn.Module,
+    optimizer: torch.optim.Optimizer | Joined, average: Average | None, kept: int,
 ) -> None:
     """Write checkpoints/step-NNNNNNNN, named by state["step"]; keep the latest `kept`."""
     parent = run / "checkpoints"

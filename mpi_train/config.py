@@ -26,8 +26,8 @@ TERMINAL = "REVIEWMILL_TERMINAL"
 # A resume that changed one of these would not continue the same training.
 FIXED = (
     "config", "seed", "batch_size", "window", "model", "embedding_dim", "hidden_dim", "layers",
-    "bidirectional", "pooling", "widths", "filters", "ngrams", "buckets", "loss", "optimizer",
-    "precision",
+    "bidirectional", "pooling", "widths", "filters", "ngrams", "buckets", "ngram_dim", "loss",
+    "optimizer", "precision",
 )
 
 
@@ -54,8 +54,13 @@ class TrainingConfig:
     )
     widths: tuple[int, ...] = option((2, 3, 4), "cnn: words that a convolution sees")
     filters: int = option(64, "cnn: outputs of each convolution")
-    ngrams: int = option(3, "bag: words of the longest n-gram")
-    buckets: int = option(2_000_000, "bag: rows that n-grams are hashed into")
+    ngrams: int = option(
+        0, "words of the longest n-gram: of a bag, or of one that votes beside a recurrent "
+        "model; 0: none does")
+    buckets: int = option(2_000_000, "rows that n-grams are hashed into")
+    ngram_dim: int = option(16, "recurrent models: width of that bag's vectors")
+    ngram_rate: float = option(
+        0.3, "recurrent models: learning rate of that bag's rows, by adagrad")
     dropout: float = option(0.2, "locked dropout: inputs of every layer, and the pooled vector")
     word_dropout: float = option(0.0, "fraction of words replaced by the unknown word")
     epochs: int = option(3, "times that every review is trained on")
@@ -124,17 +129,18 @@ class TrainingConfig:
     overwrite: bool = option(False, "replace the run in --out")
 
     def __post_init__(self) -> None:
-        for name in ("embedding_dim", "hidden_dim", "layers", "filters", "ngrams", "buckets",
+        for name in ("embedding_dim", "hidden_dim", "layers", "filters", "buckets", "ngram_dim",
                      "epochs", "batch_size", "base_batch_size", "micro_batch_tokens", "window",
                      "checkpoints_kept", "rebalance_every"):
             _check(self, name, getattr(self, name) >= 1, "give 1 or more")
         for name in ("max_steps", "patience", "warmup_steps", "warmup_epochs", "threads", "seed",
-                     "focal_gamma", "weight_decay", "clip_norm", "checkpoint_every"):
+                     "focal_gamma", "weight_decay", "clip_norm", "checkpoint_every", "ngrams"):
             _check(self, name, 0 <= getattr(self, name) < float("inf"), "give 0 or more")
         for name in ("dropout", "word_dropout", "momentum", "label_smoothing", "average_decay",
                      "warmup_fraction"):
             _check(self, name, 0 <= getattr(self, name) < 1, "give 0 or more, below 1")
-        for name in ("learning_rate", "positive_weight", "eps", "step_epochs", "step_factor"):
+        for name in ("learning_rate", "positive_weight", "eps", "step_epochs", "step_factor",
+                     "ngram_rate"):
             _check(self, name, 0 < getattr(self, name) < float("inf"), "give more than 0")
         _check(self, "widths", bool(self.widths) and min(self.widths) >= 1,
                "give numbers of 1 or more")
@@ -169,6 +175,7 @@ class TrainingConfig:
             if self.keep == "average":
                 raise UserError("--keep average would read all rows of a bag at every update: "
                                 "give best or last")
+            _check(self, "ngrams", self.ngrams >= 1, "give 1 or more")
         if self.weight_decay and self.optimizer == "adagrad":
             raise UserError("--weight-decay is for sgd, adam and adamw")
 

@@ -37,7 +37,13 @@ class Loss:
         return float(len(labels))
 
     def sum(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Summed loss, a scalar, of logits (n,) or (n, C) with labels (n,) uint8."""
+        """Summed loss, a scalar, of logits (n,) or (n, C) with labels (n,) uint8.
+
+        Of v views of the reviews, one below the other (v n, ...), the mean over the views.
+        """
+        views = len(logits) // max(1, len(labels))
+        if views > 1:
+            return self.sum(logits, labels.repeat(views)) / views
         weights = torch.tensor(self.weights, dtype=logits.dtype, device=logits.device)
         if self.kind == "cross-entropy":
             return functional.cross_entropy(

@@ -61,7 +61,7 @@ def model_card(
     shown = options.to_mapping()
     shape = ", ".join([options.model, *(
         f"{name.replace('_', ' ')} {shown[name]}"
-        for name in ("embedding_dim", *OWN_OPTIONS[options.model]))])
+        for name in ("embedding_dim", *OWN_OPTIONS[options.model]) if name in shown)])
     return (
         f"# Sentiment of reviews\n\n"
         f"Says whether a review is {' or '.join(store.classes)}.\n\n"

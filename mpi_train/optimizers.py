@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mpi_train.config import TrainingConfig
+from mpi_train.models.bag import Table
 
 
 class Adagrad(torch.optim.Optimizer):
@@ -45,18 +46,51 @@ class Adagrad(torch.optim.Optimizer):
         parameter.index_copy_(0, rows, changed)
 
 
-def make_optimizer(config: TrainingConfig, model: nn.Module) -> torch.optim.Optimizer:
+class Joined:
+    """Several optimizers with parameters of their own, as one."""
+
+    def __init__(self, *parts: torch.optim.Optimizer) -> None:
+        self._parts = parts
+        self.param_groups = [group for part in parts for group in part.param_groups]
+        self.state = parts[0].state
+        for part in parts[1:]:
+            part.state = self.state
+
+    def step(self) -> None:
+        """Update every parameter."""
+        for part in self._parts:
+            part.step()
+
+
+def make_optimizer(config: TrainingConfig, model: nn.Module) -> torch.optim.Optimizer | Joined:
     """The optimizer; on dense parameters, one fused kernel over all of them.
 
-    torch's SGD keeps its velocity free of the learning rate, so that a rate that changes from
+    The n-grams of a recurrent model learn by Adagrad, whatever the rest learns by: their rate
+    goes up and down with that of the rest.
+    """
+    if config.model == "bag" or not config.ngrams:
+        return _optimizer(config, model.parameters(), fused=config.model != "bag")
+    tables = [module.weight for module in model.modules() if isinstance(module, Table)]
+    rest = [parameter for parameter in model.parameters()
+            if all(parameter is not table for table in tables)]
+    rows = Adagrad(tables, config.ngram_rate, config.eps)
+    for group in rows.param_groups:
+        group["scale"] = config.ngram_rate / config.learning_rate
+    return Joined(_optimizer(config, rest, fused=True), rows)
+
+
+def _optimizer(
+    config: TrainingConfig, parameters: Iterable[nn.Parameter], fused: bool
+) -> torch.optim.Optimizer:
+    """torch's SGD keeps its velocity free of the learning rate, so that a rate that changes from
     update to update needs no correction of the momentum (Goyal et al. 2017, section 3).
     """
-    parameters, rate = model.parameters(), config.learning_rate
+    rate = config.learning_rate
     if config.optimizer == "adagrad":
         return Adagrad(parameters, rate, config.eps)
     if config.optimizer == "sgd":
         # torch's fused kernel takes no sparse gradients.
-        return torch.optim.SGD(parameters, rate, config.momentum, fused=config.model != "bag",
+        return torch.optim.SGD(parameters, rate, config.momentum, fused=fused,
                                weight_decay=config.weight_decay)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
     first, second = config.betas

@@ -9,8 +9,8 @@ MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
     "bilstm-attention": {"batch_size": 256, "learning_rate": 3e-3, "dropout": 0.3,
                          "word_dropout": 0.05},
     "cnn": {"batch_size": 256, "learning_rate": 1e-3, "dropout": 0.3},
-    "bag": {"embedding_dim": 16, "optimizer": "adagrad", "learning_rate": 0.3, "dropout": 0.3,
-            "epochs": 2, "micro_batch_tokens": 1 << 18},
+    "bag": {"ngrams": 3, "embedding_dim": 16, "optimizer": "adagrad", "learning_rate": 0.3,
+            "dropout": 0.3, "epochs": 2, "micro_batch_tokens": 1 << 18},
 }
 
 CONFIGS: dict[str, dict[str, Any]] = {

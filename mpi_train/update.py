@@ -16,6 +16,7 @@ from mpi_train.data import BatchReader
 from mpi_train.gradients import GradientBuckets
 from mpi_train.group import Group
 from mpi_train.losses import Loss
+from mpi_train.optimizers import Joined
 from mpi_train.plan import cut, prefix_cost
 from mpi_train.sharing import Rest, Return, Sharing, Trial
 
@@ -65,7 +66,7 @@ class Updater:
 
     def __init__(
         self, config: TrainingConfig, communicator: Communicator, reader: BatchReader,
-        model: nn.Module, optimizer: torch.optim.Optimizer,
+        model: nn.Module, optimizer: torch.optim.Optimizer | Joined,
     ) -> None:
         self._config, self._communicator, self._reader = config, communicator, reader
         self._model, self._optimizer = model, optimizer
@@ -126,7 +127,7 @@ class Updater:
         if self._config.clip_norm:
             self._gradients.clip(self._config.clip_norm)
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("scale", 1.0)
         self._optimizer.step()
         stepped = time.perf_counter()
         self._optimizer_s = stepped - stepping

@@ -1,4 +1,7 @@
-"""The models: (tokens, lengths, draws) -> logits, (n,) or for several outputs (n, C)."""
+"""The models: (tokens, lengths, draws) -> logits, (n,) or for several outputs (n, C).
+
+A model of several views gives in training the logits of each, one below the other.
+"""
 
 from torch import nn
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from mpi_train.models.bag import NgramView
 from mpi_train.models.dropout import POOLED, Draws, drop
 from mpi_train.models.embedding import Embedding
 from mpi_train.models.options import ModelOptions
@@ -21,6 +22,7 @@ class BilstmAttention(nn.Module):
         self.attention = nn.Linear(width, width)
         self.context = nn.Parameter(torch.randn(width) * width**-0.5)
         self.output = nn.Linear(width, options.outputs)
+        self.ngrams = NgramView(options) if options.ngrams else None
 
     def forward(self, tokens: Tensor, lengths: Tensor, draws: Draws | None = None) -> Tensor:
         """Logits (n,) or (n, C); arguments as those of Recurrent."""
@@ -30,4 +32,7 @@ class BilstmAttention(nn.Module):
         scores = torch.tanh(self.attention(x)) @ self.context  # (T, n)
         weights = scores.masked_fill(~inside, -torch.inf).softmax(0)
         pooled = drop((weights[:, :, None] * x).sum(0), draws, POOLED, dropout)  # (n, 2 H)
-        return self.output(pooled).squeeze(1)
+        logits = self.output(pooled)
+        if self.ngrams is not None:
+            logits = self.ngrams(logits, tokens, lengths, draws)
+        return logits.squeeze(1)

@@ -11,7 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mpi_train.models.dropout import GOLDEN, POOLED, Draws, drop, drop_words, mix, shift_right
+from mpi_train.models.dropout import (
+    GOLDEN,
+    NGRAMS,
+    POOLED,
+    Draws,
+    drop,
+    drop_words,
+    mix,
+    shift_right,
+)
 from mpi_train.models.options import ModelOptions
 
 
@@ -67,36 +76,75 @@ class _Mean(torch.autograd.Function):
         return None, None, None, None
 
 
-class Bag(nn.Module):
-    """A table of word and n-gram vectors, their mean, logits.
+class NgramTable(Table):
+    """The mean of the vectors of a review's words and n-grams.
 
     Rows 0 to V - 1 of the table are the words; n-grams are hashed into the rows behind.
     """
 
+    def __init__(self, words: int, ngrams: int, buckets: int, dim: int) -> None:
+        super().__init__(words + (buckets if ngrams > 1 else 0), dim)
+        self._words, self._ngrams, self._buckets = words, ngrams, buckets
+
+    def mean(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Means (n, D) of reviews: tokens (n, T) of which the first lengths[i] (n,) are real."""
+        return self(*self.ids(tokens.long(), lengths))
+
+    def ids(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of the table (N,), review after review, and the number of each review's (n,)."""
+        width = tokens.shape[1]
+        steps = torch.arange(width, device=tokens.device)
+        ids, inside = [tokens], [steps < lengths[:, None]]
+        key, counts = tokens, lengths
+        for order in range(2, min(self._ngrams, width) + 1):
+            # The hash of an n-gram is that of its first words, mixed with its last.
+            key = mix(key[:, :-1] * GOLDEN + tokens[:, order - 1 :])
+            ids.append(self._words + shift_right(key, 33) % self._buckets)
+            inside.append(inside[0][:, order - 1 :])
+            counts = counts + (lengths - (order - 1)).clamp(min=0)
+        return torch.cat(ids, 1).masked_select(torch.cat(inside, 1)), counts
+
+
+class Bag(nn.Module):
+    """A table of word and n-gram vectors, their mean, logits."""
+
     def __init__(self, options: ModelOptions) -> None:
         super().__init__()
         self.options = options
-        hashed = options.buckets if options.ngrams > 1 else 0
-        self.table = Table(options.vocabulary_size + hashed, options.embedding_dim)
+        self.table = NgramTable(options.vocabulary_size, options.ngrams, options.buckets,
+                                options.embedding_dim)
         self.output = nn.Linear(options.embedding_dim, options.outputs)
 
     def forward(self, tokens: Tensor, lengths: Tensor, draws: Draws | None = None) -> Tensor:
         """Logits (n,) or (n, C); arguments as those of Recurrent."""
         options = self.options
-        tokens = drop_words(tokens, draws, options.word_dropout, options.unknown).long()
-        pooled = self.table(*self._ids(tokens, lengths))
+        tokens = drop_words(tokens, draws, options.word_dropout, options.unknown)
+        pooled = self.table.mean(tokens, lengths)
         return self.output(drop(pooled, draws, POOLED, options.dropout)).squeeze(1)
 
-    def _ids(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of the table (N,), review after review, and the number of each review's (n,)."""
-        options, width = self.options, tokens.shape[1]
-        steps = torch.arange(width, device=tokens.device)
-        ids, inside = [tokens], [steps < lengths[:, None]]
-        key, counts = tokens, lengths
-        for order in range(2, min(options.ngrams, width) + 1):
-            # The hash of an n-gram is that of its first words, mixed with its last.
-            key = mix(key[:, :-1] * GOLDEN + tokens[:, order - 1 :])
-            ids.append(options.vocabulary_size + shift_right(key, 33) % options.buckets)
-            inside.append(inside[0][:, order - 1 :])
-            counts = counts + (lengths - (order - 1)).clamp(min=0)
-        return torch.cat(ids, 1).masked_select(torch.cat(inside, 1)), counts
+
+class NgramView(nn.Module):
+    """A bag of n-grams beside a model that reads in order: two views of the same review.
+
+    Each view is trained to be right by itself, and the mean of their logits is the model's. If
+    only the sum had to be right, the bag, which soon knows its training reviews by heart, would
+    leave the other nothing to learn.
+    """
+
+    def __init__(self, options: ModelOptions) -> None:
+        super().__init__()
+        self._dropout = options.dropout
+        self.table = NgramTable(options.vocabulary_size, options.ngrams, options.buckets,
+                                options.ngram_dim)
+        self.output = nn.Linear(options.ngram_dim, options.outputs)
+
+    def forward(
+        self, logits: Tensor, tokens: Tensor, lengths: Tensor, draws: Draws | None
+    ) -> Tensor:
+        """Join the other view's logits (n, C) with those of the n-grams.
+
+        Returns their mean (n, C), or in training both, one below the other (2 n, C).
+        """
+        pooled = drop(self.table.mean(tokens, lengths), draws, NGRAMS, self._dropout)
+        own = self.output(pooled)
+        return (logits + own) / 2 if draws is None else torch.cat([logits, own])

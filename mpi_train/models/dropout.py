@@ -8,7 +8,7 @@ from torch import Tensor
 from mpi_train.plan import hash_key
 
 # Places at which every model draws; layer i of a model with layers drops its input at LAYERS + i.
-WORDS, LAYERS, POOLED = 0, 1, 1 << 16
+WORDS, LAYERS, POOLED, NGRAMS = 0, 1, 1 << 16, 1 << 17
 
 
 def _signed(value: int) -> int:

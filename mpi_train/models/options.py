@@ -3,15 +3,17 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-_RECURRENT = ("hidden_dim", "layers", "bidirectional", "pooling")
+_NGRAMS = ("ngrams", "buckets")
+_JOINED = (*_NGRAMS, "ngram_dim", "ngram_rate")
+_RECURRENT = ("hidden_dim", "layers", "bidirectional", "pooling", *_JOINED)
 
 # The options that only some models have.
 OWN_OPTIONS: dict[str, tuple[str, ...]] = {
     "lstm": _RECURRENT,
     "gru": _RECURRENT,
-    "bilstm-attention": ("hidden_dim", "layers"),
+    "bilstm-attention": ("hidden_dim", "layers", *_JOINED),
     "cnn": ("widths", "filters"),
-    "bag": ("ngrams", "buckets"),
+    "bag": _NGRAMS,
 }
 
 
@@ -35,6 +37,7 @@ class ModelOptions:
     filters: int = 0
     ngrams: int = 0
     buckets: int = 0
+    ngram_dim: int = 0
 
     def to_mapping(self) -> dict[str, Any]:
         """The options as plain values, without those of other models."""

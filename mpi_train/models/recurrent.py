@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mpi_train.models.bag import NgramView
 from mpi_train.models.dropout import LAYERS, POOLED, Draws, drop, drop_words
 from mpi_train.models.embedding import Embedding
 from mpi_train.models.options import ModelOptions
@@ -83,6 +84,7 @@ class Recurrent(nn.Module):
             kind, options.embedding_dim, options.hidden_dim, options.layers, directions)
         width = options.hidden_dim * directions * (2 if options.pooling == "mean+max" else 1)
         self.output = nn.Linear(width, options.outputs)
+        self.ngrams = NgramView(options) if options.ngrams else None
 
     def forward(self, tokens: Tensor, lengths: Tensor, draws: Draws | None = None) -> Tensor:
         """Logits (n,), or (n, C) for C outputs.
@@ -96,7 +98,10 @@ class Recurrent(nn.Module):
         x = word_vectors(self.embedding, tokens, inside, draws, self.options)
         x = self.layers(x, inside, lengths, draws, dropout, turned_back=False)
         pooled = drop(self._pool(x, inside, lengths), draws, POOLED, dropout)  # (n, F)
-        return self.output(pooled).squeeze(1)
+        logits = self.output(pooled)
+        if self.ngrams is not None:
+            logits = self.ngrams(logits, tokens, lengths, draws)
+        return logits.squeeze(1)
 
     def _pool(self, x: Tensor, inside: Tensor, lengths: Tensor) -> Tensor:
         """(T, n, W) to (n, W) or, for mean+max, (n, 2 W).

@@ -39,6 +39,8 @@ MODELS = {
     "bilstm": {"model": "lstm", "layers": 2, "bidirectional": True, "pooling": "max"},
     "bigru": {"model": "gru", "bidirectional": True, "pooling": "mean+max"},
     "bilstm-attention": {"model": "bilstm-attention", "layers": 2},
+    "ngrams": {"model": "lstm", "bidirectional": True, "ngrams": 3, "buckets": 300,
+               "ngram_dim": 6},
     "cnn": {"model": "cnn", "widths": (1, 2, 5), "filters": 6},
     "bag": {"model": "bag", "optimizer": "adagrad", "ngrams": 3, "buckets": 300},
 }
@@ -87,6 +89,7 @@ def configuration(model: str, loss: str, precision: str) -> TrainingConfig:
 def mean_loss(config: TrainingConfig, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """The mean over the batch, by torch alone."""
     weights = torch.tensor(config.weights, dtype=logits.dtype)
+    labels = labels.repeat(len(logits) // len(labels))  # once for each view
     if config.loss == "cross-entropy":
         return functional.cross_entropy(
             logits, labels, weights, label_smoothing=config.label_smoothing)

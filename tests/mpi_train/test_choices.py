@@ -10,13 +10,14 @@ import yaml
 from sklearn.utils.class_weight import compute_class_weight
 
 from mpi_train import evaluate
+from mpi_train.__main__ import main
 from mpi_train.config import TrainingConfig
 from mpi_train.presets import CONFIGS, MODEL_DEFAULTS
 from mpi_train.resolve import resolve
 from reviews.bundle import read_bundle
 from reviews.errors import UserError
 from reviews.store import Store
-from tests.mpi_train.runs import losses, records, train
+from tests.mpi_train.runs import difference, losses, records, train
 from tests.stores import make_store
 
 ROWS = {"train": 600, "validation": 80, "test": 90}
@@ -110,6 +111,35 @@ def test_an_option_changes_what_is_learned(
     assert losses(changed) != losses(plain)
 
 
+NGRAMS = {"ngrams": 2, "buckets": 500, "learning_rate": 0.01}
+
+
+@pytest.mark.parametrize("options", [
+    {"ngrams": 0}, {"ngrams": 3}, {"buckets": 100}, {"ngram_dim": 3}, {"ngram_rate": 0.01},
+], ids=lambda options: "-".join(map(str, options.items())))
+def test_an_option_of_a_view_of_ngrams_changes_what_is_learned(
+    options: dict[str, Any], store: Store, tmp_path: Path
+) -> None:
+    plain = train(store, tmp_path / "plain", max_steps=5, keep="last", **NGRAMS)
+    changed = train(store, tmp_path / "changed", max_steps=5, keep="last", **{**NGRAMS, **options})
+    assert losses(changed) != losses(plain)
+
+
+def test_a_model_with_a_view_of_ngrams_is_averaged_kept_evaluated_and_resumed(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {**NGRAMS, "keep": "average", "epochs": 3, "bidirectional": True,
+               "schedule": "constant"}
+    run = train(store, tmp_path / "run", **options)
+    told = read_bundle(run).model
+    assert figures_of(run, store, capsys)["accuracy"] == told["validation"]["accuracy"] > 0.7
+    assert "ngram dim 16" in (run / "model/card.md").read_text()
+    parted = train(store, tmp_path / "parted", **options, max_steps=14)
+    assert main(["--out", str(parted), "--resume", "--max-steps", "0"]) == 0
+    assert losses(parted) == losses(run)
+    assert difference(read_bundle(parted).weights, read_bundle(run).weights) == 0
+
+
 def test_the_average_is_what_is_validated_and_kept(
     store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,7 +197,7 @@ def test_a_file_of_choices_lies_between_the_models_defaults_and_what_is_named(
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"model": "cnn", "pooling": "max"}, "--pooling is for lstm, gru: --model cnn has no such"),
-    ({"ngrams": 3}, "--ngrams is for bag: --model lstm has no such thing"),
+    ({"ngrams": 3, "model": "cnn"}, "--ngrams is for lstm, gru, bilstm-attention, bag: "),
     ({"config": "rnn2020"}, "--config rnn2020 is neither a file nor one of rnn2019, polarity"),
     ({"config": "{tmp}/wrong.yaml"}, "unknown key 'epoch'; did you mean epochs"),
     ({"class_weights": "1,2,3"}, "--class-weights has 3 numbers, but .* has 2 classes"),

@@ -10,31 +10,35 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mpi_train.models import build
-from mpi_train.models.bag import sum_rows
+from mpi_train.models.bag import Table, sum_rows
 from mpi_train.models.dropout import Draws
 from mpi_train.models.options import ModelOptions
 
 WORDS, LENGTHS = 50, torch.tensor([1, 3, 7, 9, 9, 12])
 KINDS = list(itertools.product(("lstm", "gru"), (1, 2), (False, True),
                                ("last", "max", "mean+max")))
-OTHERS = ("bilstm-attention", "cnn", "bag")
+OTHERS = ("bilstm-attention", "cnn", "bag", "lstm+ngrams", "bilstm-attention+ngrams")
 
 
 def options_of(model: str = "lstm", layers: int = 1, bidirectional: bool = False,
                pooling: str = "mean+max", **others: Any) -> ModelOptions:
+    """Small ones; `+ngrams` behind a model's name gives it those."""
+    model, _, joined = model.partition("+")
     return ModelOptions(
         model=model, embedding_dim=6, hidden_dim=5, layers=layers, bidirectional=bidirectional,
-        pooling=pooling, widths=(1, 2, 5), filters=4, ngrams=3, vocabulary_size=WORDS, padding=0,
-        unknown=1, **{"dropout": 0.0, "word_dropout": 0.0, "buckets": 70, **others},
+        pooling=pooling, widths=(1, 2, 5), filters=4, vocabulary_size=WORDS, padding=0,
+        unknown=1, **{"dropout": 0.0, "word_dropout": 0.0, "buckets": 70,
+                      "ngrams": 3 if joined or model == "bag" else 0, "ngram_dim": 3, **others},
     )
 
 
 def gradients(model: Any) -> list[Tensor]:
-    """Of all parameters; that of a bag's table as a whole."""
-    if model.options.model == "bag":
-        [(rows, values)] = model.table.parts
-        model.table.weight.grad = torch.zeros_like(model.table.weight)
-        model.table.weight.grad[rows] = values
+    """Of all parameters; that of a table of n-grams as a whole."""
+    for module in model.modules():
+        if isinstance(module, Table):
+            [(rows, values)] = module.parts
+            module.weight.grad = torch.zeros_like(module.weight)
+            module.weight.grad[rows] = values
     return [parameter.grad for parameter in model.parameters()]
 
 
@@ -125,7 +129,7 @@ def test_convolutions_are_torchs_over_the_review_between_zeros() -> None:
 
 def ngram_rows(words: list[int], ours: Any) -> list[int]:
     """The rows of a review's words and n-grams: equal n-grams have equal rows."""
-    seen = ours._ids(torch.tensor([words]), torch.tensor([len(words)]))
+    seen = ours.table.ids(torch.tensor([words]), torch.tensor([len(words)]))
     return seen[0].tolist()
 
 
@@ -144,7 +148,7 @@ def test_a_bag_counts_every_word_and_ngram_and_mixes_no_two_reviews() -> None:
 
 def test_a_bags_gradient_is_that_of_torchs_embedding_bag_on_the_rows_touched() -> None:
     ours = model_of(options_of("bag"))
-    ids, counts = ours._ids(reviews(), LENGTHS)
+    ids, counts = ours.table.ids(reviews(), LENGTHS)
     weight = ours.table.weight.detach().clone().requires_grad_()
     pooled = functional.embedding_bag(ids, weight, counts.cumsum(0) - counts, mode="mean")
     scale = torch.linspace(1, 2, 6, dtype=torch.float64)
@@ -157,6 +161,18 @@ def test_a_bags_gradient_is_that_of_torchs_embedding_bag_on_the_rows_touched() -
     assert values.shape == (len(rows), 6)
 
 
+def test_ngrams_are_a_second_view_whose_logits_count_as_much_as_the_first_ones() -> None:
+    ours, tokens = model_of(options_of("lstm+ngrams")), reviews()
+    read_in_order = torch.stack([plain(ours, tokens[i, :n]) for i, n in enumerate(LENGTHS)])
+    view = ours.ngrams
+    bags = [view.table.weight[view.table.ids(tokens[i : i + 1, :n], torch.tensor([n]))[0]].mean(0)
+            for i, n in enumerate(LENGTHS.tolist())]
+    own = view.output(torch.stack(bags))[:, 0]
+    torch.testing.assert_close(ours(tokens, LENGTHS), (read_in_order + own) / 2)
+    draws = Draws.of(0, 0, 0, torch.arange(6))
+    torch.testing.assert_close(ours(tokens, LENGTHS, draws), torch.cat([read_in_order, own]))
+
+
 def test_rows_are_summed_by_their_number() -> None:
     rows, values = sum_rows(torch.tensor([4, 1, 4, 9]), torch.tensor([0, 1, 2, 2]),
                             torch.tensor([[1.0], [2.0], [4.0]]))
@@ -166,7 +182,7 @@ def test_rows_are_summed_by_their_number() -> None:
 
 @pytest.mark.parametrize(
     ("model", "layers", "bidirectional", "pooling"),
-    [*KINDS, *((model, 2, False, "") for model in OTHERS)])
+    [*KINDS, *((model, 2, False, "max") for model in OTHERS)])
 def test_what_lies_behind_a_reviews_end_changes_neither_logit_nor_gradient(
     model: str, layers: int, bidirectional: bool, pooling: str
 ) -> None:
@@ -197,7 +213,10 @@ def test_dropout_belongs_to_the_review_wherever_it_is(model: str) -> None:
     whole = ours(tokens, LENGTHS, Draws.of(0, 0, 0, torch.arange(6)))
     parts = [ours(tokens[i : i + 2], LENGTHS[i : i + 2],
                   Draws.of(0, 0, 0, torch.arange(i, i + 2))) for i in (0, 2, 4)]
-    torch.testing.assert_close(whole, torch.cat(parts), rtol=1e-12, atol=1e-14)
+    if "ngrams" in model:  # both views of each part
+        parts = [part.reshape(2, -1) for part in parts]
+        whole = whole.reshape(2, -1)
+    torch.testing.assert_close(whole, torch.cat(parts, -1), rtol=1e-12, atol=1e-14)
 
 
 def test_dropout_changes_with_seed_epoch_update_and_place() -> None:
@@ -217,7 +236,7 @@ def test_dropout_drops_its_part_and_keeps_the_mean(probability: float) -> None:
     assert set(scale.unique().tolist()) == {0, 1 / (1 - probability)}
 
 
-@pytest.mark.parametrize("model", ["lstm", *OTHERS])
+@pytest.mark.parametrize("model", ["lstm", "bilstm-attention", "cnn", "bag"])
 def test_word_dropout_reads_the_unknown_word(model: str) -> None:
     ours = model_of(options_of(model, word_dropout=0.999999))
     draws = Draws.of(0, 0, 0, torch.arange(6))

@@ -66,6 +66,26 @@ def test_momentum_is_of_gradients_and_not_of_steps_when_the_rate_changes() -> No
     assert weight.item() == pytest.approx(value)
 
 
+def test_ngrams_learn_by_adagrad_beside_a_model_that_learns_by_another() -> None:
+    model = nn.Module()
+    model.rest, model.table = two_layers(), Table(5, 2)
+    options = TrainingConfig(ngrams=2, learning_rate=0.1, ngram_rate=0.4)
+    optimizer = make_optimizer(options, model)
+    rates = [0.1 * group.get("scale", 1) for group in optimizer.param_groups]
+    assert rates == pytest.approx([0.1, 0.4])
+    before = model.table.weight.detach().clone()
+    model.table.weight.grad = torch.sparse_coo_tensor(
+        torch.tensor([[3]]), torch.ones(1, 2), before.shape, is_coalesced=True,
+        check_invariants=True)
+    model.rest(torch.ones(1, 4, dtype=torch.float64)).sum().backward()
+    optimizer.step()
+    moved = (model.table.weight - before).abs()
+    torch.testing.assert_close(moved[3], torch.full((2,), 0.4))
+    assert moved.sum() == moved[3].sum()
+    assert set(optimizer.state[model.rest[0].weight]) == {"step", "exp_avg", "exp_avg_sq"}
+    assert set(optimizer.state[model.table.weight]) == {"sum"}
+
+
 def test_rows_that_an_update_does_not_touch_stay_and_others_share_one_sum_of_squares() -> None:
     weight = nn.Parameter(torch.ones(5, 2, dtype=torch.float64))
     optimizer = Adagrad([weight], lr=0.1, eps=1e-8)
