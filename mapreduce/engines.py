@@ -30,5 +30,7 @@ def run_job(
 
 
 def log_to_stderr(verbose: bool) -> None:
-    """mrjob's own messages: errors only, unless asked for."""
+    """mrjob's own messages: none, unless asked for; what it raises says enough."""
     logging.basicConfig(format="%(message)s", level=logging.INFO if verbose else logging.ERROR)
+    if not verbose:
+        logging.getLogger("mrjob").setLevel(logging.CRITICAL)

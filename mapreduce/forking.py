@@ -3,9 +3,11 @@
 What a task needs is imported already, so that it starts in milliseconds instead of a second.
 """
 
+import ctypes
 import logging
 import multiprocessing
 import os
+import signal
 import traceback
 from collections.abc import Callable, Iterable
 from multiprocessing.connection import wait
@@ -14,10 +16,11 @@ from typing import Any
 from mrjob.inline import InlineMRJobRunner
 from mrjob.step import StepFailedException
 
-from reviews.errors import UserError
+from reviews.errors import UserError, disk_is_full
 
 log = logging.getLogger(__name__)
 CONTEXT = multiprocessing.get_context("fork")
+_PR_SET_PDEATHSIG = 1  # a number of Linux's prctl
 
 
 class ForkingRunner(InlineMRJobRunner):
@@ -28,12 +31,13 @@ class ForkingRunner(InlineMRJobRunner):
     ) -> None:
         """Run all; the first that fails ends the others.
 
-        Raises UserError where a task did, else StepFailedException.
+        Raises the UserError of a task, the OSError of a full disk, else StepFailedException.
         """
         tasks = list(funcs)
         cores = num_processes or self._opts["num_cores"] or len(os.sched_getaffinity(0))
         following, problems = CONTEXT.Value("i", 0), CONTEXT.SimpleQueue()
-        workers = [CONTEXT.Process(target=_work, args=(tasks, following, problems), daemon=True)
+        arguments = (tasks, following, problems, os.getpid())
+        workers = [CONTEXT.Process(target=_work, args=arguments, daemon=True)
                    for _ in range(min(cores, len(tasks)))]
         for worker in workers:
             worker.start()
@@ -51,8 +55,11 @@ class ForkingRunner(InlineMRJobRunner):
                 worker.join()
 
 
-def _work(tasks: list[Callable[[], None]], following: Any, problems: Any) -> None:
+def _work(
+    tasks: list[Callable[[], None]], following: Any, problems: Any, parent: int
+) -> None:
     """In a fork: take tasks until there are none left."""
+    _end_with(parent)
     while True:
         with following.get_lock():
             number = following.value
@@ -62,16 +69,27 @@ def _work(tasks: list[Callable[[], None]], following: Any, problems: Any) -> Non
         try:
             tasks[number]()
         except BaseException as error:
-            by_user = isinstance(error, UserError)
-            if not by_user:
+            told = isinstance(error, UserError) or disk_is_full(error)
+            if not told:
                 log.error(traceback.format_exc())
-            problems.put((by_user, str(error) if by_user else repr(error)))
+            problems.put(error if told else repr(error))
             raise SystemExit(1) from None
+
+
+def _end_with(parent: int) -> None:
+    """Have this process end with its parent, so that a killed run leaves none that goes on
+    writing and holds its lock."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before that
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _fail(status: int, problems: Any) -> None:
     """Raise what a fork that ended with this status has said."""
     if problems.empty():
-        raise StepFailedException(f"a task ended with status {status}")
-    by_user, message = problems.get()
-    raise UserError(message) if by_user else StepFailedException(message)
+        how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+        raise StepFailedException(f"a task {how}")
+    said = problems.get()
+    raise said if isinstance(said, Exception) else StepFailedException(said)

@@ -23,7 +23,7 @@ from mapreduce.engines import RUNNERS, log_to_stderr, run_job
 from mapreduce.gather_reviews import ROLES, GatherReviews
 from mapreduce.gathered import Gathered
 from reviews.corpora import Split, plan_splits, raw_bytes
-from reviews.errors import UserError
+from reviews.errors import UserError, disk_is_full
 from reviews.files import absolute, open_input, save_standard_input
 from reviews.options import add_options, given, make_parser
 from reviews.recipe import Recipe, load_recipe
@@ -203,7 +203,8 @@ def _run_jobs(
     work.mkdir()
     recipe_file = work / "recipe.yaml"
     recipe_file.write_text(recipe.to_yaml(), "utf-8")
-    common = ["--recipe-file", str(recipe_file)]
+    # mrjob's own files lie with ours, so that what a killed run leaves is found and removed.
+    common = ["--recipe-file", str(recipe_file), "--local-tmp-dir", str(work)]
     partitions = partitions_of(splits)
     progress(f"splits: {sum(map(len, splits.values()))}, shards: {partitions}, runner: {runner}, "
              f"workers: {workers}")
@@ -220,6 +221,8 @@ def _run_jobs(
         for number, value in sorted(pairs, key=lambda pair: pair[0]):
             file.write(orjson.dumps(number) + b"\t" + orjson.dumps(value) + b"\n")
     clock = _phase(phases, "gather", clock, f"{gathered.counts['read']:,} records read")
+    for place in gathered.places:
+        progress(f"cannot be read: {place['path']}:{place['line']} {place['reason']}")
 
     tasks = write_tasks(work, pairs, workers)
     common += ["--gathered", str(gathered_file)]
@@ -324,11 +327,20 @@ def _partial_folder(out: Path) -> Iterator[Path]:
         except BlockingIOError:
             raise UserError(f"another prepare is writing {out}") from None
         partial = out.parent / f".{out.name}.partial"
+        if (partial / "old").is_dir() and not out.exists():
+            (partial / "old").rename(out)  # killed just before the new one had its name
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         try:
             (partial / "store").mkdir()
             yield partial.resolve()
+        except OSError as error:
+            if disk_is_full(error):
+                raise UserError(
+                    f"no space left on the disk of {out.parent.resolve()}, where the unfinished "
+                    "store and its work folder lie"
+                ) from None
+            raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
             lock_path.unlink(missing_ok=True)

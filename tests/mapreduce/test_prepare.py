@@ -307,7 +307,9 @@ def test_too_many_bad_records_stop_with_reasons_and_places(tmp_path: Path) -> No
     assert not list(verify_store(store))
 
 
-def test_a_cut_gz_keeps_what_came_before(tmp_path: Path) -> None:
+def test_a_cut_gz_keeps_what_came_before_and_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rng = random.Random(0)
     lines = [json.dumps({"reviewText": f"n{i} {rng.random()}", "overall": 5}) for i in range(2000)]
     whole = gzip.compress("\n".join(lines).encode() + b"\n", mtime=0)
@@ -315,7 +317,12 @@ def test_a_cut_gz_keeps_what_came_before(tmp_path: Path) -> None:
     path.write_bytes(whole[: len(whole) * 3 // 4])
     store = run([str(path)], tmp_path / "store")
     assert store.manifest["records"]["bad"] == {"truncated_file": 1}
-    assert 1000 < store.manifest["records"]["stored"] < 2000
+    stored = store.manifest["records"]["stored"]
+    assert 1000 < stored < 2000
+    place = f"{path}:{stored + 1} truncated_file"
+    assert f"prepare: cannot be read: {place}\n" in capsys.readouterr().err
+    with pytest.raises(UserError, match=re.escape(place)):
+        run([str(path)], tmp_path / "other", Recipe(max_bad_fraction=0.0))
 
 
 def test_bad_fraction_under_local_reaches_the_user_too(tmp_path: Path) -> None:
