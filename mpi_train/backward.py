@@ -9,6 +9,7 @@ from torch import nn
 from mpi_train.config import TrainingConfig
 from mpi_train.data import Batch
 from mpi_train.gradients import GradientBuckets
+from mpi_train.laps import Laps
 from mpi_train.losses import Loss
 from mpi_train.models.dropout import Draws
 from mpi_train.plan import micro_batches
@@ -38,10 +39,10 @@ class BackPropagation:
 
     def __init__(
         self, config: TrainingConfig, model: nn.Module, gradients: GradientBuckets,
-        device: torch.device,
+        device: torch.device, laps: Laps,
     ) -> None:
         self._config, self._model, self._gradients = config, model, gradients
-        self._device, self._loss = device, Loss.of(config)
+        self._device, self._loss, self._laps = device, Loss.of(config), laps
         self.max_tokens = config.micro_batch_tokens
         self._fitting = 0  # tokens of the largest micro-batch that went through
 
@@ -104,15 +105,21 @@ class BackPropagation:
             self._fitting = max(self._fitting, tokens)
             if interrupted and interrupted():
                 return None
-        return loss_sum.item()
+        found = loss_sum.item()
+        self._laps.lap("backward")
+        return found
 
     def _micro_batch(
         self, batch: Batch, begin: int, end: int, place: tuple[int, int]
     ) -> torch.Tensor:
+        self._laps.lap("rest")
         rows = batch.take(begin, end)
-        draws = Draws.of(self._config.seed, *place, torch.arange(begin, end, device=self._device))
-        logits = self._model(*to_tensors(rows, self._device), draws)  # (n,)
+        tensors = to_tensors(rows, self._device)
         labels = torch.from_numpy(rows.labels).to(self._device)
-        loss = self._loss.sum(logits, labels)
+        self._laps.lap("data")
+        draws = Draws.of(self._config.seed, *place, torch.arange(begin, end, device=self._device))
+        loss = self._loss.sum(self._model(*tensors, draws), labels)
+        self._laps.lap("forward")
         (loss / self._loss.denominator(batch.labels)).backward()
+        self._laps.lap("backward")
         return loss.detach()

@@ -18,7 +18,7 @@ from reviews.store import Store
 
 # What a run folder holds, and all that --overwrite removes.
 RUN_FILES = ("config.yaml", "metrics.jsonl", "log.txt", "summary.json", "report.html")
-RUN_FOLDERS = ("checkpoints", "model")
+RUN_FOLDERS = ("checkpoints", "model", "profile")
 
 # Environment variable: 1 when standard error, which mpirun passes on, ends in a terminal.
 TERMINAL = "REVIEWMILL_TERMINAL"
@@ -29,6 +29,9 @@ FIXED = (
     "bidirectional", "pooling", "widths", "filters", "ngrams", "buckets", "ngram_dim", "loss",
     "optimizer", "precision",
 )
+
+# What is asked of one start only, and stands in no config.yaml.
+ONE_START = ("profile", "resume", "overwrite")
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,8 @@ class TrainingConfig:
     checkpoints_kept: int = option(2, "latest checkpoints that are kept")
     threads: int = option(0, "threads per rank; 0: the cores divided by the ranks of the host")
     seed: int = option(0, "seed of the initial weights, the order and the dropout")
+    profile: bool = option(
+        False, "write where the time of an update goes to profile/ in the run folder")
     resume: bool = option(False, "continue the run in --out from its last checkpoint")
     overwrite: bool = option(False, "replace the run in --out")
 
@@ -220,7 +225,8 @@ class TrainingConfig:
     def to_yaml(self) -> str:
         """The configuration as YAML, without what was asked of one start only."""
         values = to_mapping(self)
-        del values["resume"], values["overwrite"]
+        for name in ONE_START:
+            del values[name]
         return yaml.safe_dump(values, sort_keys=False)
 
 

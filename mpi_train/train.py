@@ -23,6 +23,7 @@ from mpi_train.model_folder import save_model
 from mpi_train.models import build
 from mpi_train.optimizers import make_optimizer
 from mpi_train.predict import gather_logits
+from mpi_train.profiler import Profiler
 from mpi_train.schedules import Schedule
 from mpi_train.update import NotFinite, Update, Updater
 from reviews.metrics import evaluate_scores
@@ -86,6 +87,8 @@ class Run:
         self.updater.sharing.restore(self.state["balancer"])
         self.journal = Journal(config, communicator.rank == 0)
         self.journal.forget_after(self.step, self.step // self.plan.updates)
+        profiles = config.profile and communicator.rank == 0
+        self.profiler = Profiler(self.journal.out / "profile") if profiles else None
 
     @property
     def step(self) -> int:
@@ -123,6 +126,7 @@ class Run:
         config, before = self.config, epoch * self.plan.updates
         last = min(self.plan.updates, self.total - before)
         self._epoch_started = time.perf_counter()
+        self.updater.laps.take()  # what lies between epochs belongs to no update
         self.journal.start_epoch(self.plan.rows, self.state["epoch"]["reviews"],
                                  f"epoch {epoch + 1}/{config.epochs}")
         number = self.step - before
@@ -206,8 +210,11 @@ class Run:
             predicted_s=None if math.isnan(update.predicted_s) else update.predicted_s,
             efficiency=reached, ceiling=self.updater.sharing.ceiling(update.tokens,
                                                                      update.reduction_s),
+            phases=update.phases,
         )
         self.journal.advance(reviews, update.loss, reached)
+        if self.profiler is not None:
+            self.profiler.after_update(update.phases)
 
     def end_epoch(self, epoch: int) -> bool:
         """Validate, keep the weights if they are to be kept, and write a checkpoint.
@@ -268,6 +275,8 @@ class Run:
             "store": store_entry(self.store), "environment": environment(),
         }
         self.journal.summarize(**summary)
+        if self.profiler is not None:
+            self.profiler.close()
         return summary
 
 

@@ -15,6 +15,7 @@ from mpi_train.config import TrainingConfig
 from mpi_train.data import BatchReader
 from mpi_train.gradients import GradientBuckets
 from mpi_train.group import Group
+from mpi_train.laps import Laps
 from mpi_train.losses import Loss
 from mpi_train.optimizers import Joined
 from mpi_train.plan import cut, prefix_cost
@@ -44,6 +45,7 @@ class Update:
         wait_s: (R,) for how long each rank had nothing to do.
         reduction_s: (R,) of compute_s, what each rank did for the exchange alone.
         step_s: seconds of the whole update on this rank.
+        phases: seconds of this rank since the update before, by what they were for (Laps).
         predicted_s: on rank 0, what the balancer thought the slowest rank would take; or nan.
         renewed: on rank 0, whether it changed its mind about the ranks before this update.
         asked: signal that asked a rank to end, or 0.
@@ -56,6 +58,7 @@ class Update:
     wait_s: Array
     reduction_s: Array
     step_s: float
+    phases: dict[str, float]
     predicted_s: float
     renewed: bool
     asked: int
@@ -70,9 +73,10 @@ class Updater:
     ) -> None:
         self._config, self._communicator, self._reader = config, communicator, reader
         self._model, self._optimizer = model, optimizer
-        self.group, self._loss = Group(communicator), Loss.of(config)
+        self.group, self._loss, self.laps = Group(communicator), Loss.of(config), Laps()
         self._gradients = GradientBuckets(model, self.group)
-        self.backward = BackPropagation(config, model, self._gradients, communicator.device)
+        self.backward = BackPropagation(
+            config, model, self._gradients, communicator.device, self.laps)
         self.sharing = Sharing(config, communicator, self.group)
         self._optimizer_s = 0.0
 
@@ -91,8 +95,10 @@ class Updater:
         and ValueError when a time that a rank reports is none.
         """
         started = time.perf_counter()
+        self.laps.lap("rest")
         batch = self._reader.batch(epoch, number)
         prefix = prefix_cost(batch.lengths, self._config.micro_batch_tokens)
+        self.laps.lap("data")
         read = time.perf_counter()
         settled = self.sharing.settle(epoch, number, int(prefix[-1]))
         if self.sharing.parked:
@@ -117,12 +123,14 @@ class Updater:
 
         # A word from every rank before anything changes.
         losses, compute, wait, reduction, requests = self.group.gather_all(word).T
+        self.laps.lap("exchange")
         loss = float(losses.sum()) / self._loss.denominator(batch.labels)
         if not math.isfinite(loss):
             raise NotFinite(np.flatnonzero(~np.isfinite(losses)))
         tokens = np.diff(prefix[cuts])
         self.sharing.observe(tokens, compute - reduction, reduction)
 
+        self.laps.lap("rest")
         stepping = time.perf_counter()
         if self._config.clip_norm:
             self._gradients.clip(self._config.clip_norm)
@@ -130,9 +138,10 @@ class Updater:
             group["lr"] = rate * group.get("scale", 1.0)
         self._optimizer.step()
         stepped = time.perf_counter()
+        self.laps.lap("optimizer")
         self._optimizer_s = stepped - stepping
         return Update(loss, np.diff(cuts), tokens, compute, wait, reduction, stepped - started,
-                      settled.predicted_s, settled.renewed, int(requests.max()))
+                      self.laps.take(), settled.predicted_s, settled.renewed, int(requests.max()))
 
     def meet(self) -> None:
         """Wait for all ranks that are not parked."""

@@ -20,6 +20,7 @@ from mpi_train.config import TrainingConfig
 from mpi_train.data import BatchReader
 from mpi_train.gradients import GradientBuckets
 from mpi_train.group import Group
+from mpi_train.laps import Laps
 from mpi_train.models import build
 from mpi_train.models.bag import Table
 from mpi_train.models.dropout import Draws
@@ -131,7 +132,7 @@ def divided_gradient(
     # Word vectors are exchanged by the rows of the update's words, or as a whole.
     few = 1.0 if shares[0] == max(shares) else 0.0
     gradients = GradientBuckets(model, group, bucket_bytes=4096, few=few)
-    backward = BackPropagation(config, model, gradients, torch.device("cpu"))
+    backward = BackPropagation(config, model, gradients, torch.device("cpu"), Laps())
     for place in (EARLIER, PLACE):  # the second update must not see the first one's sums
         batch = reader.batch(*place)
         bounds = cut(prefix_cost(batch.lengths, config.micro_batch_tokens), shares)

@@ -11,6 +11,7 @@ from mpi_train.config import TrainingConfig
 from mpi_train.data import Batch, BatchReader
 from mpi_train.gradients import GradientBuckets
 from mpi_train.group import Group
+from mpi_train.laps import Laps
 from mpi_train.models import build
 from reviews.errors import UserError
 from reviews.store import Store
@@ -39,7 +40,8 @@ class Device:
         model.register_forward_pre_hook(self._allocate)
         self.model = model
         self.backward = BackPropagation(
-            config, model, GradientBuckets(model, Group(Communicator())), torch.device("cpu"))
+            config, model, GradientBuckets(model, Group(Communicator())), torch.device("cpu"),
+            Laps())
 
     def _allocate(self, _: Any, inputs: tuple[torch.Tensor, ...]) -> None:
         tokens = inputs[0].numel()

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import pstats
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ import pytest
 import yaml
 
 from mpi_train.__main__ import main
-from mpi_train.config import TrainingConfig
+from mpi_train.config import ONE_START, TrainingConfig
+from mpi_train.laps import PHASES
 from reviews.bundle import read_bundle
 from reviews.errors import UserError
 from reviews.store import Store
@@ -48,6 +51,9 @@ def test_the_journal_tells_of_every_update(run: Path, store: Store) -> None:
         assert sum(step["share_tokens"]) == step["tokens"]
         assert len(step["compute_s"]) == len(step["wait_s"]) == 1
         assert 0 < step["compute_s"][0] <= step["step_s"] + 1
+        assert list(step["phases"]) == list(PHASES)
+        assert min(step["phases"][name] for name in ("data", "forward", "backward")) > 0
+        assert sum(step["phases"].values()) >= step["step_s"]
 
 
 def test_the_journal_tells_of_every_epoch(run: Path) -> None:
@@ -116,6 +122,20 @@ def test_micro_batches_change_nothing_but_rounding(
 def test_double_precision_is_kept_in_the_bundle(store: Store, tmp_path: Path) -> None:
     weights = read_bundle(train(store, tmp_path / "run", precision="fp64")).weights
     assert {value.dtype for value in weights.values()} == {np.dtype(np.float64)}
+
+
+def test_a_profile_says_where_an_update_goes(store: Store, tmp_path: Path) -> None:
+    folder = train(store, tmp_path / "run", profile=True) / "profile"
+    page = (folder / "summary.txt").read_text()
+    phases = re.findall(r"^ +[\d.]+ ms +([\d.]+)%  (\w+)$", page, re.MULTILINE)
+    assert [name for _, name in phases] == list(PHASES)
+    assert sum(float(share) for share, _ in phases) == pytest.approx(100, abs=0.5)
+    assert "mkldnn_rnn_layer_backward" in page
+    assert re.search(r"ms +\d+ x  .*run_backward.*\(\S+:\d+\)$", page, re.MULTILINE)
+    assert json.loads((folder / "trace.json").read_text())["traceEvents"]
+    assert pstats.Stats(str(folder / "host.prof")).total_calls > 100  # type: ignore[attr-defined]
+    short = train(store, tmp_path / "short", profile=True, max_steps=6)
+    assert "more than 13 updates" in (short / "profile/summary.txt").read_text()
 
 
 def test_max_steps_ends_a_run_early(store: Store, tmp_path: Path) -> None:
@@ -242,8 +262,7 @@ def test_overwrite_replaces_a_run_and_nothing_else(store: Store, tmp_path: Path)
 def test_every_field_of_the_configuration_is_an_option(store: Store, tmp_path: Path) -> None:
     run = train(store, tmp_path / "run", max_steps=1, momentum=0.5, backend="gloo", shares="2")
     config = yaml.safe_load((run / "config.yaml").read_text())
-    once = {"resume", "overwrite"}
-    assert set(config) == {f.name for f in dataclasses.fields(TrainingConfig)} - once
+    assert set(config) == {f.name for f in dataclasses.fields(TrainingConfig)} - set(ONE_START)
     assert config["momentum"] == 0.5
     assert config["shares"] == [2.0]
 
