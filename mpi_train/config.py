@@ -25,10 +25,12 @@ TERMINAL = "REVIEWMILL_TERMINAL"
 
 # A resume that changed one of these would not continue the same training.
 FIXED = (
-    "config", "seed", "batch_size", "window", "model", "embedding_dim", "hidden_dim", "layers",
-    "bidirectional", "pooling", "widths", "filters", "ngrams", "buckets", "ngram_dim", "loss",
-    "optimizer", "precision",
+    "config", "seed", "batch_size", "window", "oversample", "model", "embedding_dim", "hidden_dim",
+    "layers", "bidirectional", "pooling", "widths", "filters", "ngrams", "buckets", "ngram_dim",
+    "loss", "optimizer", "precision",
 )
+
+MOST_TIMES = 1000  # that an epoch trains on one review
 
 # What is asked of one start only, and stands in no config.yaml.
 ONE_START = ("profile", "resume", "overwrite")
@@ -72,6 +74,9 @@ class TrainingConfig:
     batch_size: int = option(1024, "reviews of an update, over all ranks")
     micro_batch_tokens: int = option(8192, "padded tokens a rank works on at once")
     window: int = option(64, "chunks of 1,024 rows inside which rows are shuffled")
+    oversample: str = option(
+        "", "times that an epoch trains on the reviews of each class, as 3,1; or balanced: "
+        "rarer classes as often as makes them about as many")
     loss: str = option(
         "bce", "loss: bce is for two classes, with more cross-entropy is the default; focal takes "
         "easy reviews less seriously",
@@ -197,6 +202,17 @@ class TrainingConfig:
             raise UserError(f"--class-weights is {self.class_weights}: give balanced, or numbers "
                             "of 0 or more")
         return weights
+
+    @property
+    def times(self) -> tuple[int, ...]:
+        """How often an epoch has the reviews of each class, or nothing: once; else UserError."""
+        if not self.oversample:
+            return ()
+        parts = self.oversample.split(",")
+        if not all(part.isdecimal() and 1 <= int(part) <= MOST_TIMES for part in parts):
+            raise UserError(f"--oversample is {self.oversample}: give balanced, or a whole number "
+                            f"from 1 to {MOST_TIMES} for each class")
+        return tuple(map(int, parts))
 
     def ratios(self, ranks: int) -> tuple[float, ...]:
         """The wanted part of every rank, as a ratio, unless it is found by their times.

@@ -50,6 +50,12 @@ class SplitReader:
             read_chunk(column, first // CHUNK_ROWS) for column in self._columns(shard))
         return Rows(tokens, lengths.astype(np.int64), labels)
 
+    def labels(self) -> Iterator[Array]:
+        """The labels of every chunk, in the store's order."""
+        for number, shard in enumerate(self.shards):
+            for chunk in range(-(-shard.rows // CHUNK_ROWS)):
+                yield read_chunk(self._columns(number)[2], chunk)
+
     def _open(self, shard: int) -> list[h5py.Dataset]:
         self._check(shard, self.shards[shard])
         group = h5py.File(self.shards[shard].path, "r")[self._split]
@@ -86,22 +92,27 @@ class Batch:
     def __init__(self, windows: list[Rows], window: Array, row: Array) -> None:
         lengths, labels = np.empty(len(row), np.int64), np.empty(len(row), np.uint8)
         for number, rows in enumerate(windows):
-            inside = window == number
+            inside = window == number if len(windows) > 1 else slice(None)
             lengths[inside] = rows.lengths[row[inside]]
             labels[inside] = rows.labels[row[inside]]
-        order = np.argsort(lengths, kind="stable")
+        # Narrow numbers sort by their digits.
+        order = np.argsort(lengths.astype(np.uint16), kind="stable")
         self.lengths = lengths[order]  # (|G|,) ascending
         self.labels = labels[order]  # (|G|,)
         self._windows, self._window, self._row = windows, window[order], row[order]
 
     def take(self, first: int, last: int) -> Rows:
         """The reviews at the positions first to last (exclusive) of the batch."""
-        lengths = self.lengths[first:last]
-        tokens = np.empty((last - first, int(lengths.max())), self._windows[0].tokens.dtype)
-        for number, rows in enumerate(self._windows):
-            inside = self._window[first:last] == number
-            chosen = self._row[first:last][inside]
-            tokens[inside] = rows.tokens[chosen, : tokens.shape[1]]
+        lengths, row = self.lengths[first:last], self._row[first:last]
+        width = int(lengths[-1])
+        if len(self._windows) == 1:
+            # Whole rows are copied faster than parts of them.
+            tokens = self._windows[0].tokens.take(row, axis=0)[:, :width]
+        else:
+            tokens = np.empty((last - first, width), self._windows[0].tokens.dtype)
+            for number, rows in enumerate(self._windows):
+                inside = self._window[first:last] == number
+                tokens[inside] = rows.tokens[row[inside], :width]
         return Rows(tokens, lengths, self.labels[first:last])
 
     def words(self, vocabulary_size: int, *others: int) -> Array:
@@ -118,11 +129,22 @@ class BatchReader:
 
     Keeps the windows of the latest batch, and reads the one that comes after them in the
     background, so that training in the order of the plan waits for none but the first.
+
+    Args:
+        times: how often an epoch has the reviews of each class; none: once.
     """
 
-    def __init__(self, store: Store, split: str, batch_size: int, seed: int, window: int) -> None:
-        self._split = SplitReader(store, split)
-        self.plan = Plan([shard.rows for shard in self._split.shards], batch_size, seed, window)
+    def __init__(
+        self, store: Store, split: str, batch_size: int, seed: int, window: int,
+        times: Sequence[int] = (),
+    ) -> None:
+        self._split, self._times = SplitReader(store, split), np.array(times, np.int64)
+        rows = [shard.rows for shard in self._split.shards]
+        repeated = None
+        if len(times):
+            counts = [self._times[labels] for labels in self._split.labels()]
+            repeated = np.array([count.sum() for count in counts], np.int64)
+        self.plan = Plan(rows, batch_size, seed, window, repeated)
         self._held: dict[tuple[int, int], Rows] = {}
         self._background = ThreadPoolExecutor(1)
         self._coming: dict[tuple[int, int], Future[Rows]] = {}
@@ -158,8 +180,12 @@ class BatchReader:
             self._split.read(int(plan.chunk_shard[chunk]), int(plan.chunk_start[chunk]))
             for chunk in plan.epoch(epoch).window_chunks(window)
         ]
-        return Rows(
+        rows = Rows(
             np.concatenate([part.tokens for part in parts]),
             np.concatenate([part.lengths for part in parts]),
             np.concatenate([part.labels for part in parts]),
         )
+        if not len(self._times):
+            return rows
+        again = np.arange(len(rows.labels)).repeat(self._times[rows.labels])
+        return Rows(rows.tokens[again], rows.lengths[again], rows.labels[again])

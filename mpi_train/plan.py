@@ -7,6 +7,9 @@ The order of an epoch comes about in four steps, each of them random access:
 3. The rows, window after window, are cut into global batches; a batch may span windows.
 4. Inside a batch, rows are sorted by length, so that neighbours pad each other little.
 
+Rows that an epoch is to see more than once stand in their window as often, side by side, before
+it is shuffled.
+
 Every rank computes the same plan from the same numbers and takes its own part of each batch.
 Hashes stand in for random generators: the order does not depend on a library's version.
 """
@@ -41,7 +44,8 @@ def hash_key(*parts: int) -> int:
 def shuffled(n: int, key: int) -> Array:
     """A permutation (n,) int64 that is a function of the key."""
     counters = np.arange(1, n + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
-    return np.argsort(mix(counters + np.uint64(key)), kind="stable")
+    # No two hashes are equal, since mix is one to one: any way to sort gives the same order.
+    return np.argsort(mix(counters + np.uint64(key)))
 
 
 class Epoch:
@@ -81,10 +85,13 @@ class Plan:
         batch_size: reviews of an update over all ranks; the last of an epoch may have fewer.
         seed: with the epoch's number, all that the order depends on.
         window: chunks inside which rows are shuffled.
+        repeated: (chunks,) rows of each chunk, counted as often as an epoch trains on them; None:
+            once each.
     """
 
     def __init__(
-        self, shard_rows: Sequence[int], batch_size: int, seed: int = 0, window: int = 64
+        self, shard_rows: Sequence[int], batch_size: int, seed: int = 0, window: int = 64,
+        repeated: Array | None = None,
     ) -> None:
         assert batch_size > 0 and window > 0
         self.batch_size, self.seed, self.window = batch_size, seed, window
@@ -95,6 +102,8 @@ class Plan:
         ]
         table = np.array(pieces, np.int64).reshape(-1, 3)
         self.chunk_shard, self.chunk_start, self.chunk_rows = table.T  # (chunks,) each
+        if repeated is not None:
+            self.chunk_rows = repeated
         self.rows = int(self.chunk_rows.sum())
         self.updates = -(-self.rows // batch_size)
         self.epoch = lru_cache(maxsize=2)(self._epoch)

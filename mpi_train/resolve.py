@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from mpi_train.config import FIXED, TrainingConfig
+from mpi_train.config import FIXED, MOST_TIMES, TrainingConfig
 from mpi_train.models.options import OWN_OPTIONS
 from mpi_train.presets import CONFIGS, MODEL_DEFAULTS
 from reviews.errors import UserError
@@ -50,7 +50,7 @@ def resolve(named: Mapping[str, Any]) -> TrainingConfig:
 def _with_classes(
     config: TrainingConfig, store: Store, named: Mapping[str, Any]
 ) -> TrainingConfig:
-    """The configuration with a loss for the store's classes, and balanced weights as numbers.
+    """The configuration with a loss for the store's classes, and what is balanced as numbers.
 
     Raises UserError if what was named does not fit them.
     """
@@ -65,6 +65,13 @@ def _with_classes(
         rows, labels = store.rows("train"), store.manifest["splits"]["train"]["labels"]
         weights = [rows / (classes * max(1, labels[name])) for name in store.classes]
         config = dataclasses.replace(config, class_weights=",".join(map(repr, weights)))
+    if config.oversample == "balanced":
+        counts = [store.manifest["splits"]["train"]["labels"][name] for name in store.classes]
+        times = [min(MOST_TIMES, round(max(counts) / max(1, count))) for count in counts]
+        config = dataclasses.replace(config, oversample=",".join(map(str, times)))
+    if config.times and len(config.times) != classes:
+        raise UserError(f"--oversample has {len(config.times)} numbers, but {config.store} has "
+                        f"{classes} classes")
     if config.weights and len(config.weights) != classes:
         raise UserError(f"--class-weights has {len(config.weights)} numbers, but "
                         f"{config.store} has {classes} classes")

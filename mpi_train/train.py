@@ -60,7 +60,8 @@ class Run:
         self._started = time.perf_counter()
         self.config, self.communicator, self.interruption = config, communicator, interruption
         self.store = Store(config.store)
-        reader = BatchReader(self.store, "train", config.batch_size, config.seed, config.window)
+        reader = BatchReader(self.store, "train", config.batch_size, config.seed, config.window,
+                             config.times)
         self.validation = SplitReader(self.store, "validation")
         self.plan = reader.plan
         updates = config.epochs * self.plan.updates

@@ -235,9 +235,12 @@ def read_chunk(data: h5py.Dataset, number: int) -> Array:
     skipped, stream = data.id.read_direct_chunk(offset)
     if skipped:
         raise UserError(f"{data.file.filename} is no shard: {data.name} skips a filter")
-    rows = np.empty((CHUNK_ROWS, *data.shape[1:]), data.dtype)
-    planes = np.frombuffer(isal_zlib.decompress(stream), np.uint8)  # all first bytes, second ...
-    each = rows.view(np.uint8).reshape(-1, data.dtype.itemsize)
-    for place, plane in enumerate(planes.reshape(data.dtype.itemsize, -1)):
-        each[:, place] = plane
+    size = data.dtype.itemsize
+    planes = np.frombuffer(isal_zlib.decompress(stream), np.uint8).reshape(size, -1)
+    # The planes are all first bytes, all second ...: the last holds the highest.
+    values = planes[-1].astype(f"<u{size}")
+    for plane in planes[-2::-1]:
+        values <<= 8
+        values |= plane
+    rows: Array = values.view(data.dtype).reshape(CHUNK_ROWS, *data.shape[1:])
     return rows[: len(data) - first]

@@ -1,6 +1,7 @@
 """Every model and loss trains, is kept in its bundle and evaluated; presets and files choose."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,32 @@ def test_balanced_weights_are_scikit_learns(store: Store) -> None:
     truth = [name for name, count in labels.items() for _ in range(count)]
     wanted = compute_class_weight("balanced", classes=np.array(store.classes), y=truth)
     assert config.weights == pytest.approx(wanted.tolist())
+
+
+def test_a_rarer_class_is_oversampled_until_it_is_about_as_large(
+    store: Store, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(store.path, tmp_path / "copy"))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["splits"]["train"]["labels"] = {"negative": 100, "positive": 260}
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    config = resolve({"store": str(copy), "out": "nowhere", "oversample": "balanced"})
+    assert config.times == (3, 1)
+
+
+def test_a_run_trains_on_every_review_as_often_as_asked_for_and_goes_on_that_way(
+    store: Store, tmp_path: Path
+) -> None:
+    options = {"oversample": "1,2", "keep": "last", "schedule": "constant"}
+    run = train(store, tmp_path / "run", **options)
+    labels = store.manifest["splits"]["train"]["labels"]
+    wanted = labels["negative"] + 2 * labels["positive"]
+    assert [epoch["reviews"] for epoch in records(run, "epoch")] == [wanted, wanted]
+    parted = train(store, tmp_path / "parted", **options, max_steps=17)
+    assert main(["--out", str(parted), "--resume", "--max-steps", "0"]) == 0
+    assert losses(parted) == losses(run)
+    with pytest.raises(UserError, match="--oversample 1,2: it cannot be resumed with 1,3"):
+        main(["--out", str(parted), "--resume", "--oversample", "1,3"])
 
 
 @pytest.mark.parametrize("options", [
@@ -201,6 +228,8 @@ def test_a_file_of_choices_lies_between_the_models_defaults_and_what_is_named(
     ({"config": "rnn2020"}, "--config rnn2020 is neither a file nor one of rnn2019, polarity"),
     ({"config": "{tmp}/wrong.yaml"}, "unknown key 'epoch'; did you mean epochs"),
     ({"class_weights": "1,2,3"}, "--class-weights has 3 numbers, but .* has 2 classes"),
+    ({"oversample": "2,1,1"}, "--oversample has 3 numbers, but .* has 2 classes"),
+    ({"oversample": "0,1"}, "--oversample is 0,1: give balanced, or a whole number from 1"),
     ({"store": "{moods}", "loss": "bce"}, "has 3 classes, and --loss bce is for two"),
 ], ids=lambda value: "-".join(value) if isinstance(value, dict) else "")
 def test_a_choice_that_cannot_be_is_told_in_one_line(

@@ -1,5 +1,6 @@
 """Batches hold the store's rows, each once, and nothing but verified bytes."""
 
+from collections import Counter
 from pathlib import Path
 
 import h5py
@@ -53,6 +54,20 @@ def test_a_batch_is_the_same_whatever_was_read_before_it(store: Store) -> None:
     anywhere = BatchReader(store, "train", 700, seed=1, window=2)
     for place in [(1, 5), (0, 7), (0, 0), (1, 4), (0, 3)]:
         assert batch_rows(anywhere, *place) == one_by_one[place]
+
+
+@pytest.mark.parametrize("window", [1, 64])
+def test_an_epoch_has_the_reviews_of_each_class_as_often_as_asked_for(
+    store: Store, window: int
+) -> None:
+    reader = BatchReader(store, "train", 300, seed=1, window=window, times=(3, 1))
+    found = Counter(row for update in range(reader.plan.updates)
+                    for row in batch_rows(reader, 1, update))
+    rows = Counter(stored(store, "train"))
+    assert found == {row: count * (1 if row[1] else 3) for row, count in rows.items()}
+    assert reader.plan.rows == found.total()
+    assert all(len(reader.batch(1, update).labels) == 300
+               for update in range(reader.plan.updates - 1))
 
 
 def test_a_batch_is_sorted_by_length(store: Store) -> None:
