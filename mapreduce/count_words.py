@@ -2,10 +2,12 @@
 
 Input and --gathered are the output of job 1; the output has one line for each partition of the
 words: those that can be among the most frequent, their counts, and the totals of the partition.
+One more line for each feature says how it is encoded.
 
     python -m mapreduce.count_words -r local --gathered gathered --work-dir work gathered > words
 """
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mapreduce.feature_counts import count_feature, merge_feature
 from mapreduce.gathered import Gathered
 from mapreduce.job import ReviewsJob
 from mapreduce.parcels import Parcel, ParcelWriter, Ragged, read_bytes
+from reviews.features import features_of
 from reviews.sequences import count_ids
 from reviews.strings import hash_strings
 from reviews.word_table import WordTable
@@ -35,7 +39,7 @@ class CountWords(ReviewsJob):
     def mapper_init(self) -> None:
         self.gathered = Gathered.read(self.options.gathered, self.recipe)
 
-    def mapper(self, _: Any, line: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    def mapper(self, partition: int, line: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
         """One partition: its word counts into a file, in parcels by word partition."""
         if "file" not in line:
             return
@@ -54,12 +58,24 @@ class CountWords(ReviewsJob):
                 words = Parcel(table, Ragged(one, one.astype(np.int64) + 1),
                                parcel.words.take(pa.array(here)))
                 yield number, writer.write(words.to_bytes())
+        for number, feature in enumerate(features_of(self.recipe)):
+            values = parcel.rows[f"feature_{number}"].take(pa.array(train))
+            line = {"feature": number, "partition": partition}
+            yield parts + number, line | count_feature(values, feature, writer)
         writer.close()
 
     def reducer(
-        self, part: int, places: Iterator[dict[str, Any]]
+        self, part: int, lines: Iterator[dict[str, Any]]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """One word partition: add up, and pass on what can be in the vocabulary."""
+        """One word partition, or one feature."""
+        first = next(lines)
+        if "feature" in first:
+            yield part, merge_feature([first, *lines], self.recipe)
+        else:
+            yield part, self._merge_words(itertools.chain([first], lines))
+
+    def _merge_words(self, places: Iterator[dict[str, Any]]) -> dict[str, Any]:
+        """Add up, and pass on what can be in the vocabulary."""
         table = WordTable()
         counts = np.zeros(1 << 12, np.int64)
         for place in places:
@@ -74,8 +90,8 @@ class CountWords(ReviewsJob):
         least = np.partition(counts, -size)[-size] if len(counts) > size else 0
         some = np.flatnonzero(counts >= least)
         words = table.words().take(pa.array(some)).to_pylist()
-        yield part, {"words": words, "counts": counts[some].tolist(),
-                     "distinct": len(counts), "total": int(counts.sum())}
+        return {"words": words, "counts": counts[some].tolist(),
+                "distinct": len(counts), "total": int(counts.sum())}
 
 
 if __name__ == "__main__":

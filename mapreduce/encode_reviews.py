@@ -16,9 +16,11 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from mapreduce.feature_counts import read_encoding
 from mapreduce.gathered import Gathered
 from mapreduce.job import ReviewsJob
 from mapreduce.parcels import Parcel, read_bytes
+from reviews.features import Encoding, feature_columns
 from reviews.options import to_mapping
 from reviews.recipe import SPLITS, Recipe
 from reviews.sequences import cut
@@ -60,6 +62,7 @@ class EncodeReviews(ReviewsJob):
         self.vocabulary, self.totals = read_counts(Path(self.options.words), self.recipe)
         if self.options.vocabulary:
             self.vocabulary = given_vocabulary(Path(self.options.vocabulary))
+        self.encoding = read_encoding(Path(self.options.words), self.recipe)
 
     def mapper_init(self) -> None:
         self._load()
@@ -74,7 +77,7 @@ class EncodeReviews(ReviewsJob):
         shards = Path(self.options.store) / "shards"
         shards.mkdir(parents=True, exist_ok=True)
         path = shards / f"part-{partition:05d}.h5"
-        columns, statistics = encode(parcel, split, self.known, self.recipe)
+        columns, statistics = encode(parcel, split, self.known, self.recipe, self.encoding)
         # Attempts of one task write the same bytes, so either may win the name.
         with atomic_path(path) as temporary:
             write_shard(temporary, columns)
@@ -97,6 +100,9 @@ class EncodeReviews(ReviewsJob):
         self.gathered.check()
         ordered = sorted(shards, key=lambda shard: shard["name"])
         manifest = build_manifest(self.recipe, self.gathered, ordered, self.vocabulary, self.totals)
+        if self.encoding.names:
+            manifest["features"] = {"names": self.encoding.names,
+                                    "encoding": self.encoding.entries}
         store = Path(self.options.store)
         if self.options.vocabulary:
             manifest["given_vocabulary"] = sha256(Path(self.options.vocabulary))
@@ -118,6 +124,8 @@ def read_counts(path: Path, recipe: Recipe) -> tuple[list[str], dict[str, int]]:
     totals: Counter[str] = Counter()
     for line in path.read_bytes().splitlines():
         part = orjson.loads(line.split(b"\t", 1)[1])
+        if "words" not in part:
+            continue
         counts += zip(part["words"], part["counts"], strict=True)
         totals.update({name: part[name] for name in ("distinct", "total")})
     counts = [(word, count) for word, count in counts if count >= recipe.min_count]
@@ -125,13 +133,15 @@ def read_counts(path: Path, recipe: Recipe) -> tuple[list[str], dict[str, int]]:
 
 
 def encode(
-    parcel: Parcel, split: Array, vocabulary: pa.Array, recipe: Recipe
+    parcel: Parcel, split: Array, vocabulary: pa.Array, recipe: Recipe, encoding: Encoding
 ) -> tuple[dict[str, dict[str, Array]], dict[str, dict[str, Any]]]:
     """The columns of a shard for each split, and what the manifest says about them."""
     dtype = id_type(len(vocabulary))
     numbers = word_ids(parcel.words, vocabulary)
     ids, sizes = parcel.ids, np.diff(parcel.ids.ends, prepend=0)
     rows = {name: np.asarray(parcel.rows[name]) for name in ("label", "rating", "review_id")}
+    if encoding.names:
+        rows["features"] = encoding.encode([parcel.rows[n] for n in feature_columns(recipe)])
     columns: dict[str, dict[str, Array]] = {}
     statistics: dict[str, dict[str, Any]] = {}
     for number, name in enumerate(SPLITS):

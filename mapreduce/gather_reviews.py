@@ -28,6 +28,7 @@ from mapreduce.splitting import sampled, split_keys, strata_of
 from reviews.cleaning import clean, too_short
 from reviews.corpora import Split, plan_splits, read_blocks
 from reviews.errors import UserError
+from reviews.features import feature_columns
 from reviews.recipe import Recipe
 from reviews.record import Block
 from reviews.sequences import Compactor, gather
@@ -215,9 +216,9 @@ def carried_fields(recipe: Recipe) -> list[str]:
     if recipe.split_by != "review":
         # Which of several equal reviews stays decides where it goes.
         fields |= {"time", recipe.split_by}
-    if recipe.dedupe == "reviewer-product":
+    if recipe.dedupe == "reviewer-product" or recipe.features:
         fields |= {"time"}
-    return sorted(fields)
+    return sorted(fields) + feature_columns(recipe)
 
 
 def settle_partition(
@@ -261,6 +262,7 @@ def settle_partition(
                 "stratum": stratum,
                 "split_key": keys,
             }
+            | {name: rows[name] for name in feature_columns(recipe)}
         )
         parcel = Parcel(columns, Ragged(values, ends), words)
         writer = ParcelWriter(work / "partitions", f"{partition:05d}")

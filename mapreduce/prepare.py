@@ -20,6 +20,7 @@ import orjson
 from mapreduce.count_words import CountWords
 from mapreduce.encode_reviews import EncodeReviews, read_counts
 from mapreduce.engines import RUNNERS, log_to_stderr, run_job
+from mapreduce.feature_counts import read_encoding
 from mapreduce.gather_reviews import ROLES, GatherReviews
 from mapreduce.gathered import Gathered
 from reviews.corpora import Split, plan_splits, raw_bytes
@@ -233,6 +234,9 @@ def _run_jobs(
             file.write(orjson.dumps(number) + b"\t" + orjson.dumps(part) + b"\n")
     vocabulary, totals = read_counts(words_file, recipe)
     clock = _phase(phases, "count", clock, f"{totals.get('distinct', 0):,} distinct words")
+    for entry in read_encoding(words_file, recipe).entries:
+        progress(f"feature {entry['field']}: {entry['present']:,} training rows have a "
+                 f"{entry['kind']}")
 
     options = [*common, "--words", str(words_file), "--store", str(partial / "store"),
                *words.options(vocabulary, work)]

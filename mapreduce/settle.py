@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapreduce.parcels import Ragged
+from reviews.features import feature_columns
 from reviews.labels import NO_LABEL, labels_from_ratings
 from reviews.recipe import Recipe
 from reviews.sequences import gather
@@ -38,7 +39,8 @@ def settle(rows: pa.Table, ids: Ragged, words: WordTable, recipe: Recipe) -> Set
     else:
         key, keyed = identity, np.ones(len(role), bool)
     time = _times(rows)
-    others = [_ranks(rows[name]) for name in ("product", "reviewer") if name in rows.column_names]
+    others = [_ranks(rows[name]) for name in (*feature_columns(recipe), "product", "reviewer")
+              if name in rows.column_names]
     dropped = {}
 
     keep = ~_overlap(key, keyed, role)
@@ -53,7 +55,7 @@ def settle(rows: pa.Table, ids: Ragged, words: WordTable, recipe: Recipe) -> Set
         rating[first], label[first] = rating_mode, label_mode
         dropped["duplicate"] = len(subject) - len(first)
     elif recipe.dedupe == "reviewer-product":
-        first = _earliest(subject, key, time, rating, ids, words)
+        first = _earliest(subject, key, time, rating, others, ids, words)
         keep[subject] = False
         keep[first] = True
         dropped["duplicate"] = len(subject) - len(first)
@@ -89,9 +91,9 @@ def _times(rows: pa.Table) -> Array:
     return np.asarray(rows["time"].fill_null(2**62), np.int64)
 
 
-def _ranks(strings: pa.ChunkedArray) -> Array:
-    """The place (n,) int64 of each string among the distinct ones by value; null is last."""
-    coded = strings.combine_chunks().dictionary_encode()
+def _ranks(values: pa.ChunkedArray) -> Array:
+    """The place (n,) int64 of each value among the distinct ones; null is last."""
+    coded = values.combine_chunks().dictionary_encode()
     ranks = np.empty(len(coded.dictionary) + 1, np.int64)
     order = np.asarray(pc.sort_indices(coded.dictionary))
     ranks[order] = np.arange(len(order))
@@ -184,10 +186,11 @@ def _modes(group: Array, values: Array, groups: int, missing: float) -> Array:
 
 
 def _earliest(
-    subject: Array, key: Array, time: Array, rating: Array, ids: Ragged, words: WordTable
+    subject: Array, key: Array, time: Array, rating: Array, others: list[Array], ids: Ragged,
+    words: WordTable,
 ) -> Array:
     """One row for each reviewer and product: the earliest, then the smallest by (rating, text)."""
-    order = _ordered(subject, (_nan_last(rating), time), key)
+    order = _ordered(subject, (*others, _nan_last(rating), time), key)
     starts = _starts(key[order])
     ends = np.append(starts[1:], len(order))
     first = order[starts]

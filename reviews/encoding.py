@@ -1,13 +1,14 @@
 """Raw labelled files straight to token rows, by the rules of a trained model's recipe."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
 from reviews.cleaning import clean, too_short
 from reviews.corpora import plan_splits, read_blocks
+from reviews.features import Encoding, feature_columns
 from reviews.labels import NO_LABEL, settle_labels
 from reviews.recipe import Recipe
 from reviews.sequences import cut
@@ -27,24 +28,29 @@ class Encoded:
     rating: Array  # (n,) float32, NaN when there is none
     dropped: dict[str, int]
     bad: dict[str, int]
+    features: Array | None = None  # (n, F) float32 where the recipe names some
 
 
 def encode_files(
-    inputs: Sequence[str], recipe: Recipe, vocabulary: Sequence[str]
+    inputs: Sequence[str], recipe: Recipe, vocabulary: Sequence[str],
+    features: Encoding | None = None,
 ) -> Iterator[Encoded]:
-    """Encode files block by block; nothing is de-duplicated, sampled or split."""
+    """Encode files block by block; nothing is de-duplicated, sampled or split.
+
+    `features` is the encoding of the recipe's features, as the training store's manifest has it.
+    """
     known = pa.array(vocabulary, pa.string())
     for split in plan_splits(inputs, recipe):
         tokenizer = Tokenizer(recipe)
         for block in read_blocks(split, recipe):
             if len(tokenizer.table) > 1 << 20:
                 tokenizer.restart()
-            yield encode_block(block.reviews, block.bad, recipe, tokenizer, known)
+            yield encode_block(block.reviews, block.bad, recipe, tokenizer, known, features)
 
 
 def encode_block(
     reviews: pa.RecordBatch, bad: dict[str, int], recipe: Recipe, tokenizer: Tokenizer,
-    known: pa.Array,
+    known: pa.Array, features: Encoding | None = None,
 ) -> Encoded:
     """Encode the reviews of one block; `bad` is passed on."""
     tokens = tokenizer.tokenize(clean(reviews["text"], recipe))
@@ -60,5 +66,9 @@ def encode_block(
     )
     dropped = {"no_words": int(wordless.sum()), "too_few_words": int(short.sum()),
                "neutral": int(neutral.sum())}
-    return Encoded(out, length, label[rows], rating[rows], dropped, bad)
+    encoded = Encoded(out, length, label[rows], rating[rows], dropped, bad)
+    if features is None:
+        return encoded
+    columns = [reviews[name].take(pa.array(rows)) for name in feature_columns(recipe)]
+    return replace(encoded, features=features.encode(columns))
 

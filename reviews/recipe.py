@@ -40,6 +40,10 @@ class Recipe:
     reviewer_field: str | None = option(None, "field that names the reviewer")
     product_field: str | None = option(None, "field that names the product")
     time_field: str | None = option(None, "field that holds the time")
+    features: tuple[str, ...] = option(
+        (), "fields beside the text to store: numbers such as likes, or FIELD:category, FIELD:time"
+    )
+    feature_values: int = option(32, "values of a category that get columns, most frequent first")
     positive_from: float = option(4.0, "ratings from here on are positive")
     negative_to: float = option(2.0, "ratings up to here are negative; between: dropped as neutral")
     classes: str = option(
@@ -106,6 +110,10 @@ class Recipe:
         mark = self.delimiter_mark
         if mark is not None and (len(mark) != 1 or not mark.isascii() or mark in '"\r\n'):
             raise UserError(f"delimiter is {self.delimiter!r}: give one ASCII character, or tab")
+        if len(set(self.features)) < len(self.features) or "" in self.features:
+            raise UserError(f"features {','.join(self.features)}: name each field once")
+        if self.feature_values < 1:
+            raise UserError(f"feature_values is {self.feature_values}: give 1 or more")
         if self.min_words < 1 or self.min_count < 1:
             raise UserError("min_words and min_count are 1 or more")
         if self.negative_to >= self.positive_from:

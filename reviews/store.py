@@ -23,7 +23,8 @@ from reviews.vocabulary import PADDING, UNKNOWN
 FORMAT = "reviewmill-store/1"
 CHUNK_ROWS = 1024
 Array = np.ndarray
-Columns = Mapping[str, Array]  # tokens (n, L), length, label, rating, review_id: all (n, ...)
+# tokens (n, L), length, label, rating, review_id (n), and features (n, F) where there are any
+Columns = Mapping[str, Array]
 
 COLUMNS: dict[str, np.dtype] = {
     "length": np.dtype(np.uint16),
@@ -31,6 +32,7 @@ COLUMNS: dict[str, np.dtype] = {
     "rating": np.dtype(np.float32),
     "review_id": np.dtype(np.uint64),
 }
+FEATURES = np.dtype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class Store:
         self.padding: int = self.manifest["padding"]
         self.unknown: int = self.manifest["unknown"]
         self.classes: list[str] = self.manifest["classes"]
+        # Names of the columns of the dataset `features`; empty where a store has none.
+        self.feature_names: list[str] = self.manifest.get("features", {}).get("names", [])
         self.vocabulary_file = self.path / "vocabulary.txt"
 
     @cached_property
@@ -155,6 +159,8 @@ def _write_virtual(folder: Path, manifest: Mapping[str, Any]) -> None:
             shapes = {"tokens": ((rows, manifest["length"]), wide)}
             for name, dtype in COLUMNS.items():
                 shapes[name] = ((rows,), dtype)
+            if features := manifest.get("features"):
+                shapes["features"] = ((rows, len(features["names"])), FEATURES)
             for column, (shape, dtype) in shapes.items():
                 sources = [(name, f"{split}/{column}", n) for name, n in parts]
                 _create_virtual(group, column, shape, dtype, sources)

@@ -9,7 +9,7 @@ import numpy as np
 
 from reviews.errors import UserError
 from reviews.recipe import SPLITS
-from reviews.store import CHUNK_ROWS, COLUMNS, Store, sha256
+from reviews.store import CHUNK_ROWS, COLUMNS, FEATURES, Store, sha256
 from reviews.vocabulary import FIRST_WORD, PADDING, id_type, read_vocabulary
 
 _ROWS = 64 * CHUNK_ROWS  # looked at together
@@ -66,6 +66,8 @@ def _verify_shard(
     store: Store, name: str, rows: Mapping[str, int], labels: Mapping[str, Counter[int]]
 ) -> Iterator[str]:
     columns: dict[str, Any] = {column: ((), dtype) for column, dtype in COLUMNS.items()}
+    if store.feature_names:
+        columns["features"] = ((len(store.feature_names),), FEATURES)
     columns["tokens"] = ((store.length,), id_type(store.vocabulary_size - FIRST_WORD))
     with h5py.File(store.path / name, "r") as file:
         for split in SPLITS:
@@ -95,5 +97,7 @@ def _faults(store: Store, part: Mapping[str, np.ndarray]) -> Iterator[str]:
         yield f"tokens is not padded with {store.padding}"
     if store.padding == PADDING and (tokens[inside] == PADDING).any():
         yield "tokens has padding inside of a review"
+    if not np.isfinite(part.get("features", 0)).all():
+        yield "features has values that are not finite"
     if part["label"].max() >= len(store.classes):
         yield "label names a class that is not there"

@@ -3,7 +3,8 @@
 Every format ends here, so that a rating, a label or a time is read alike in all of them.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from reviews.corpora.json_values import ABSENT, FALSE, NULL, NUMBER, STRING, TRUE
 from reviews.corpora.times import seconds
+from reviews.features import Feature
 from reviews.record import SCHEMA
 
 # Why a record is bad; the first one means that it is not.
@@ -25,6 +27,8 @@ CODE = {reason: code for code, reason in enumerate(REASONS)}
 
 _UNKNOWN, _MISSING = 254, 255
 _NUMERALS = frozenset("0123456789+-.eE")
+_THOUSANDS = re.compile(r"-?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?")
+_LARGEST = float(np.finfo(np.float32).max)
 _NOT_FINITE = frozenset(["nan", "inf", "infinity"])
 
 
@@ -56,12 +60,14 @@ def to_reviews(
     columns: Mapping[str, Column],
     reasons: NDArray[np.uint8],
     meanings: Mapping[str, int] | None,
+    features: Sequence[Feature] = (),
 ) -> tuple[pa.RecordBatch, NDArray[np.uint8]]:
     """The good reviews, in order, and a reason (n) for each record, 0 for the good ones.
 
     `columns` are by part of the review; `reasons` (n) says which could not be read at all;
     `meanings` gives the class of each label, where labels are wanted.
     Then a rating may be missing, and an impossible one counts as missing.
+    Columns feature_0 and so on follow those of the schema.
     """
     n = len(reasons)
     reasons = reasons.copy()
@@ -90,6 +96,9 @@ def to_reviews(
         ],
         schema=SCHEMA,
     )
+    for number, feature in enumerate(features):
+        name = f"feature_{number}"
+        batch = batch.append_column(name, _feature(columns.get(name), feature.kind, n))
     if reasons.any():
         batch = batch.filter(pa.array(reasons == 0))
     return batch, reasons
@@ -185,3 +194,40 @@ def _times(column: Column | None, n: int) -> pa.Int64Array:
     if column is None:
         return pa.nulls(n, pa.int64())
     return seconds(column.kinds == NUMBER, column.numbers, column.kinds == STRING, column.strings)
+
+
+def _feature(column: Column | None, kind: str, n: int) -> pa.Array:
+    """Strings of a category, float64 of a number or time; null where there is none."""
+    if column is None:
+        return pa.nulls(n, pa.string() if kind == "category" else pa.float64())
+    if kind == "time":
+        return _times(column, n).cast(pa.float64())
+    words = column.kinds == STRING
+    truth = (column.kinds == TRUE) | (column.kinds == FALSE)
+    if kind == "category":
+        values = pc.utf8_trim_whitespace(column.strings)
+        # A number with a point has no digits of its own.
+        numbers = (column.kinds == NUMBER) & np.asarray(pc.equal(values, ""))
+        values = pc.if_else(pa.array(numbers), pa.array(column.numbers).cast(pa.string()), values)
+        values = pc.if_else(pa.array(column.kinds == TRUE), "true", values)
+        values = pc.if_else(pa.array(column.kinds == FALSE), "false", values)
+        there = (words | truth | (column.kinds == NUMBER)) & np.asarray(pc.not_equal(values, ""))
+        return pc.if_else(pa.array(there), values, pa.scalar(None, pa.string()))
+    found = np.full(n, np.nan)
+    if words.any():
+        found[words] = _by_value(column.strings, _number, np.float64)[words]
+    found[column.kinds == NUMBER] = column.numbers[column.kinds == NUMBER]
+    found[truth] = column.kinds[truth] == TRUE
+    possible = np.abs(found) <= _LARGEST
+    return pa.array(found + 0.0, mask=~possible)  # there is one zero
+
+
+def _number(text: str) -> float:
+    """The number of a string, NaN if there is none; 1,234 and true are numbers too."""
+    text = text.strip(" \t\r\n").lower()
+    if text in ("true", "false"):
+        return float(text == "true")
+    if _THOUSANDS.fullmatch(text):
+        text = text.replace(",", "")
+    number = _rating(text)
+    return float("nan") if number is None else number

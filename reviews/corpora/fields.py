@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reviews.errors import UserError
+from reviews.features import features_of
 from reviews.recipe import Recipe
 
 # The names that public corpora use, the better known first. Case does not matter.
@@ -23,6 +24,7 @@ _MCAULEY = {
     "product": ("asin",),
     "time": ("unixReviewTime",),
 }
+_PARTS = ("text", "title", "rating", "label", "reviewer", "product", "time")
 _SHOWN = 12  # fields named in an error
 _LONGEST_NAME = 40  # characters of each
 
@@ -38,10 +40,12 @@ class Names:
     reviewer: str | None = None
     product: str | None = None
     time: str | None = None
+    features: tuple[str, ...] = ()
 
     def roles(self) -> dict[str, str]:
         """Part -> field, without the parts that the corpus does not have."""
-        return {role: name for role, name in vars(self).items() if name is not None}
+        parts = {role: name for role, name in vars(self).items() if isinstance(name, str)}
+        return parts | {f"feature_{number}": name for number, name in enumerate(self.features)}
 
 
 def choose_names(path: str, recipe: Recipe, samples: Sequence[Mapping[str, Any]]) -> Names:
@@ -61,7 +65,11 @@ def choose_names(path: str, recipe: Recipe, samples: Sequence[Mapping[str, Any]]
     shown = ", ".join(map(_brief, list(counts)[:_SHOWN]))
     shown += ", ..." if len(counts) > _SHOWN else ""
     chosen: dict[str, str | None] = {}
-    for role in Names.__dataclass_fields__:
+    features = tuple(feature.field for feature in features_of(recipe))
+    for name in features:
+        if samples and name not in counts:
+            raise UserError(f"{path}: no field {name!r} among {shown}; see --features")
+    for role in _PARTS:
         given = getattr(recipe, f"{role}_field")
         if given is not None and samples and given not in counts:
             raise UserError(f"{path}: no field {given!r} among {shown}; see --{role}-field")
@@ -77,7 +85,8 @@ def choose_names(path: str, recipe: Recipe, samples: Sequence[Mapping[str, Any]]
         raise UserError(
             f"{path}: no rating field among {shown}; name it with --rating-field or --label-field"
         )
-    return Names(**{part: name for part, name in chosen.items() if part in _needed(recipe)})
+    needed = _needed(recipe)
+    return Names(**{part: chosen[part] for part in _PARTS if part in needed}, features=features)
 
 
 def _needed(recipe: Recipe) -> set[str]:
@@ -87,6 +96,8 @@ def _needed(recipe: Recipe) -> set[str]:
         parts |= {"reviewer", "product", "time"}
     if recipe.split_by != "review":
         parts |= {recipe.split_by, "time"}  # the earliest of equal reviews decides
+    if recipe.features:
+        parts |= {"time"}
     return parts
 
 

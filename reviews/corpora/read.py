@@ -16,6 +16,7 @@ from reviews.corpora.json_objects import JsonObjects
 from reviews.corpora.parquet import Parquet
 from reviews.corpora.splits import Split, is_lines
 from reviews.corpora.stretches import Spans, Stretch, stretches
+from reviews.features import Feature, features_of
 from reviews.labels import label_meanings
 from reviews.recipe import Recipe
 from reviews.record import BadRecord, Block
@@ -46,8 +47,8 @@ def read_blocks(split: Split, recipe: Recipe, rows: int = 16384) -> Iterator[Blo
     """The reviews of a split in blocks of at most `rows` records, in the order of the input.
 
     Every record is a review or counted as bad; a block without a good one is given too.
-    Reviewer, product and time are null where the recipe does not look at them. A UserError
-    names a file without the fields that are needed.
+    Reviewer, product and time are null where the recipe does not look at them; its features
+    follow as feature_0 and so on. A UserError names a file without the fields that are needed.
     """
     if split.format == PARQUET:
         yield from _parquet_blocks(split, recipe, rows)
@@ -62,12 +63,14 @@ def read_blocks(split: Split, recipe: Recipe, rows: int = 16384) -> Iterator[Blo
     else:
         pieces = read_input(split.path)
     meanings = label_meanings(recipe) if reader.labelled else None
+    features = features_of(recipe)
     for stretch in stretches(pieces, reader.find, at_start=split.offset == 0):
-        yield from _blocks(split.path, reader, meanings, stretch, rows)
+        yield from _blocks(split.path, reader, meanings, features, stretch, rows)
 
 
 def _blocks(
-    path: str, reader: Reader, meanings: dict[str, int] | None, stretch: Stretch, rows: int
+    path: str, reader: Reader, meanings: dict[str, int] | None, features: list[Feature],
+    stretch: Stretch, rows: int
 ) -> Iterator[Block]:
     """The blocks of one stretch, at least one; bytes after a record belong to its block."""
     count = len(stretch.starts)
@@ -77,7 +80,7 @@ def _blocks(
         end = stretch.used if last == count else int(stretch.starts[last])
         starts, ends = stretch.starts[first:last], stretch.ends[first:last]
         columns, reasons = reader.parse(stretch.data, starts, ends)
-        reviews, reasons = to_reviews(columns, reasons, meanings)
+        reviews, reasons = to_reviews(columns, reasons, meanings, features)
         places = [
             BadRecord(path, stretch.line_of(int(starts[row])), REASONS[reasons[row]])
             for row in np.flatnonzero(reasons)[:PLACES]
@@ -86,7 +89,7 @@ def _blocks(
         begin = end
     if stretch.cut:
         reason = "truncated_file"
-        empty, _ = to_reviews(*reader.parse(b"", *_NO_SPANS), meanings)
+        empty, _ = to_reviews(*reader.parse(b"", *_NO_SPANS), meanings, features)
         place = BadRecord(path, stretch.line_of(stretch.used), reason)
         yield Block(empty, 1, len(stretch.data) - begin, {reason: 1}, [place])
 
@@ -97,7 +100,7 @@ def _parquet_blocks(split: Split, recipe: Recipe, rows: int) -> Iterator[Block]:
     meanings = label_meanings(recipe) if reader.labelled else None
     done = reader.row_of(split.offset)
     for columns, reasons, size in reader.batches(split.offset, split.length, rows):
-        reviews, reasons = to_reviews(columns, reasons, meanings)
+        reviews, reasons = to_reviews(columns, reasons, meanings, features_of(recipe))
         places = [
             BadRecord(split.path, done + int(row) + 1, REASONS[reasons[row]])
             for row in np.flatnonzero(reasons)[:PLACES]

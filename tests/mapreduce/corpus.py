@@ -20,7 +20,7 @@ WORDS = ["good", "bad", "fine", "awful", "tea", "cup", "very", "not", "it's", "b
 
 def make_reviews(n: int, seed: int = 0, longest: int = 6) -> list[dict[str, Any]]:
     """Reviews of few words, so that many are equal; some fields are missing at times."""
-    rng = random.Random(seed)
+    rng, fields = random.Random(seed), random.Random(seed)
     rows = []
     for i in range(n):
         row: dict[str, Any] = {
@@ -34,6 +34,7 @@ def make_reviews(n: int, seed: int = 0, longest: int = 6) -> list[dict[str, Any]
             # The first rows are whole: fields are found by looking at them.
             if i > 50 and rng.random() < 0.1:
                 del row[name]
+        row |= {"votes": fields.randint(0, 9), "verified": fields.choice(["yes", "no", None])}
         rows.append(row)
     return rows
 

@@ -6,6 +6,7 @@ import json
 import random
 import re
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -31,6 +32,15 @@ from tests.mapreduce.corpus import (
 
 def words_of(text: str) -> tuple[str, ...]:
     return tuple(re.findall(pattern("words+marks"), fold(text)))
+
+
+@dataclass(frozen=True)
+class SameStore:
+    """Inputs, and the files of the store that they always become."""
+
+    paths: list[str]
+    recipe: Recipe
+    expected: dict[str, bytes]
 
 
 @pytest.fixture(scope="module")
@@ -97,25 +107,37 @@ def test_numbers_of_rows_leave_the_rest_unused(corpus, tmp_path: Path) -> None:
         run([path], tmp_path / "more", Recipe(split=(1e6, 1e6, 1e6)))
 
 
-@pytest.mark.parametrize("dedupe", ["none", "text", "reviewer-product"])
+@pytest.fixture(scope="module", params=["none", "text", "reviewer-product"])
+def same_store(request, tmp_path_factory: pytest.TempPathFactory) -> SameStore:
+    """Three files full of duplicates, a recipe, and the store that one process makes of them."""
+    top = tmp_path_factory.mktemp(request.param)
+    rows = make_reviews(1800, seed=3)
+    paths = [write_reviews(top / f"{n}.json", rows[600 * n : 600 * n + 600]) for n in range(3)]
+    # The features of equal reviews differ.
+    recipe = Recipe(dedupe=request.param, length=4, features=("votes", "verified:category"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mapreduce.prepare.PARTITION_BYTES", 60_000)
+        expected = bytes_of(run(paths, top / "store", recipe))
+    assert len([name for name in expected if name.startswith("shards/")]) > 3
+    return SameStore(paths, recipe, expected)
+
+
+@pytest.mark.parametrize(("runner", "workers"), [("inline", 1), ("local", 2), ("local", 3)])
+@pytest.mark.parametrize(
+    ("order", "split_bytes", "segment_ids"),
+    [((0, 1, 2), 1 << 26, 700), ((2, 1, 0), 1 << 26, 1 << 24), ((1, 2, 0), 10_000, 1 << 24),
+     ((2, 0, 1), 33_333, 150)],
+)
 def test_the_same_store_for_any_runner_workers_splits_and_order(
-    dedupe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runner: str, workers: int, order: tuple[int, ...], split_bytes: int, segment_ids: int,
+    same_store: SameStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mapreduce.prepare.PARTITION_BYTES", 100_000)
-    rows = make_reviews(3000, seed=3)
-    recipe = Recipe(dedupe=dedupe, length=4)
-    files = [
-        write_reviews(tmp_path / f"{n}.json", rows[n * 1000 : (n + 1) * 1000]) for n in range(3)
-    ]
-    first = bytes_of(run(files, tmp_path / "inline", recipe))
-    assert len([name for name in first if name.startswith("shards/")]) > 3
-    assert bytes_of(run(files[::-1], tmp_path / "reversed", recipe)) == first
-    for workers in (1, 2) if dedupe == "text" else (2,):
-        out = tmp_path / f"local-{workers}"
-        assert bytes_of(run(files, out, recipe, runner="local", workers=workers)) == first
-    monkeypatch.setattr("mapreduce.prepare.SPLIT_BYTES", 10_000)
-    monkeypatch.setattr("mapreduce.gather_reviews.SEGMENT_IDS", 700)
-    assert bytes_of(run(files, tmp_path / "small-splits", recipe)) == first
+    monkeypatch.setattr("mapreduce.prepare.PARTITION_BYTES", 60_000)
+    monkeypatch.setattr("mapreduce.prepare.SPLIT_BYTES", split_bytes)
+    monkeypatch.setattr("mapreduce.gather_reviews.SEGMENT_IDS", segment_ids)
+    paths = [same_store.paths[n] for n in order]
+    store = run(paths, tmp_path / "store", same_store.recipe, runner=runner, workers=workers)
+    assert bytes_of(store) == same_store.expected
 
 
 def test_reviewer_product_keeps_the_earliest_review(tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""Job 2 on features: what of the training rows an encoding needs, by partition and then of all."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mapreduce.parcels import Parcel, ParcelWriter, Ragged, read_bytes
+from reviews.errors import UserError
+from reviews.features import Encoding, Feature, Numbers, category_encoding, features_of
+from reviews.recipe import Recipe
+
+
+def count_feature(
+    values: pa.ChunkedArray, feature: Feature, writer: ParcelWriter
+) -> dict[str, Any]:
+    """The line of one partition: moments, or the place of the values and their counts."""
+    if feature.kind != "category":
+        numbers = Numbers.of(values)
+        # Hexadecimal: nothing is lost on the way, whatever reads the JSON.
+        return {"present": numbers.present, "mean": numbers.mean.hex(),
+                "squares": numbers.squares.hex()}
+    counted = pc.value_counts(values.drop_null().combine_chunks())
+    words = counted.field("values")
+    empty = Ragged(np.zeros(0, np.int32), np.zeros(len(words), np.int64))
+    parcel = Parcel(pa.table({"count": counted.field("counts")}), empty, words)
+    return {"present": len(values) - values.null_count, **writer.write(parcel.to_bytes())}
+
+
+def merge_feature(lines: Sequence[dict[str, Any]], recipe: Recipe) -> dict[str, Any]:
+    """The encoding of a feature, from the lines of all partitions in any order."""
+    number = lines[0]["feature"]
+    feature = features_of(recipe)[number]
+    present = sum(line["present"] for line in lines)
+    if feature.kind == "category":
+        counts: dict[str, int] = {}
+        for line in lines:
+            parcel = Parcel.from_bytes(read_bytes(line))
+            of_one = zip(parcel.words.to_pylist(), parcel.rows["count"].to_pylist(), strict=True)
+            for value, n in of_one:
+                counts[value] = counts.get(value, 0) + n
+        encoding = category_encoding(feature, counts.items(), recipe.feature_values)
+    else:
+        numbers = Numbers(0, 0.0, 0.0)
+        # Sums of floating point depend on their order.
+        for line in sorted(lines, key=lambda line: int(line["partition"])):
+            mean, squares = (float.fromhex(line[name]) for name in ("mean", "squares"))
+            numbers = numbers.merge(Numbers(line["present"], mean, squares))
+        encoding = numbers.encoding(feature)
+        # As text, since not every JSON library keeps all digits.
+        encoding |= {name: encoding[name].hex() for name in ("mean", "scale")}
+    return {"feature": number, "present": present, "encoding": encoding}
+
+
+def read_encoding(path: Path, recipe: Recipe) -> Encoding:
+    """The encoding of all features, from the output of job 2; UserError for one without values."""
+    lines = [orjson.loads(line.split(b"\t", 1)[1]) for line in path.read_bytes().splitlines()]
+    found = {line["feature"]: line for line in lines if "feature" in line}
+    entries = []
+    for number, feature in enumerate(features_of(recipe)):
+        if not found.get(number, {}).get("present"):
+            hint = "" if feature.kind == "category" else "; names take :category, dates :time"
+            raise UserError(
+                f"--features: no training row has a {feature.kind} in {feature.field}{hint}"
+            )
+        entry = found[number]["encoding"]
+        exact = {name: float.fromhex(entry[name]) for name in ("mean", "scale") if name in entry}
+        entries.append({**entry, **exact, "present": found[number]["present"]})
+    return Encoding(entries)
