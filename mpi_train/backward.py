@@ -1,5 +1,6 @@
 """The gradient of a part of a batch, in micro-batches that fit into the memory."""
 
+import time
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -14,6 +15,7 @@ from mpi_train.losses import Loss
 from mpi_train.models.dropout import Draws
 from mpi_train.plan import micro_batches
 from mpi_train.predict import to_tensors
+from mpi_train.shared_gradients import SharedGradients
 from reviews.errors import UserError
 
 
@@ -35,15 +37,18 @@ class BackPropagation:
 
     Attributes:
         max_tokens: padded tokens of a micro-batch, at most; halved where the memory is too small.
+        seconds: of the last part's micro-batches: what its tokens took, without what an update
+            takes at all.
     """
 
     def __init__(
-        self, config: TrainingConfig, model: nn.Module, gradients: GradientBuckets,
-        device: torch.device, laps: Laps,
+        self, config: TrainingConfig, model: nn.Module,
+        gradients: GradientBuckets | SharedGradients, device: torch.device, laps: Laps,
     ) -> None:
         self._config, self._model, self._gradients = config, model, gradients
         self._device, self._loss, self._laps = device, Loss.of(config), laps
         self.max_tokens = config.micro_batch_tokens
+        self.seconds = 0.0
         self._fitting = 0  # tokens of the largest micro-batch that went through
 
     def run(
@@ -89,6 +94,7 @@ class BackPropagation:
         interrupted: Callable[[], bool] | None,
     ) -> float | None:
         first, last = part
+        started = time.perf_counter()
         loss_sum = torch.zeros((), dtype=torch.float64, device=self._device)
         bounds = first + micro_batches(batch.lengths[first:last], self.max_tokens)
         for begin, end in pairwise(bounds.tolist()):
@@ -105,8 +111,9 @@ class BackPropagation:
             self._fitting = max(self._fitting, tokens)
             if interrupted and interrupted():
                 return None
-        found = loss_sum.item()
+        found = loss_sum.item()  # on a GPU, when all is done
         self._laps.lap("backward")
+        self.seconds = time.perf_counter() - started
         return found
 
     def _micro_batch(

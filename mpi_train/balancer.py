@@ -137,6 +137,7 @@ class Balancer:
     def observe(
         self, tokens: Sequence[float] | Array, seconds: Sequence[float] | Array,
         exchange: Sequence[float] | Array | None = None,
+        fixed: Sequence[float] | Array | None = None,
     ) -> None:
         """Take in an update.
 
@@ -148,6 +149,8 @@ class Balancer:
             exchange: (R,) of each rank's own for the exchange, which begins when all are ready:
                 the longest comes on top of the step, whoever has which share. It is not part of
                 seconds.
+            fixed: (R,) of seconds, what had nothing to do with the tokens, where it was measured:
+                optimizer, reading. It tells a from b at once; nan where it is not known.
 
         Raises ValueError, before anything changes, for times that make no sense.
         """
@@ -157,7 +160,8 @@ class Balancer:
             part = 1 / min(self.updates, EXCHANGE_MEMORY)
             self._exchange += np.where(self.active, part * (exchange - self._exchange), 0)
         self._since += 1
-        self._since[self.fits.observe(x, np.maximum(t, 1e-9), self.active)] = 0
+        known_s = None if fixed is None else np.asarray(fixed, np.float64)
+        self._since[self.fits.observe(x, np.maximum(t, 1e-9), self.active, known_s)] = 0
         cost = float(x[self.active].sum())
         if self.parking and cost > 0:
             self._wait -= ~self.active & (self._wait > 0)

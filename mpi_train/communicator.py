@@ -1,7 +1,7 @@
 """The ranks: who and where they are, how they start, agree and end.
 
-mpi4py carries the control plane. Gradients go by torch.distributed (nccl, gloo) or by MPI
-(`mpi_train.group`).
+mpi4py carries the control plane. Gradients go by torch.distributed (nccl, gloo), by MPI, or stay
+in memory that all ranks see (shm): `mpi_train.group`, `mpi_train.shared_gradients`.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ import torch
 import torch.distributed
 from mpi4py import MPI
 
+from mpi_train.shared_memory import share_memory
 from reviews.errors import UserError
 
 T = TypeVar("T")
@@ -104,7 +105,13 @@ class Communicator:
         if backend == "auto":
             enough = torch.cuda.is_available() and torch.cuda.device_count() >= self.local_size
             # One host without a GPU for each rank, and all of them work on CPUs.
-            backend = "nccl" if all(self.world.allgather(enough)) else "gloo"
+            if all(self.world.allgather(enough)):
+                backend = "nccl"
+            else:
+                backend = "shm" if self.size > 1 and self._see_each_other() else "gloo"
+        elif backend == "shm" and not self._see_each_other():
+            self.agree("--backend shm is for ranks that see each other's memory, on one host: "
+                       "give --backend gloo")
         if backend == "nccl":
             problem = None
             if not torch.cuda.is_available() or torch.cuda.device_count() < self.local_size:
@@ -119,6 +126,10 @@ class Communicator:
         self.backend = backend
         if self.size > 1 and backend != "mpi":
             self._store = self._start_store()
+
+    def _see_each_other(self) -> bool:
+        """Whether all ranks can share memory."""
+        return share_memory(self.world, 1) is not None
 
     def _start_store(self) -> Any:
         """Where ranks find each other's addresses."""
@@ -141,7 +152,8 @@ class Communicator:
         """
         if len(ranks) == 1 or self.backend == "mpi":
             return None
-        kind = {"gloo": "ProcessGroupGloo", "nccl": "ProcessGroupNCCL"}[self.backend]
+        # With shm, ranks still wait for each other, and gloo's waiting leaves the core to others.
+        kind = "ProcessGroupNCCL" if self.backend == "nccl" else "ProcessGroupGloo"
         store = torch.distributed.PrefixStore(",".join(map(str, ranks)), self._store)
         return getattr(torch.distributed, kind)(store, ranks.index(self.rank), len(ranks))
 

@@ -120,8 +120,9 @@ class TrainingConfig:
     )
     shares: tuple[float, ...] = option((), "work of each rank as a ratio, in place of --balance")
     backend: str = option(
-        "auto", "how gradients travel; nccl trains on GPUs, gloo and mpi on CPUs",
-        ("auto", "nccl", "gloo", "mpi"),
+        "auto", "how gradients are summed; nccl trains on GPUs, gloo and mpi on CPUs, and so "
+        "does shm, in memory that the ranks of one host share",
+        ("auto", "nccl", "gloo", "mpi", "shm"),
     )
     precision: str = option("fp32", "floating-point type", ("fp32", "fp64"))
     keep: str = option(

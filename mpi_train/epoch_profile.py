@@ -20,11 +20,13 @@ class EpochProfile:
 
     def observe(
         self, tokens: Sequence[float] | Array, seconds: Sequence[float] | Array,
-        exchange: Sequence[float] | Array,
+        *unused: Sequence[float] | Array,
     ) -> None:
-        """Take in an update: tokens and own seconds (R,) of each rank, the exchange left out."""
+        """Take in an update: tokens and own seconds (R,) of each rank, the exchange left out.
+
+        What else is known of it (`Balancer.observe`) was not looked at, then.
+        """
         x, t = check_times(tokens, seconds, self.active)
-        del exchange  # was not looked at, then
         self._tokens += x
         self._seconds += t
 

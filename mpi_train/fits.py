@@ -24,6 +24,8 @@ SHAPE_STEP = 0.0003  # of a : b
 FRESH_TURN = 0.1  # of a : b, when a rank's speed has changed at once
 OUTLIER = 2.5  # standard deviations from which a sample counts less
 SLACK, ALARM, CLIP = 0.75, 10.0, 6.0  # of the CUSUM: two samples far out are an alarm, one is not
+FIXED_DOUBT = 0.3  # relative deviation of a from what was measured of it
+FIXED_BLUR = 0.005  # and that as a part of the whole time
 LEAST_SLOPE = 0.01  # at its usual share, b x is at least this part of a rank's time
 LEAST_INTERCEPT = 0.001  # and a this
 USUAL_MEMORY = 50  # updates
@@ -63,13 +65,16 @@ class Fits:
         relative: Array = np.sqrt(np.maximum(variance, 0)) / np.maximum(self.predict(x), 1e-300)
         return relative
 
-    def observe(self, x: Array, seconds: Array, reporting: Array) -> Array:
+    def observe(
+        self, x: Array, seconds: Array, reporting: Array, fixed: Array | None = None
+    ) -> Array:
         """Take one measurement from every reporting rank; return where a jump was noticed.
 
         Args:
             x: (R,) tokens.
             seconds: (R,) of which only those of reporting ranks are looked at, > 0.
             reporting: (R,) bool.
+            fixed: (R,) a part of seconds that has nothing to do with tokens; nan: not known.
 
         Returns:
             (R,) bool.
@@ -84,6 +89,8 @@ class Fits:
         if first.any():
             self._begin(x, seconds, first)
         self.samples += first | known
+        if fixed is not None:
+            self._learn_fixed(seconds, fixed, first | known)
         return jumped
 
     def _begin(self, x: Array, seconds: Array, first: Array) -> None:
@@ -94,6 +101,24 @@ class Fits:
         fresh = (FIRST_DOUBT ** 2 * np.stack([a * a, a * b, b * b])
                  + PRIOR_INTERCEPT_SPREAD ** 2 * _shape(seconds, x))
         self.covariance = np.where(first, fresh, self.covariance)
+
+    def _learn_fixed(self, seconds: Array, fixed: Array, chosen: Array) -> None:
+        """Take what was measured of a itself for a sample of a, by the same least squares.
+
+        It is not quite a: what a micro-batch costs at all stays with the tokens, and the first one
+        finds the caches cold.
+        """
+        chosen = chosen & np.isfinite(fixed)
+        measured = np.where(chosen, np.clip(fixed, 0, seconds), 0.0)
+        doubt = (FIXED_DOUBT * measured) ** 2 + (FIXED_BLUR * seconds) ** 2
+        aa, ab, _ = self.covariance
+        gain = np.where(chosen, 1 / np.maximum(aa + doubt, 1e-300), 0.0)
+        off = measured - self.a
+        self.a, self.b = self.a + gain * aa * off, self.b + gain * ab * off
+        self.covariance = self.covariance - gain * np.stack([aa * aa, aa * ab, ab * ab])
+        reach = np.maximum(self.usual, 1.0)
+        a, b = _within(self.a, self.b, self.covariance, reach)
+        self.a, self.b = np.where(chosen, a, self.a), np.where(chosen, b, self.b)
 
     def _follow(self, x: Array, seconds: Array, known: Array) -> Array:
         """One step of the filter for known ranks."""

@@ -1,15 +1,19 @@
-"""Gradients, summed over the ranks: dense ones in flat buckets while the backward pass still
-runs, those of word vectors and tables as the rows that were touched.
+"""Gradients that travel: dense ones in flat buckets while the backward pass still runs, those of
+word vectors and tables as the rows that were touched.
 """
 
 import time
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mpi_train.group import Group, Handle
-from mpi_train.models.bag import Table, sum_rows
 from mpi_train.models.embedding import Embedding
+from mpi_train.shared_gradients import SharedGradients, clip
+from mpi_train.table_gradients import TableGradients
+
+Array = np.ndarray
 
 FEW = 0.5  # of the rows; picking them out and back is cheaper than to exchange the rest
 
@@ -22,7 +26,6 @@ class GradientBuckets:
     the buckets before it are on their way: all ranks launch in the same order.
     Word vectors have a bucket to themselves. Where an update's words, which all ranks know from
     the plan, are few, only their rows are summed.
-    A Table's gradient is exchanged at the end, when its rows are known.
 
     Args:
         bucket_bytes: of a bucket, unless a parameter alone has more.
@@ -37,9 +40,8 @@ class GradientBuckets:
         self._sizes: list[int] = []  # parameters of each bucket
         self._bucket: dict[Tensor, int] = {}
         filling: list[nn.Parameter] = []
-        self._tables = [module for module in model.modules() if isinstance(module, Table)]
-        sparse = {table.weight for table in self._tables}
-        dense = [parameter for parameter in model.parameters() if parameter not in sparse]
+        self._tables = TableGradients(model, group)
+        dense = [p for p in model.parameters() if p not in self._tables.weights]
         embeddings = [module for module in model.modules() if isinstance(module, Embedding)]
         vectors = {embedding.weight for embedding in embeddings}
         for parameter in reversed(dense):
@@ -95,8 +97,7 @@ class GradientBuckets:
         if words is not None and any(len(words) > self._few * len(weight)
                                      for weight in self._vectors.values()):
             self._rows = None
-        for table in self._tables:
-            table.parts.clear()
+        self._tables.clear()
         self._armed = False
         self._missing = list(self._sizes)
         self._handles = []
@@ -124,8 +125,11 @@ class GradientBuckets:
             values = self._picked[number] = self._grad(number).index_select(0, self._rows)
         self._handles.append(self._group.sum_start(values))
 
-    def finish(self) -> tuple[float, float]:
+    def finish(self, ratios: Array) -> tuple[float, float]:
         """Launch what is not under way, on a rank that had no reviews; wait.
+
+        Args:
+            ratios: (R,) parts of the update's work; sums that travel cost every rank the same.
 
         Returns:
             Seconds until all sums were there, and the CPU seconds of this process among them:
@@ -140,42 +144,21 @@ class GradientBuckets:
         for number, values in self._picked.items():
             assert self._rows is not None
             self._grad(number).index_copy_(0, self._rows, values)
-        for table in self._tables:
-            self._finish_table(table)
+        self._tables.finish()
         if self._flat[0].is_cuda:
             # There, a wait only keeps later kernels back.
             torch.cuda.current_stream().synchronize()
         cpu_s = time.process_time() - cpu_started
         return time.perf_counter() - started, 0.0 if self._group.polls else cpu_s
 
-    def _finish_table(self, table: Table) -> None:
-        """Sum the rows of all micro-batches and ranks."""
-        weight = table.weight
-        rows, values = _merge(table.parts, weight)
-        if self._group.size > 1:
-            every_row, every_value = self._group.collect(rows), self._group.collect(values)
-            rows, values = _merge(list(zip(every_row, every_value, strict=True)), weight)
-        weight.grad = torch.sparse_coo_tensor(
-            rows[None], values, weight.shape, is_coalesced=True, check_invariants=False)
-
     def clip(self, limit: float) -> None:
         """Scale the finished gradient down to a global norm, as torch's clip_grad_norm_.
 
         Every rank holds the same sums, and so comes to the same factor.
         """
-        parts = [*self._flat, *(table.weight.grad._values() for table in self._tables
-                                if table.weight.grad is not None)]
-        norm = torch.stack([part.norm() for part in parts]).norm()
-        scale = (limit / (norm + 1e-6)).clamp(max=1)
-        for part in parts:
-            part.mul_(scale)
+        clip([*self._flat, *self._tables.values()], limit)
 
 
-def _merge(parts: list[tuple[Tensor, Tensor]], weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Unique rows (k,) and their values (k, D) of parts that each have unique rows."""
-    if len(parts) == 1:
-        return parts[0]
-    nothing = (torch.zeros(0, dtype=torch.int64, device=weight.device), weight.new_zeros(
-        0, weight.shape[1]))
-    rows, values = (torch.cat(column) for column in zip(nothing, *parts, strict=True))
-    return sum_rows(rows, torch.arange(len(rows), device=rows.device), values)
+def gradients_of(model: nn.Module, group: Group) -> GradientBuckets | SharedGradients:
+    """What sums a model's gradients over a group."""
+    return SharedGradients(model, group) if group.shares_memory else GradientBuckets(model, group)

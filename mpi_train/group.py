@@ -13,6 +13,7 @@ from mpi4py import MPI
 from torch import Tensor
 
 from mpi_train.communicator import Communicator
+from mpi_train.shared_memory import share_memory
 
 Array = np.ndarray
 
@@ -33,6 +34,7 @@ class Group:
 
     def __init__(self, communicator: Communicator) -> None:
         self._all = communicator
+        self.rank, self.all_ranks = communicator.rank, communicator.size
         self.ranks = tuple(range(communicator.size))
         # Groups stay: a second one of the same ranks would find the addresses of the first.
         self._known: dict[tuple[int, ...], tuple[Any, Any]] = {}
@@ -42,6 +44,17 @@ class Group:
     def size(self) -> int:
         """How many ranks."""
         return len(self.ranks)
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether all ranks, those outside too, are to sum in memory that they share."""
+        return self._all.backend == "shm" and self._all.size > 1
+
+    def memory(self, size: int) -> Array:
+        """Shared memory (size,) uint8, zeros; all ranks call this, those outside too."""
+        memory = share_memory(self._all.world, size)
+        assert memory is not None, "the ranks saw each other's memory when they connected"
+        return memory
 
     @property
     def polls(self) -> bool:

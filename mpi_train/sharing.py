@@ -169,12 +169,15 @@ class Sharing:
         self._sent = [request for request in self._sent if not request.Test()]
         self._sent.append(world.isend(call, rank, _CALL))
 
-    def observe(self, tokens: Array, seconds: Array, exchange_s: Array) -> None:
+    def observe(
+        self, tokens: Array, seconds: Array, exchange_s: Array, fixed_s: Array
+    ) -> None:
         """Learn from an update: (R,) of each rank, 0 for parked ones.
 
         Args:
             seconds: what each rank did itself until its gradients were ready.
             exchange_s: what it did itself for the exchange, which waits for the last of them.
+            fixed_s: of seconds, what was spent outside of the micro-batches.
 
         Raises ValueError on all ranks of the group for times that make no sense.
         """
@@ -188,7 +191,7 @@ class Sharing:
                     x[rank], t[rank] = self._communicator.world.recv(source=rank, tag=_TIMES)
         check_times(x, t, active)
         if self._communicator.rank == 0:
-            self.rule.observe(x, t, exchange_s)
+            self.rule.observe(x, t, exchange_s, np.where(active, fixed_s, np.nan))
 
     def dismiss(self, reason: str | None = None, status: int = 0) -> None:
         """Rank 0: tell the parked that the epoch is over, or the run."""

@@ -13,7 +13,7 @@ from mpi_train.backward import BackPropagation
 from mpi_train.communicator import Communicator
 from mpi_train.config import TrainingConfig
 from mpi_train.data import BatchReader
-from mpi_train.gradients import GradientBuckets
+from mpi_train.gradients import gradients_of
 from mpi_train.group import Group
 from mpi_train.laps import Laps
 from mpi_train.losses import Loss
@@ -74,7 +74,7 @@ class Updater:
         self._config, self._communicator, self._reader = config, communicator, reader
         self._model, self._optimizer = model, optimizer
         self.group, self._loss, self.laps = Group(communicator), Loss.of(config), Laps()
-        self._gradients = GradientBuckets(model, self.group)
+        self._gradients = gradients_of(model, self.group)
         self.backward = BackPropagation(
             config, model, self._gradients, communicator.device, self.laps)
         self.sharing = Sharing(config, communicator, self.group)
@@ -112,23 +112,25 @@ class Updater:
         begun, cpu_begun = time.perf_counter(), time.thread_time()
         own_loss = self.backward.run(batch, part, (epoch, number))
         ended, cpu_ended = time.perf_counter(), time.thread_time()
-        finish_s, reduction_s = self._gradients.finish()
+        finish_s, reduction_s = self._gradients.finish(settled.ratios)
         # A rank on a part of a core takes so much longer for the exchange, too.
         stretch = (ended - begun) / max(cpu_ended - cpu_begun, 1e-9)
         reduction_s = min(reduction_s * max(stretch, 1.0), finish_s)
         # The optimizer runs after the ranks have spoken, so it counts in the next update.
         compute_s = read - started + settled.own_s + ended - begun + reduction_s
-        word = [own_loss, compute_s + self._optimizer_s, begun - read - settled.own_s
-                + finish_s - reduction_s, reduction_s, asked]
+        compute_s += self._optimizer_s
+        fixed_s = compute_s - reduction_s - self.backward.seconds
+        word = [own_loss, compute_s, begun - read - settled.own_s + finish_s - reduction_s,
+                reduction_s, fixed_s, asked]
 
         # A word from every rank before anything changes.
-        losses, compute, wait, reduction, requests = self.group.gather_all(word).T
+        losses, compute, wait, reduction, fixed, requests = self.group.gather_all(word).T
         self.laps.lap("exchange")
         loss = float(losses.sum()) / self._loss.denominator(batch.labels)
         if not math.isfinite(loss):
             raise NotFinite(np.flatnonzero(~np.isfinite(losses)))
         tokens = np.diff(prefix[cuts])
-        self.sharing.observe(tokens, compute - reduction, reduction)
+        self.sharing.observe(tokens, compute - reduction, reduction, fixed)
 
         self.laps.lap("rest")
         stepping = time.perf_counter()

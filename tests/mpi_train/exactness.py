@@ -26,6 +26,7 @@ from mpi_train.models.bag import Table
 from mpi_train.models.dropout import Draws
 from mpi_train.plan import cut, prefix_cost
 from mpi_train.process import prepare_process
+from mpi_train.shared_gradients import SharedGradients
 from mpi_train.train import PRECISIONS
 from reviews.store import Store
 
@@ -74,8 +75,9 @@ def cases() -> list[Case]:
             found.append(Case(ranks, "gloo", shares, model, "bce", precision))
     for loss, precision in itertools.product(LOSSES, PRECISIONS):
         found += [Case(3, "gloo", SHARES[3][1], "cnn", loss, precision)]
-    for ranks, model in itertools.product((2, 3), ("lstm", "bag")):
-        found += [Case(ranks, "mpi", SHARES[ranks][-1], model, "bce", "fp64")]
+    for backend, ranks, model in itertools.product(("mpi", "shm"), (2, 3), ("lstm", "bag")):
+        for shares in SHARES[ranks]:
+            found += [Case(ranks, backend, shares, model, "bce", "fp64")]
     return sorted(set(found))
 
 
@@ -129,15 +131,19 @@ def divided_gradient(
     reader = BatchReader(store, "train", config.batch_size, config.seed, config.window)
     torch.manual_seed(config.seed)
     model = build(config.model_options(store)).to(PRECISIONS[config.precision])
-    # Word vectors are exchanged by the rows of the update's words, or as a whole.
-    few = 1.0 if shares[0] == max(shares) else 0.0
-    gradients = GradientBuckets(model, group, bucket_bytes=4096, few=few)
+    gradients: GradientBuckets | SharedGradients
+    if group.shares_memory:
+        gradients = SharedGradients(model, group)
+    else:
+        # Word vectors are exchanged by the rows of the update's words, or as a whole.
+        few = 1.0 if shares[0] == max(shares) else 0.0
+        gradients = GradientBuckets(model, group, bucket_bytes=4096, few=few)
     backward = BackPropagation(config, model, gradients, torch.device("cpu"), Laps())
     for place in (EARLIER, PLACE):  # the second update must not see the first one's sums
         batch = reader.batch(*place)
         bounds = cut(prefix_cost(batch.lengths, config.micro_batch_tokens), shares)
         backward.run(batch, (int(bounds[rank]), int(bounds[rank + 1])), place)
-        gradients.finish()
+        gradients.finish(np.array(shares) / sum(shares))
     return [parameter.grad.to_dense() for parameter in model.parameters()]
 
 

@@ -132,6 +132,23 @@ class TestLearning:
             errors.append(abs(balancer.fits.predict(x).max() / (a + b * x).max() - 1))
         assert np.median(errors) <= 0.05
 
+    @pytest.mark.parametrize("seed", range(5))
+    def test_what_an_update_costs_at_all_is_known_soon_where_it_is_measured(
+        self, seed: int
+    ) -> None:
+        draw = np.random.default_rng(seed)
+        a, b, cost = np.array([0.1, 0.3, 0.2]), np.array([1e-3, 4e-3, 2e-3]), 2000.0
+        balancer = Balancer(3)
+        for _ in range(6):
+            x = balancer.decide(cost).ratios * cost
+            fixed = a * np.exp(0.1 * draw.standard_normal(3))
+            seconds = fixed + b * x * np.exp(0.03 * draw.standard_normal(3))
+            balancer.observe(x, seconds, fixed=np.where([True, True, False], fixed, np.nan))
+        # Rank 2, whose part is not known, has its line from the times alone.
+        assert balancer.fits.a[:2] == pytest.approx(a[:2], rel=0.2)
+        x = balancer.decide(cost / 2).ratios * cost / 2
+        assert (a + b * x)[x > 0].max() < 1.1 * water_fill(a, b, cost / 2)[1]
+
     def test_a_state_goes_through_json_and_goes_on_as_if_nothing_had_been(self) -> None:
         workers = throttled([8, 1, 1], 512)
         balancer = Balancer(3)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -121,7 +122,7 @@ def test_clipping_takes_the_norm_of_dense_and_sparse_gradients_together(limit: f
     gradients.start()
     gradients.arm()
     model(torch.tensor([1, 2, 2, 7]), torch.tensor([3, 1])).square().sum().backward()
-    gradients.finish()
+    gradients.finish(np.ones(1))
     dense = [nn.Parameter(torch.zeros_like(p)) for p in model.parameters()]
     for parameter, own in zip(dense, model.parameters(), strict=True):
         assert own.grad is not None

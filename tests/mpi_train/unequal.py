@@ -21,7 +21,7 @@ SGD = ["--optimizer", "sgd", "--learning-rate", "0.05"]
 RUNS = {
     "equal": ["--balance", "equal", *SGD],
     "dynamic": ["--balance", "dynamic", *SGD],
-    "fp64": ["--balance", "dynamic", "--precision", "fp64"],
+    "fp64": ["--balance", "dynamic", "--precision", "fp64", "--backend", "gloo"],
     "epoch": ["--balance", "epoch", *SGD],
     "capped": ["--balance", "dynamic", "--caps", "0.4,1,1", "--rebalance-every", "20"],
 }
@@ -46,9 +46,9 @@ class Slowed(BackPropagation):
 class Forgetful(Sharing):
     """One update of a run comes without the time of a rank."""
 
-    def observe(self, tokens: Any, seconds: Any, exchange_s: Any) -> None:
+    def observe(self, tokens: Any, seconds: Any, *parts: Any) -> None:
         seconds[1] = float("nan")
-        super().observe(tokens, seconds, exchange_s)
+        super().observe(tokens, seconds, *parts)
 
 
 if __name__ == "__main__":
