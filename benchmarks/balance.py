@@ -25,7 +25,9 @@ MIXES = ("1,1", "2,1", "4,1", "4,3,2,1", "8,1,1")
 BATCHES = (4096, 1024)
 FASTEST = 0.8  # of a core
 HEADER = ["ranks", "batch", "reviews/s", "efficiency", "ceiling", "of it", "equal", "2019",
-          "predicted within"]
+          "predicted within", "parked", "cold", "slower", "back"]
+DDP_HEADER = ["ranks", "batch", "images/s", "efficiency", "equal"]
+DDP_BATCH, DDP_UPDATES = 256, 32
 
 
 def main(argv: Sequence[str]) -> int:
@@ -40,14 +42,24 @@ def main(argv: Sequence[str]) -> int:
                         help=f"one mix of ranks or more (default: {' '.join(MIXES)})")
     parser.add_argument("--batch-size", type=int, metavar="N", nargs="+", default=BATCHES,
                         help="over all ranks (default: 4096 and 1024)")
+    parser.add_argument("--jumps", action="store_true",
+                        help="also let the last rank turn 4 times slower, and back")
+    parser.add_argument("--ddp", action="store_true",
+                        help="instead: a small CNN under torch's DDP, balanced as in "
+                        f"docs/balance-your-own.md, batch {DDP_BATCH}")
     parser.add_argument("--pairs", type=int, default=5, metavar="N",
                         help="phases together and alone, in turns; medians count")
     parser.add_argument("--updates", type=int, default=0, metavar="N",
-                        help="updates of a phase (default: 8,192 reviews' worth, 2 to 64)")
+                        help="updates of a phase (default: 8,192 reviews' worth, 2 to 64; "
+                        f"--ddp: {DDP_UPDATES})")
     options = parser.parse_args(argv)
     mixes = [speeds(text) for text in options.speeds]
     if min(options.pairs, *options.batch_size) < 1 or options.updates < 0:
         raise UserError("give --pairs and --batch-size 1 or more, and --updates 0 or more")
+    if options.ddp:
+        print(f"{machine()}; CNN under DDP; medians of {options.pairs} pairs\n")
+        print(table(DDP_HEADER, [_ddp_row(mix, options) for mix in mixes]))
+        return 0
     with tempfile.TemporaryDirectory(prefix="reviewmill-bench-") as folder:
         path = store_or_generated(options.store, Path(folder), 40_000)
         print(f"{machine()}; lstm 100 -> 64, pooling last, fp32, Adam, "
@@ -58,7 +70,10 @@ def main(argv: Sequence[str]) -> int:
 efficiency: reviews/s as a share of the sum of what the ranks reach at the same time by themselves
 ceiling: the same with perfect shares and what each rank itself spends on the exchange
 equal, 2019: efficiency with equal shares, and with shares in proportion to tokens a second
-predicted within: median error of the balancer's step times""")
+predicted within: median error of the balancer's step times
+parked: ranks that the others are better off without
+cold, slower, back: updates until a step takes what it does later, from equal shares, after the last
+rank turned 4 times slower, and after it recovered (--jumps)""")
     return 0
 
 
@@ -74,13 +89,29 @@ def speeds(text: str) -> list[float]:
 
 
 def _row(store: str, mix: Sequence[float], batch: int, options: argparse.Namespace) -> list[str]:
-    figures = run(store, mix, batch, options.pairs, options.updates or default_updates(batch))
+    updates = options.updates or default_updates(batch)
+    figures = run(mix, ["benchmarks.balance_ranks", store, "--batch-size", str(batch),
+                        "--pairs", str(options.pairs), "--updates", str(updates),
+                        *(["--jumps"] if options.jumps else [])])
     print(json.dumps({"speeds": mix, "batch": batch, **figures}), file=sys.stderr, flush=True)
     efficiency, ceiling = figures["efficiency"], figures["ceiling"]
-    return [":".join(f"{speed:g}" for speed in mix), f"{batch:,}",
+    return [_name(mix), f"{batch:,}",
             f"{figures['reviews_per_s']:,.0f}", f"{efficiency:.1%}", f"{ceiling:.1%}",
             f"{efficiency / ceiling:.1%}", f"{figures['equal']:.1%}", f"{figures['2019']:.1%}",
-            f"{figures['prediction_error']:.1%}"]
+            f"{figures['prediction_error']:.1%}",
+            *(str(figures.get(name, "")) for name in ("parked", "cold", "slower", "back"))]
+
+
+def _ddp_row(mix: Sequence[float], options: argparse.Namespace) -> list[str]:
+    figures = run(mix, ["benchmarks.balance_ddp", "--batch-size", str(DDP_BATCH),
+                        "--pairs", str(options.pairs),
+                        "--updates", str(options.updates or DDP_UPDATES)])
+    return [_name(mix), f"{DDP_BATCH}", f"{figures['images_per_s']:,.0f}",
+            f"{figures['efficiency']:.1%}", f"{figures['equal']:.1%}"]
+
+
+def _name(mix: Sequence[float]) -> str:
+    return ":".join(f"{speed:g}" for speed in mix)
 
 
 def default_updates(batch: int) -> int:
@@ -88,15 +119,17 @@ def default_updates(batch: int) -> int:
     return min(max(8192 // batch, 2), 64)
 
 
-def run(
-    store: str, mix: Sequence[float], batch: int, pairs: int, updates: int
-) -> dict[str, Any]:
-    """Figures of one mix of ranks."""
+def run(mix: Sequence[float], program: Sequence[str]) -> dict[str, Any]:
+    """Start ranks of these speeds; return what rank 0 prints as its last line of JSON.
+
+    Args:
+        program: a module that takes the ranks' control groups as --quotas, and their parts of a
+            core as --parts, and its other arguments.
+    """
     parts = [FASTEST * speed / max(mix) for speed in mix]
     with quotas(parts) as folders:
         command = mpirun_command(len(mix), [
-            sys.executable, "-m", "benchmarks.balance_ranks", store, "--batch-size", str(batch),
-            "--pairs", str(pairs), "--updates", str(updates),
+            sys.executable, "-m", *program, "--parts", *map(str, parts),
             "--quotas", *map(str, folders)])
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

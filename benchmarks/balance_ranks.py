@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.throttle import join
+from benchmarks.throttle import join, set_part
 from mpi_train.balancer import Balancer
 from mpi_train.communicator import Communicator
 from mpi_train.config import TrainingConfig
@@ -37,6 +37,10 @@ from reviews.store import Store
 
 WARM_UP = 10  # updates from cold
 RULE_UPDATES = 3  # of each other rule
+JUMP_UPDATES = 24  # after a change of speed
+SLOWER = 4  # a rank turns so many times slower
+IN_A_ROW = 3  # updates that have to be settled,
+SETTLED = 1.1  # which is: at most that much more, by the token, than where it ends
 
 
 class Ranks:
@@ -118,7 +122,7 @@ def measure(ranks: Ranks, options: argparse.Namespace) -> dict[str, Any]:
     """All phases; on rank 0 the figures, elsewhere nothing of use."""
     world = ranks.communicator.world
     ranks.rule(balance="dynamic")
-    ranks.together(WARM_UP)
+    cold = ranks.together(WARM_UP)[1]
     pairs, updates = [], []
     for _ in range(options.pairs):
         first = ranks.done
@@ -134,7 +138,13 @@ def measure(ranks: Ranks, options: argparse.Namespace) -> dict[str, Any]:
         figures |= explain(ranks.updater.sharing.rule, updates)
         figures["reviews_per_s"] = median(
             float(u.reviews.sum()) / u.step_s for u in updates)
+        figures["cold"] = updates_to_settle(cold + updates)
     ideal = figures.get("reviews_per_s", 0.0) / figures["efficiency"]
+    if options.jumps:
+        for name, factor in (("slower", 1 / SLOWER), ("back", 1.0)):
+            if ranks.communicator.rank == 0:
+                set_part(options.quotas[-1], options.parts[-1] * factor)
+            figures[name] = updates_to_settle(ranks.together(JUMP_UPDATES)[1])
 
     ranks.rule(balance="equal")
     seconds, found = ranks.together(RULE_UPDATES)
@@ -144,6 +154,16 @@ def measure(ranks: Ranks, options: argparse.Namespace) -> dict[str, Any]:
     seconds, found = ranks.together(RULE_UPDATES)
     figures["2019"] = sum(int(u.reviews.sum()) for u in found) / seconds / max(ideal, 1e-9)
     return figures
+
+
+def updates_to_settle(updates: Sequence[Update]) -> int:
+    """Updates before some in a row are about as fast, by the token, as the later half."""
+    pace = np.array([u.step_s / u.tokens.sum() for u in updates])
+    fine = pace <= SETTLED * np.median(pace[len(pace) // 2 :])
+    for first in range(len(fine) - IN_A_ROW + 1):
+        if fine[first : first + IN_A_ROW].all():
+            return first
+    return len(fine)
 
 
 def explain(rule: Any, updates: Sequence[Update]) -> dict[str, Any]:
@@ -172,13 +192,14 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, required=True)
     parser.add_argument("--pairs", type=int, required=True)
     parser.add_argument("--updates", type=int, required=True)
-    parser.add_argument("--quotas", nargs="+", type=Path, default=[])
+    parser.add_argument("--quotas", nargs="+", type=Path, required=True)
+    parser.add_argument("--parts", nargs="+", type=float, required=True)
+    parser.add_argument("--jumps", action="store_true")
     options = parser.parse_args()
     ranks = Ranks(options)
     with ranks.communicator.together():
-        if options.quotas:
-            # Only now: to import torch on a tenth of a core takes half a minute.
-            join(options.quotas[ranks.communicator.rank])
+        # Only now: to import torch on a tenth of a core takes half a minute.
+        join(options.quotas[ranks.communicator.rank])
         figures = measure(ranks, options)
     if ranks.communicator.rank == 0:
         print(json.dumps(figures))

@@ -143,22 +143,41 @@ def test_a_mistake_is_one_line(
     assert message in capsys.readouterr().err
 
 
-def test_ranks_on_parts_of_a_core_are_measured_against_the_sum_of_their_speeds(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def parts_of_a_core() -> None:
     try:
         with quotas([0.5]) as [folder]:
             assert folder.is_dir()
         assert not folder.exists()
     except UserError as error:
         pytest.skip(str(error))
+
+
+def row_of(mix: str, printed: str) -> list[str]:
+    [row] = [line.split() for line in printed.splitlines() if line.startswith(mix)]
+    return row
+
+
+@pytest.mark.usefixtures("parts_of_a_core")
+def test_ranks_on_parts_of_a_core_are_measured_against_the_sum_of_their_speeds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     store = make_store(tmp_path / "store", {"train": 1500}, length=32)
     assert reviewmill.main(["bench", "balance", str(store.path), "--speeds", "3,1",
-                            "--batch-size", "100", "--pairs", "2", "--updates", "4"]) == 0
-    printed = capsys.readouterr().out
-    [row] = [line.split() for line in printed.splitlines() if line.startswith("3:1")]
+                            "--batch-size", "100", "--pairs", "2", "--updates", "4",
+                            "--jumps"]) == 0
+    row = row_of("3:1", capsys.readouterr().out)
     assert row[1] == "100"
     efficiency, ceiling, equal = (float(row[i].rstrip("%")) for i in (3, 4, 6))
     assert 0 < equal < 150
     assert 0 < efficiency < 150
     assert 0 < ceiling <= 100
+    assert all(0 <= int(updates) <= 24 for updates in row[-3:])
+
+
+@pytest.mark.usefixtures("parts_of_a_core")
+def test_so_are_those_of_a_plain_ddp_script(capsys: pytest.CaptureFixture[str]) -> None:
+    assert reviewmill.main(["bench", "balance", "--ddp", "--speeds", "3,1", "--pairs", "1",
+                            "--updates", "2"]) == 0
+    row = row_of("3:1", capsys.readouterr().out)
+    assert 0 < float(row[3].rstrip("%")) < 200
