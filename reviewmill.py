@@ -47,7 +47,10 @@ def check_extras(name: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a subcommand; return the exit status: 2 for a mistake the user can mend."""
+    """Run a subcommand; return the exit status.
+
+    It is 2 for a mistake that the user can mend, 3 for a cluster that failed.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
@@ -66,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(importlib.import_module(COMMANDS[name][0]).main(rest))
     except UserError as error:
         print(f"reviewmill {name}: {error}", file=sys.stderr)
-        return 2
+        return error.status
     except KeyboardInterrupt:
         print(f"reviewmill {name}: stopped", file=sys.stderr)
         return 130

@@ -15,5 +15,5 @@ def store_or_generated(named: str | None, folder: Path, reviews: int) -> str:
     log_to_stderr(verbose=False)
     store = folder / "store"
     source = generate(folder / "reviews.json", reviews)
-    prepare({"corpus": list(map(str, source))}, store, Recipe())
+    prepare({"corpus": list(map(str, source))}, str(store), Recipe())
     return str(store)

@@ -9,7 +9,6 @@ One more line for each feature says how it is encoded.
 
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,9 @@ import pyarrow as pa
 from mapreduce.feature_counts import count_feature, merge_feature
 from mapreduce.gathered import Gathered
 from mapreduce.job import ReviewsJob
-from mapreduce.parcels import Parcel, ParcelWriter, Ragged, read_bytes
+from mapreduce.parcels import Parcel, ParcelWriter, Ragged, read_parcel
 from reviews.features import features_of
+from reviews.folders import join
 from reviews.sequences import count_ids
 from reviews.strings import hash_strings
 from reviews.word_table import WordTable
@@ -34,7 +34,6 @@ class CountWords(ReviewsJob):
     def configure_args(self) -> None:
         super().configure_args()
         self.add_file_arg("--gathered", required=True, help="output of job 1")
-        self.add_passthru_arg("--work-dir", required=True, help="folder for the parcels")
 
     def mapper_init(self) -> None:
         self.gathered = Gathered.read(self.options.gathered, self.recipe)
@@ -43,13 +42,13 @@ class CountWords(ReviewsJob):
         """One partition: its word counts into a file, in parcels by word partition."""
         if "file" not in line:
             return
-        parcel = Parcel.from_bytes(read_bytes(line))
+        parcel = read_parcel(line)
         train = np.flatnonzero(self.gathered.splits(parcel.rows) == 0)
         counts = np.zeros(len(parcel.words), np.int64)
         count_ids(parcel.ids.values, parcel.ids.ends, train, counts)
-        parts = -(-self.gathered.partitions // ROW_PARTITIONS)
+        parts = word_partitions(self.gathered.partitions)
         part = hash_strings(parcel.words)[:, 0] % np.uint64(parts)
-        writer = ParcelWriter(Path(self.options.work_dir) / "words", "task")
+        writer = ParcelWriter(join(self.work, "words"), "task")
         for number in range(parts):
             here = np.flatnonzero((part == number) & (counts > 0))
             if len(here):
@@ -79,7 +78,7 @@ class CountWords(ReviewsJob):
         table = WordTable()
         counts = np.zeros(1 << 12, np.int64)
         for place in places:
-            parcel = Parcel.from_bytes(read_bytes(place))
+            parcel = read_parcel(place)
             ids = table.intern(parcel.words)
             if len(table) > len(counts):
                 counts = np.concatenate([counts, np.zeros(2 * len(table), np.int64)])
@@ -92,6 +91,11 @@ class CountWords(ReviewsJob):
         words = table.words().take(pa.array(some)).to_pylist()
         return {"words": words, "counts": counts[some].tolist(),
                 "distinct": len(counts), "total": int(counts.sum())}
+
+
+def word_partitions(partitions: int) -> int:
+    """The number of partitions of the words, for that of the rows."""
+    return -(-partitions // ROW_PARTITIONS)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Input and --gathered are the output of job 1, --words that of job 2.
         --store store gathered
 """
 
-import io
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,19 +18,13 @@ import pyarrow as pa
 from mapreduce.feature_counts import read_encoding
 from mapreduce.gathered import Gathered
 from mapreduce.job import ReviewsJob
-from mapreduce.parcels import Parcel, read_bytes
+from mapreduce.parcels import Parcel, read_parcel
 from reviews.features import Encoding, feature_columns
+from reviews.folders import join, sha256, whole_file
 from reviews.options import to_mapping
 from reviews.recipe import SPLITS, Recipe
 from reviews.sequences import cut
-from reviews.store import (
-    atomic_path,
-    commit_store,
-    empty_manifest,
-    sha256,
-    write_atomically,
-    write_shard,
-)
+from reviews.store import commit_store, empty_manifest, write_shard
 from reviews.vocabulary import (
     FIRST_WORD,
     given_vocabulary,
@@ -72,19 +65,17 @@ class EncodeReviews(ReviewsJob):
         """One partition file to one shard."""
         if "file" not in line:
             return
-        parcel = Parcel.from_bytes(read_bytes(line))
+        parcel = read_parcel(line)
         split = self.gathered.splits(parcel.rows)
-        shards = Path(self.options.store) / "shards"
-        shards.mkdir(parents=True, exist_ok=True)
-        path = shards / f"part-{partition:05d}.h5"
+        shard = f"shards/part-{partition:05d}.h5"
         columns, statistics = encode(parcel, split, self.known, self.recipe, self.encoding)
         # Attempts of one task write the same bytes, so either may win the name.
-        with atomic_path(path) as temporary:
-            write_shard(temporary, columns)
-            size, digest = temporary.stat().st_size, sha256(temporary)
+        with whole_file(join(self.options.store, shard)) as file:
+            write_shard(file, columns)
+            size, digest = file.stat().st_size, sha256(file)
         rows = {name: len(columns[name]["label"]) for name in SPLITS}
         yield 0, {
-            "name": f"shards/{path.name}",
+            "name": shard,
             "file": {"sha256": digest, "bytes": size, "rows": rows},
             "splits": statistics,
             "unused": int((split == 3).sum()),
@@ -103,18 +94,15 @@ class EncodeReviews(ReviewsJob):
         if self.encoding.names:
             manifest["features"] = {"names": self.encoding.names,
                                     "encoding": self.encoding.entries}
-        store = Path(self.options.store)
         if self.options.vocabulary:
             manifest["given_vocabulary"] = sha256(Path(self.options.vocabulary))
-        extra = []
+        extra = {}
         if self.options.vectors:
-            data = Path(self.options.vectors).read_bytes()
-            vectors = np.load(io.BytesIO(data))
+            vectors = np.load(self.options.vectors)
             manifest["vectors"] = {"dimension": vectors.shape[1],
                                    "words": int(vectors.any(1).sum())}
-            write_atomically(store / "vectors.npy", data)
-            extra = ["vectors.npy"]
-        commit_store(store, manifest, self.vocabulary, extra)
+            extra["vectors.npy"] = Path(self.options.vectors)
+        commit_store(self.options.store, manifest, self.vocabulary, extra)
         yield "records", manifest["records"]
 
 

@@ -1,32 +1,131 @@
-"""Runs the mrjob jobs on a runner and returns what they put out."""
+"""The runners of `prepare`: how each is told about a job, and what a job puts out.
+
+Every engine gets the same jobs and the same lines of input. What differs is where the files
+of a run lie, how the lines become tasks, and what mrjob has to be told.
+"""
 
 import logging
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mrjob.job import MRJob
 from mrjob.step import StepFailedException
 
-from reviews.errors import UserError
+from mapreduce import hadoop, spark
+from mapreduce.job import FAILURES
+from mapreduce.places import Places
+from reviews.errors import EngineError
+from reviews.folders import join, names_below, read_whole
+from reviews.options import option
 
-RUNNERS = ("inline", "local")
+# How many files the lines of input are dealt out to.
+PER_WORKER, PER_LINE, ONE = "a file for each worker", "a file for each line", "one file"
+LAST_LINES = 12  # of a failed task, that are shown
+
+
+RUNNERS = ("inline", "local", "hadoop", "spark")
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What runs the jobs, and where."""
+
+    runner: str | None = option(
+        None, "what runs the jobs (default: local where the input is large, else inline)", RUNNERS)
+    workers: int | None = option(None, "cores used (default: all, if the input is large)")
+    work_dir: str | None = option(
+        None, "where intermediate files go, which every node can see: a folder, hdfs:// or s3:// "
+        "(default: beside the store)")
+    python_bin: str = option(
+        sys.executable, "Python of the nodes, which has what reviewmill requires")
+    spark_master: str | None = option(None, "address of the Spark cluster, spark://HOST:PORT")
+
+
+class Ran(NamedTuple):
+    """What a job put out, in no particular order, and the counters of the engine by group."""
+
+    pairs: list[tuple[Any, Any]]
+    counters: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One runner.
+
+    arguments: what mrjob is told about one job, given its number of reducers.
+    check: raises a UserError or EngineError where the engine cannot be had.
+    work_dir: where intermediate files go for a local store, None for beside it.
+    """
+
+    arguments: Callable[[EngineOptions, Places, int], list[str]]
+    check: Callable[[EngineOptions], None] = lambda options: None
+    work_dir: Callable[[], str | None] = lambda: None
+    is_cluster: bool = True  # tasks may run on other machines
+    files: str = PER_WORKER  # how lines of input become files: tasks, for most engines
+    splits_per_task: int = 1  # where a task takes long to start, it gets more to do
+
+
+def _no_arguments(options: EngineOptions, places: Places, reducers: int) -> list[str]:
+    # On one machine mrjob makes its tasks by the number of cores.
+    return ["--num-cores", str(options.workers)]
+
+
+ENGINES = {
+    "inline": Engine(_no_arguments, is_cluster=False),
+    "local": Engine(_no_arguments, is_cluster=False),
+    "hadoop": Engine(hadoop.arguments, hadoop.check, hadoop.work_dir, files=ONE,
+                     splits_per_task=4),
+    "spark": Engine(spark.arguments, spark.check, files=PER_LINE),
+}
+assert set(ENGINES) == set(RUNNERS)
 
 
 def run_job(
-    job: type[MRJob], inputs: Sequence[Path], options: Sequence[str], runner: str, workers: int
-) -> list[tuple[Any, Any]]:
-    """Run one job; return its (key, value) pairs, in no particular order."""
-    # On one machine mrjob makes its tasks by the number of cores.
-    arguments = ["-r", runner, "--no-conf", "--quiet", "--num-cores", str(workers),
-                 *options, *map(str, inputs)]
-    instance = job(arguments)
+    job: type[MRJob], lines: Sequence[bytes], arguments: Sequence[str], options: EngineOptions,
+    places: Places, reducers: int = 1,
+) -> Ran:
+    """Run one job on lines that each describe a piece of work.
+
+    Raises EngineError with the last lines of a task that failed.
+    """
+    runner = options.runner or "inline"
+    engine = ENGINES[runner]
+    files = deal(places.local / job.__name__, lines, engine, options.workers or 1)
+    given = ["-r", runner, "--no-conf", "--quiet", *engine.arguments(options, places, reducers),
+             *arguments, *map(str, files)]
+    instance = job(given)
     try:
         with instance.make_runner() as running:
             running.run()
-            return list(instance.parse_output(running.cat_output()))
+            pairs = list(instance.parse_output(running.cat_output()))
+            return Ran(pairs, next(iter(running.counters()), {}))
     except StepFailedException as error:
-        raise UserError(f"{job.__name__} failed on the runner {runner}: {error}") from None
+        said = last_words(places.work) or str(error)
+        raise EngineError(f"{job.__name__} failed on the runner {runner}: {said}") from None
+
+
+def deal(folder: Path, lines: Sequence[bytes], engine: Engine, workers: int) -> list[Path]:
+    """Deal lines out to files like cards: mrjob gives each file a task of its own."""
+    count = {ONE: 1, PER_LINE: len(lines), PER_WORKER: min(workers, len(lines))}[engine.files]
+    folder.mkdir()
+    paths = []
+    for number in range(count):
+        path = folder / f"{number:05d}.txt"
+        path.write_bytes(b"".join(line + b"\n" for line in lines[number::count]))
+        paths.append(path)
+    return paths
+
+
+def last_words(work: str) -> str:
+    """What the task that failed last said at its end, empty where none could say anything."""
+    names = names_below(join(work, FAILURES))
+    if not names:
+        return ""
+    text = read_whole(join(join(work, FAILURES), min(names))).decode(errors="replace")
+    return "\n".join(text.rstrip().splitlines()[-LAST_LINES:])
 
 
 def log_to_stderr(verbose: bool) -> None:

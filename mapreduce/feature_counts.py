@@ -9,7 +9,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapreduce.parcels import Parcel, ParcelWriter, Ragged, read_bytes
+from mapreduce.parcels import Parcel, ParcelWriter, Ragged, read_parcel
 from reviews.errors import UserError
 from reviews.features import Encoding, Feature, Numbers, category_encoding, features_of
 from reviews.recipe import Recipe
@@ -39,7 +39,7 @@ def merge_feature(lines: Sequence[dict[str, Any]], recipe: Recipe) -> dict[str, 
     if feature.kind == "category":
         counts: dict[str, int] = {}
         for line in lines:
-            parcel = Parcel.from_bytes(read_bytes(line))
+            parcel = read_parcel(line)
             of_one = zip(parcel.words.to_pylist(), parcel.rows["count"].to_pylist(), strict=True)
             for value, n in of_one:
                 counts[value] = counts.get(value, 0) + n

@@ -9,10 +9,8 @@ splits are cut.
 """
 
 import dataclasses
-import os
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,13 +20,14 @@ from mrjob.protocol import RawValueProtocol
 
 from mapreduce.histogram import Histogram
 from mapreduce.job import ReviewsJob
-from mapreduce.parcels import Parcel, ParcelWriter, Ragged, merge, read_bytes
+from mapreduce.parcels import Parcel, ParcelWriter, Ragged, merge, read_parcels
 from mapreduce.settle import CORPUS, TEST, VALIDATION, settle, strata
 from mapreduce.splitting import sampled, split_keys, strata_of
 from reviews.cleaning import clean, too_short
 from reviews.corpora import Split, plan_splits, read_blocks
 from reviews.errors import UserError
 from reviews.features import feature_columns
+from reviews.folders import join
 from reviews.recipe import Recipe
 from reviews.record import Block
 from reviews.sequences import Compactor, gather
@@ -51,15 +50,13 @@ class GatherReviews(ReviewsJob):
 
     def configure_args(self) -> None:
         super().configure_args()
-        self.add_passthru_arg("--work-dir", required=True, help="folder for the parcels")
         self.add_passthru_arg("--partitions", type=int, default=1, help="number of shards")
 
     def mapper(self, _: Any, line: str) -> Iterator[tuple[int, dict[str, Any]]]:
         """One split: its rows into a file, its parcels' places by partition."""
-        work = Path(os.path.expandvars(self.options.work_dir))
         try:
             for split, role in _splits_of(line, self.recipe):
-                task = _Gather(self.recipe, work, self.options.partitions, role)
+                task = _Gather(self.recipe, self.work, self.options.partitions, role)
                 for block in read_blocks(split, self.recipe):
                     task.add(block)
                     self.increment_counter("reviews", "records read", block.records)
@@ -73,8 +70,7 @@ class GatherReviews(ReviewsJob):
         self, partition: int, lines: Iterator[dict[str, Any]]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """One partition: its distinct rows into a file."""
-        work = Path(self.options.work_dir)
-        yield partition, settle_partition(partition, list(lines), self.recipe, work)
+        yield partition, settle_partition(partition, list(lines), self.recipe, self.work)
 
 
 def _splits_of(line: str, recipe: Recipe) -> Iterator[tuple[Split, int]]:
@@ -90,10 +86,10 @@ def _splits_of(line: str, recipe: Recipe) -> Iterator[tuple[Split, int]]:
 class _Gather:
     """The rows of one task, buffered until there are enough of them."""
 
-    def __init__(self, recipe: Recipe, work: Path, partitions: int, role: int) -> None:
+    def __init__(self, recipe: Recipe, work: str, partitions: int, role: int) -> None:
         self.recipe, self.partitions, self.role = recipe, partitions, role
         self.tokenizer = Tokenizer(recipe)
-        self.writer = ParcelWriter(work / "gathered", "task")
+        self.writer = ParcelWriter(join(work, "gathered"), "task")
         self.counts: Counter[str] = Counter()
         self.bad: Counter[str] = Counter()
         self.places: list[dict[str, Any]] = []
@@ -222,7 +218,7 @@ def carried_fields(recipe: Recipe) -> list[str]:
 
 
 def settle_partition(
-    partition: int, lines: list[dict[str, Any]], recipe: Recipe, work: Path
+    partition: int, lines: list[dict[str, Any]], recipe: Recipe, work: str
 ) -> dict[str, Any]:
     """Write the partition's file and return its line."""
     counts: Counter[str] = Counter()
@@ -233,7 +229,7 @@ def settle_partition(
             counts.update(line["counts"])
             bad.update(line["bad"])
             places += line["places"]
-    parcels = [Parcel.from_bytes(read_bytes(line)) for line in lines if "file" in line]
+    parcels = read_parcels([line for line in lines if "file" in line])
     out: dict[str, Any] = {"histograms": {}, "given": [0, 0, 0], "given_splits": [0, 0, 0]}
     if parcels:
         rows, ids, table = merge(parcels)
@@ -265,7 +261,7 @@ def settle_partition(
             | {name: rows[name] for name in feature_columns(recipe)}
         )
         parcel = Parcel(columns, Ragged(values, ends), words)
-        writer = ParcelWriter(work / "partitions", f"{partition:05d}")
+        writer = ParcelWriter(join(work, "partitions"), f"{partition:05d}")
         out |= writer.write(parcel.to_bytes())
         writer.close()
         out["rows"] = len(columns)

@@ -1,7 +1,11 @@
 """What the jobs have in common."""
 
-from collections.abc import Sequence
+import contextlib
+import traceback
+import uuid
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 from mrjob.job import MRJob
@@ -9,8 +13,15 @@ from mrjob.protocol import JSONProtocol
 from mrjob.runner import MRJobRunner
 
 from mapreduce.forking import ForkingRunner
+from mapreduce.ship import launcher, module_of
+from reviews.errors import UserError
+from reviews.folders import join, write_whole
 from reviews.memory import keep_freed_memory
 from reviews.recipe import Recipe, load_recipe
+
+FAILURES = "failures"  # folder below the work folder, with a file for each attempt that failed
+HERE = (None, "inline", "local")  # runners whose tasks are this process and its forks
+STREAMING = ("hadoop", "emr")
 
 
 class ReviewsJob(MRJob):
@@ -30,13 +41,67 @@ class ReviewsJob(MRJob):
         super().configure_args()
         self.add_passthru_arg("--recipe", default="default", help="name of a preset")
         self.add_file_arg("--recipe-file", help="file of a recipe, in place of a preset")
+        self.add_passthru_arg("--work-dir", help="folder for parcels, that all tasks can see")
 
     def _runner_class(self) -> type[MRJobRunner]:
         """mrjob's own for every runner but local."""
         runner: type[MRJobRunner] = super()._runner_class()
         return ForkingRunner if runner.alias == "local" else runner
 
+    def mr_job_script(self) -> str:
+        """The file that tasks run; away from here, one that carries the package."""
+        if self.options.runner in HERE:
+            return str(super().mr_job_script())
+        return str(launcher(module_of(type(self)), type(self).__name__))
+
+    def hadoop_input_format(self) -> str | None:
+        """A map task for each line, where Hadoop cuts the input."""
+        streaming = self.options.runner in STREAMING
+        return "org.apache.hadoop.mapred.lib.NLineInputFormat" if streaming else None
+
+    def jobconf(self) -> dict[str, Any]:
+        """What Hadoop is told about the input."""
+        conf: dict[str, Any] = super().jobconf()
+        if self.options.runner in STREAMING:
+            lines = {"mapreduce.input.lineinputformat.linespermap": "1",
+                     # Otherwise the offset of a line stands before it.
+                     "stream.map.input.ignoreKey": "true"}
+            return {**lines, **conf}
+        return conf
+
+    @property
+    def work(self) -> str:
+        """The address of the work folder."""
+        if not self.options.work_dir:
+            raise UserError("give --work-dir, a folder for the parcels")
+        return str(self.options.work_dir)
+
     @cached_property
     def recipe(self) -> Recipe:
         """The recipe, with its lists of words spelled out."""
         return load_recipe(self.options.recipe_file or self.options.recipe).resolved()
+
+    def map_pairs(self, pairs: Iterator[Any], step_num: int) -> Iterator[Any]:
+        """What mrjob does; a failure is noted where the driver finds it."""
+        with self._noting_failure():
+            yield from super().map_pairs(pairs, step_num)
+
+    def reduce_pairs(self, pairs: Iterator[Any], step_num: int) -> Iterator[Any]:
+        """What mrjob does; a failure is noted where the driver finds it."""
+        with self._noting_failure():
+            yield from super().reduce_pairs(pairs, step_num)
+
+    @contextlib.contextmanager
+    def _noting_failure(self) -> Iterator[None]:
+        """Write the last words of an attempt into the work folder: every engine hides its logs
+        in another place."""
+        try:
+            yield
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            if self.options.work_dir:
+                said = str(error) if isinstance(error, UserError) else traceback.format_exc()
+                path = join(join(self.work, FAILURES), f"{uuid.uuid4().hex}.txt")
+                write_whole(path, said.encode())
+            raise

@@ -1,7 +1,9 @@
 """Files of the work folder: parcels of rows with their words, found by offset and length."""
 
+import tempfile
 import uuid
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -9,9 +11,12 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
+from reviews.files import is_remote
+from reviews.folders import join, put, read_range
 from reviews.word_table import WordTable
 
 Array = np.ndarray
+_READS = 8  # requests at a time, where each takes its time
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
 
@@ -57,38 +62,56 @@ class Parcel:
 
 
 class ParcelWriter:
-    """One file of a task attempt; parcels are appended and then named by their place."""
+    """One file of a task attempt; parcels are appended and then named by their place.
 
-    def __init__(self, folder: Path, kind: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    For a work folder on another file system the file is written here, and put there whole.
+    """
+
+    def __init__(self, folder: str, kind: str) -> None:
         # Each attempt has a name of its own: those of lost attempts are never named.
-        self.path = folder / f"{kind}-{uuid.uuid4().hex}.parcels"
+        self.path = join(folder, f"{kind}-{uuid.uuid4().hex}.parcels")
         self._file: BinaryIO | None = None  # opened when there is something to write
 
     def write(self, data: pa.Buffer) -> dict[str, Any]:
         """Append bytes and return where they are."""
         if self._file is None:
-            self._file = self.path.open("wb")
-        place = {"file": str(self.path), "offset": self._file.tell(), "length": data.size}
+            self._file = self._open()
+        place = {"file": self.path, "offset": self._file.tell(), "length": data.size}
         self._file.write(data)
         return place
+
+    def _open(self) -> BinaryIO:
+        if is_remote(self.path):
+            return tempfile.NamedTemporaryFile(prefix="reviewmill-")  # type: ignore[return-value]
+        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        return open(self.path, "wb")
 
     def close(self) -> None:
         """All bytes are in the file before any line that names them is emitted.
 
         Nothing waits for the disk: if the machine stops, the run and its folder are lost.
         """
-        if self._file is not None:
-            self._file.close()
+        if self._file is None:
+            return
+        if is_remote(self.path):
+            self._file.flush()
+            put(Path(self._file.name), self.path)
+        self._file.close()
 
 
-def read_bytes(place: dict[str, Any]) -> bytes:
-    """The bytes that a line of the shuffle points to."""
-    with open(place["file"], "rb") as file:
-        file.seek(place["offset"])
-        data = file.read(place["length"])
+def read_parcel(place: dict[str, Any]) -> Parcel:
+    """The parcel that a line of the shuffle points to."""
+    data = read_range(place["file"], place["offset"], place["length"])
     assert len(data) == place["length"], f"{place['file']} is shorter than its line says"
-    return data
+    return Parcel.from_bytes(data)
+
+
+def read_parcels(places: Sequence[dict[str, Any]]) -> list[Parcel]:
+    """The parcels at these places, in this order."""
+    if any(is_remote(place["file"]) for place in places):
+        with ThreadPoolExecutor(_READS) as pool:
+            return list(pool.map(read_parcel, places))
+    return [read_parcel(place) for place in places]
 
 
 def merge(parcels: Sequence[Parcel]) -> tuple[pa.Table, Ragged, WordTable]:

@@ -1,34 +1,40 @@
 """`reviewmill prepare`: raw reviews to a store, by driving the three jobs."""
 
 import argparse
-import contextlib
-import fcntl
 import json
 import os
 import platform
-import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 
-from mapreduce.count_words import CountWords
+from mapreduce.count_words import CountWords, word_partitions
 from mapreduce.encode_reviews import EncodeReviews, read_counts
-from mapreduce.engines import RUNNERS, log_to_stderr, run_job
+from mapreduce.engines import ENGINES, Engine, EngineOptions, log_to_stderr, run_job
 from mapreduce.feature_counts import read_encoding
 from mapreduce.gather_reviews import ROLES, GatherReviews
 from mapreduce.gathered import Gathered
+from mapreduce.places import (
+    Places,
+    clear,
+    places_for,
+    put_in_place,
+    refuse_unless_free,
+    remove_strays,
+)
 from reviews.corpora import Split, plan_splits, raw_bytes
-from reviews.errors import UserError, disk_is_full
-from reviews.files import absolute, open_input, save_standard_input
-from reviews.options import add_options, given, make_parser
+from reviews.errors import UserError
+from reviews.files import absolute, is_remote, open_input, save_standard_input
+from reviews.folders import join, put, write_whole
+from reviews.options import add_options, config_from, given, make_parser
 from reviews.recipe import Recipe, load_recipe
-from reviews.store import Store, write_atomically
+from reviews.store import Store
 from reviews.vectors import read_vectors
 from reviews.vocabulary import given_vocabulary
 
@@ -38,6 +44,8 @@ PARTITION_BYTES = 64 << 20
 SPLIT_BYTES = 64 << 20
 # From so many shards on, and with several splits, all cores are used unless told otherwise.
 LOCAL_PARTITIONS = 8
+# One task settles so many partitions, where the number of workers is the engine's affair.
+REDUCER_PARTITIONS = 8
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,7 @@ class Words:
 
 
 NO_WORDS = Words()
+DEFAULT_ENGINE = EngineOptions()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
         "input", nargs="*", help="files, folders or patterns, - for standard input, or addresses "
         "(s3://, hdfs://); plain, .gz, .bz2 or .zst",
     )
-    out.add_argument("--out", metavar="STORE", help="folder of the store")
+    out.add_argument("--out", metavar="STORE", help="folder of the store, or its address")
     out.add_argument("--recipe", default="default", help="preset, or recipe file")
     out.add_argument("--print-recipe", action="store_true", help="show the resolved recipe and end")
     out.add_argument(
@@ -89,12 +98,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument(
         "--validation-input", nargs="+", default=[], metavar="FILE", help="a given validation split"
     )
-    out.add_argument(
-        "--runner", choices=RUNNERS, help="default: local where the input is large, else inline"
-    )
-    out.add_argument(
-        "--workers", type=int, metavar="N", help="cores used (default: all, if the input is large)"
-    )
+    add_options(out, EngineOptions)
     out.add_argument(
         "--vocabulary", metavar="FILE", help="words to use, one a line, such as the "
         "vocabulary.txt of another store, in place of the most frequent",
@@ -126,7 +130,7 @@ def main(argv: Sequence[str]) -> int:
         "test": options.test_input,
     }
     summary = prepare(
-        inputs, Path(options.out), recipe.resolved(), options.runner, options.workers,
+        inputs, options.out, recipe.resolved(), config_from(options, EngineOptions),
         options.overwrite, Words(options.vocabulary, options.vectors),
     )
     records, seconds = summary["records"], summary["seconds"]
@@ -141,10 +145,9 @@ def main(argv: Sequence[str]) -> int:
 
 def prepare(
     inputs: dict[str, Sequence[str]],
-    out: Path,
+    out: str,
     recipe: Recipe,
-    runner: str | None = None,
-    workers: int | None = None,
+    options: EngineOptions = DEFAULT_ENGINE,
     overwrite: bool = False,
     words: Words = NO_WORDS,
 ) -> dict[str, Any]:
@@ -152,112 +155,143 @@ def prepare(
 
     The store appears under its name whole or not at all. Returns what prepare.json holds.
     """
-    if workers is not None and workers < 1:
-        raise UserError(f"--workers is {workers}: give 1 or more")
+    if options.workers is not None and options.workers < 1:
+        raise UserError(f"--workers is {options.workers}: give 1 or more")
     started = time.time()
     words.check()
-    _refuse_unless_free(out, overwrite)
-    with _partial_folder(out) as partial:
-        splits = _plan(inputs, recipe, partial)
-        runner, workers = choose_engine(runner, workers, splits)
-        phases = _run_jobs(partial, splits, recipe, runner, workers, words)
-        manifest = Store(partial / "store").manifest
-        size, work_bytes = phases.pop("bytes"), phases.pop("work_bytes")
+    refuse_unless_free(out, overwrite)
+    engine = ENGINES[options.runner or "inline"]
+    engine.check(options)
+    if options.work_dir is None and not is_remote(out):
+        options = replace(options, work_dir=engine.work_dir())
+    with places_for(out, options.work_dir, engine.is_cluster) as places:
+        splits = _plan(inputs, recipe, places, engine)
+        options = choose_engine(options, splits)
+        figures = _run_jobs(places, splits, recipe, options, words)
+        store = Store(places.store)
+        remove_strays(places, set(store.manifest["files"]))
         summary = {
             "seconds": time.time() - started,
-            "phases": phases,
-            "bytes": size,
-            "work_bytes": work_bytes,
-            "runner": runner,
-            "workers": workers,
-            "records": manifest["records"],
+            **figures,
+            "work_bytes": places.work_bytes(),
+            "runner": options.runner,
+            "workers": options.workers,
+            "records": store.manifest["records"],
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
             "host": platform.node(),
             "python": platform.python_version(),
         }
-        write_atomically(
-            partial / "store" / "prepare.json", json.dumps(summary, indent=1).encode() + b"\n"
-        )
-        _put_in_place(partial / "store", out)
+        write_whole(join(places.store, "prepare.json"),
+                    json.dumps(summary, indent=1).encode() + b"\n")
+        if not is_remote(out):
+            put_in_place(places)
     return summary
 
 
 def _plan(
-    inputs: dict[str, Sequence[str]], recipe: Recipe, partial: Path
+    inputs: dict[str, Sequence[str]], recipe: Recipe, places: Places, engine: Engine
 ) -> dict[str, list[Split]]:
-    """The splits of the inputs, by role; `-` is read into the folder of the unfinished store."""
+    """The splits of the inputs, by role; `-` is read into the folder of the run.
+
+    Local files of a run whose work folder is elsewhere are copied there first.
+    """
     if [path for paths in inputs.values() for path in paths].count("-") > 1:
         raise UserError("standard input (-) is given twice; its reviews can be read once")
     splits: dict[str, list[Split]] = {}
     for role, paths in inputs.items():
-        files = [save_standard_input(partial) if path == "-" else path for path in paths]
-        splits[role] = plan_splits(files, recipe, SPLIT_BYTES) if files else []
+        files = [save_standard_input(places.local) if path == "-" else path for path in paths]
+        size = SPLIT_BYTES * engine.splits_per_task
+        splits[role] = plan_splits(files, recipe, size) if files else []
+    if is_remote(places.work) and engine.is_cluster:
+        _copy_inputs(splits, places)
     return splits
 
 
+def _copy_inputs(splits: dict[str, list[Split]], places: Places) -> None:
+    """Put local inputs where the nodes can read them."""
+    paths = sorted({split.path for some in splits.values() for split in some})
+    copies = {path: join(places.work, f"inputs/{number}-{Path(path).name}")
+              for number, path in enumerate(paths) if not is_remote(path)}
+    if copies:
+        progress(f"files of this machine copied to {places.work}: {len(copies)}")
+    for path, copy in copies.items():
+        put(Path(path), copy)
+    for some in splits.values():
+        some[:] = [replace(split, path=copies.get(split.path, split.path)) for split in some]
+
+
 def _run_jobs(
-    partial: Path, splits: dict[str, list[Split]], recipe: Recipe, runner: str, workers: int,
+    places: Places, splits: dict[str, list[Split]], recipe: Recipe, options: EngineOptions,
     words: Words,
 ) -> dict[str, Any]:
-    """The three jobs; returns the seconds of each, the bytes read, and those of the work folder."""
-    work, phases = partial / "work", {}
-    work.mkdir()
-    recipe_file = work / "recipe.yaml"
+    """The three jobs; returns the seconds of each, the bytes read, and the engine's counters."""
+    local, phases, counters = places.local, {}, {}
+    recipe_file = local / "recipe.yaml"
     recipe_file.write_text(recipe.to_yaml(), "utf-8")
     # mrjob's own files lie with ours, so that what a killed run leaves is found and removed.
-    common = ["--recipe-file", str(recipe_file), "--local-tmp-dir", str(work)]
+    common = ["--recipe-file", str(recipe_file), "--work-dir", places.work,
+              "--local-tmp-dir", str(local)]
     partitions = partitions_of(splits)
-    progress(f"splits: {sum(map(len, splits.values()))}, shards: {partitions}, runner: {runner}, "
-             f"workers: {workers}")
+    progress(f"splits: {sum(map(len, splits.values()))}, shards: {partitions}, "
+             f"runner: {options.runner}, workers: {options.workers or 'all'}")
 
     clock = time.perf_counter()
-    descriptors = write_descriptors(work, splits, workers)
-    options = [*common, "--work-dir", str(work), "--partitions", str(partitions)]
-    pairs = run_job(GatherReviews, descriptors, options, runner, workers)
-    lines = [value for _, value in pairs]
-    gathered = Gathered.of(lines, recipe)
+    arguments = [*common, "--partitions", str(partitions)]
+    ran = run_job(GatherReviews, descriptors(splits), arguments, options, places,
+                  reducers_of(partitions, options))
+    pairs, counters["gather"] = sorted(ran.pairs, key=lambda pair: pair[0]), ran.counters
+    gathered = Gathered.of([value for _, value in pairs], recipe)
     gathered.check()
-    gathered_file = work / "gathered.txt"
-    with open(gathered_file, "wb") as file:
-        for number, value in sorted(pairs, key=lambda pair: pair[0]):
-            file.write(orjson.dumps(number) + b"\t" + orjson.dumps(value) + b"\n")
+    gathered_file = _write_pairs(local / "gathered.txt", pairs)
     clock = _phase(phases, "gather", clock, f"{gathered.counts['read']:,} records read")
     for place in gathered.places:
         progress(f"cannot be read: {place['path']}:{place['line']} {place['reason']}")
 
-    tasks = write_tasks(work, pairs, workers)
+    tasks = partition_lines(pairs)
     common += ["--gathered", str(gathered_file)]
-    counted = run_job(CountWords, tasks, [*common, "--work-dir", str(work)], runner, workers)
-    words_file = work / "words.txt"
-    with open(words_file, "wb") as file:
-        for number, part in counted:
-            file.write(orjson.dumps(number) + b"\t" + orjson.dumps(part) + b"\n")
+    ran = run_job(CountWords, tasks, common, options, places,
+                  reducers_of(word_partitions(gathered.partitions), options))
+    words_file, counters["count"] = _write_pairs(local / "words.txt", ran.pairs), ran.counters
     vocabulary, totals = read_counts(words_file, recipe)
     clock = _phase(phases, "count", clock, f"{totals.get('distinct', 0):,} distinct words")
     for entry in read_encoding(words_file, recipe).entries:
         progress(f"feature {entry['field']}: {entry['present']:,} training rows have a "
                  f"{entry['kind']}")
 
-    options = [*common, "--words", str(words_file), "--store", str(partial / "store"),
-               *words.options(vocabulary, work)]
-    run_job(EncodeReviews, tasks, options, runner, workers)
+    clear(places)
+    arguments = [*common, "--words", str(words_file), "--store", places.store,
+                 *words.options(vocabulary, local)]
+    counters["encode"] = run_job(EncodeReviews, tasks, arguments, options, places).counters
     _phase(phases, "encode", clock, f"{gathered.partitions} shards")
-    # Nothing was deleted on the way, so this is the most that the folder held.
-    held = sum(path.stat().st_size for path in work.rglob("*") if path.is_file())
-    return {**phases, "bytes": gathered.counts["bytes"], "work_bytes": held}
+    return {"phases": phases, "bytes": gathered.counts["bytes"], "counters": counters}
 
 
-def choose_engine(
-    runner: str | None, workers: int | None, splits: dict[str, list[Split]]
-) -> tuple[str, int]:
-    """The runner and the cores it uses, where the user left them open.
+def _write_pairs(path: Path, pairs: Sequence[tuple[Any, Any]]) -> Path:
+    """A file of what a job put out, for the jobs that follow."""
+    path.write_bytes(b"".join(
+        orjson.dumps(number) + b"\t" + orjson.dumps(value) + b"\n" for number, value in pairs))
+    return path
+
+
+def choose_engine(options: EngineOptions, splits: dict[str, list[Split]]) -> EngineOptions:
+    """The options with the runner and its cores, where the user left them open.
 
     Tasks of their own take a second or two to start: little work is done sooner inline.
     """
+    runner, workers = options.runner, options.workers
     large = sum(map(len, splits.values())) > 1 and partitions_of(splits) >= LOCAL_PARTITIONS
     if runner is None:
         runner = "local" if (workers or 0) > 1 or (workers is None and large) else "inline"
-    return runner, 1 if runner == "inline" else workers or len(os.sched_getaffinity(0))
+    if runner == "inline":
+        workers = 1
+    elif not ENGINES[runner].is_cluster:
+        workers = workers or len(os.sched_getaffinity(0))
+    return replace(options, runner=runner, workers=workers)
+
+
+def reducers_of(partitions: int, options: EngineOptions) -> int:
+    """How many tasks share the partitions: one for each worker, if their number is known."""
+    return min(partitions, options.workers or max(2, -(-partitions // REDUCER_PARTITIONS)))
 
 
 def partitions_of(splits: dict[str, list[Split]]) -> int:
@@ -266,37 +300,25 @@ def partitions_of(splits: dict[str, list[Split]]) -> int:
     return max(1, -(-raw_bytes(every) // PARTITION_BYTES))
 
 
-def write_descriptors(work: Path, splits: dict[str, list[Split]], tasks: int) -> list[Path]:
-    """Input files of job 1, one for each task, with one line for each split."""
+def descriptors(splits: dict[str, list[Split]]) -> list[bytes]:
+    """Input lines of job 1, one for each split."""
     assert set(splits) <= set(ROLES)
-    lines = [
-        # Tasks run in folders of their own.
+    return [
+        # Tasks run in folders of their own, or on other machines.
         orjson.dumps({**vars(split), "path": absolute(split.path), "role": role})
         for role, some in splits.items()
         for split in some
     ]
-    return _deal(work, "splits", lines, tasks)
 
 
-def write_tasks(work: Path, pairs: list[tuple[Any, Any]], tasks: int) -> list[Path]:
-    """Input files of jobs 2 and 3, one for each task."""
-    lines = [
+def partition_lines(pairs: Sequence[tuple[Any, Any]]) -> list[bytes]:
+    """Input lines of jobs 2 and 3, one for each partition file."""
+    return [
         orjson.dumps(number) + b"\t" + orjson.dumps(
             {key: value[key] for key in ("file", "offset", "length")})
-        for number, value in sorted(pairs, key=lambda pair: pair[0])
+        for number, value in pairs
         if "file" in value
     ]
-    return _deal(work, "partitions", lines, tasks)
-
-
-def _deal(work: Path, name: str, lines: list[bytes], tasks: int) -> list[Path]:
-    """Deal lines out to files like cards: mrjob gives each file a task of its own."""
-    paths = []
-    for number in range(min(tasks, len(lines))):
-        path = work / f"{name}-{number}.txt"
-        path.write_bytes(b"".join(line + b"\n" for line in lines[number::tasks]))
-        paths.append(path)
-    return paths
 
 
 def progress(text: str) -> None:
@@ -309,52 +331,3 @@ def _phase(phases: dict[str, float], name: str, clock: float, text: str) -> floa
     phases[name] = now - clock
     progress(f"{name}: {text}, {now - clock:.1f} s")
     return now
-
-
-def _refuse_unless_free(out: Path, overwrite: bool) -> None:
-    if out.is_dir() and not any(out.iterdir()):
-        return
-    if out.exists() and not overwrite:
-        raise UserError(f"{out} exists and is not empty; name another --out, or add --overwrite")
-    if out.exists() and not ((out / "manifest.json").is_file() or (out / "shards").is_dir()):
-        raise UserError(f"{out} is not a store, so --overwrite does not delete it")
-
-
-@contextlib.contextmanager
-def _partial_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that holds the unfinished store; what a killed run left is removed."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    lock_path = out.parent / f".{out.name}.lock"
-    with open(lock_path, "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another prepare is writing {out}") from None
-        partial = out.parent / f".{out.name}.partial"
-        if (partial / "old").is_dir() and not out.exists():
-            (partial / "old").rename(out)  # killed just before the new one had its name
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        try:
-            (partial / "store").mkdir()
-            yield partial.resolve()
-        except OSError as error:
-            if disk_is_full(error):
-                raise UserError(
-                    f"no space left on the disk of {out.parent.resolve()}, where the unfinished "
-                    "store and its work folder lie"
-                ) from None
-            raise
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-            lock_path.unlink(missing_ok=True)
-
-
-def _put_in_place(store: Path, out: Path) -> None:
-    """Give the finished store its name; an old one goes only now."""
-    old = store.parent / "old"
-    if out.exists():
-        out.rename(old)
-    store.rename(out)
-
-

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from mapreduce.engines import EngineOptions
 from mapreduce.prepare import prepare
 from reviews.cleaning import RULES, clean
 from reviews.encoding import encode_files
@@ -20,6 +21,7 @@ from reviews.recipe import Recipe
 
 def main() -> None:
     """Prepare a few reviews and throw the store away."""
+    inline = EngineOptions(runner="inline")
     quiet = contextlib.redirect_stderr(io.StringIO())
     with tempfile.TemporaryDirectory() as name, quiet:
         folder = Path(name)
@@ -29,10 +31,10 @@ def main() -> None:
         (files / "table.csv").write_text("reviewText,overall\n" + "good <b>tea</b>,5\n" * 9)
         for dedupe in ("text", "reviewer-product"):
             recipe = Recipe(dedupe=dedupe)
-            prepare({"corpus": [str(files)]}, folder / dedupe, recipe, "inline")
+            prepare({"corpus": [str(files)]}, str(folder / dedupe), recipe, inline)
         clean(pa.array(["I don't, no\u2026"]), Recipe(**dict.fromkeys(RULES, True)))
         (fast := folder / "fast.txt").write_text("__label__2 good tea\n__label__1 bad tea\n" * 9)
-        prepare({"corpus": [str(fast)]}, folder / "fast", Recipe(), "inline")
+        prepare({"corpus": [str(fast)]}, str(folder / "fast"), Recipe(), inline)
         list(encode_files([str(fast)], Recipe(), ["good"]))
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mpi_train.averages import Average
 from mpi_train.optimizers import Joined
 from reviews.errors import UserError
-from reviews.store import sha256
+from reviews.folders import sha256
 
 FORMAT = "reviewmill-checkpoint/1"
 PARTS = ("weights", "optimizer", "average")  # a file of tensors each

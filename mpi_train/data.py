@@ -10,7 +10,8 @@ import numpy as np
 
 from mpi_train.plan import CHUNK_ROWS, Plan, cut
 from reviews.errors import UserError
-from reviews.store import Shard, Store, read_chunk, sha256
+from reviews.folders import sha256
+from reviews.store import Shard, Store, read_chunk
 
 Array = np.ndarray
 OPEN_FILES = 64

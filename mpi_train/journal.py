@@ -14,7 +14,8 @@ import torch
 from tqdm import tqdm
 
 from mpi_train.config import RUN_FILES, RUN_FOLDERS, TERMINAL, TrainingConfig
-from reviews.store import Store, write_atomically
+from reviews.folders import write_atomically
+from reviews.store import Store
 
 SUMMARY_FORMAT = "reviewmill-run/1"
 LINE_SECONDS = 60  # between lines about an epoch, where there is no progress bar
@@ -123,7 +124,8 @@ def append_record(run: Path, kind: str, values: dict[str, Any]) -> None:
 def store_entry(store: Store) -> dict[str, Any]:
     """What summary.json says about the store: enough to draw it without having it."""
     manifest = {key: value for key, value in store.manifest.items() if key != "files"}
-    return {"path": str(store.path.resolve()), "fingerprint": store.fingerprint,
+    path = store.address if store.is_remote else str(store.path.resolve())
+    return {"path": path, "fingerprint": store.fingerprint,
             "manifest": manifest}
 
 

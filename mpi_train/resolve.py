@@ -12,6 +12,7 @@ from mpi_train.config import FIXED, MOST_TIMES, TrainingConfig
 from mpi_train.models.options import OWN_OPTIONS
 from mpi_train.presets import CONFIGS, MODEL_DEFAULTS
 from reviews.errors import UserError
+from reviews.files import is_remote
 from reviews.options import from_mapping
 from reviews.store import Store
 
@@ -37,7 +38,8 @@ def resolve(named: Mapping[str, Any]) -> TrainingConfig:
     if not config.store:
         raise UserError("name the store to train on")
     # A run is resumed and reported from other folders too.
-    config = dataclasses.replace(config, store=os.path.abspath(config.store))
+    if not is_remote(config.store):
+        config = dataclasses.replace(config, store=os.path.abspath(config.store))
     store = Store(config.store)
     if store.rows("train") == 0:
         raise UserError(f"{config.store} has no training rows")

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reviews.errors import UserError
+from reviews.folders import write_atomically
 from reviews.options import make_parser
-from reviews.store import write_atomically
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,8 +6,16 @@ import errno
 class UserError(Exception):
     """A mistake the user can mend: one line that says what is wrong and what is allowed.
 
-    Commands print it without a traceback and end with exit status 2.
+    Commands print it without a traceback and end with its exit status.
     """
+
+    status = 2
+
+
+class EngineError(UserError):
+    """A cluster that failed or cannot be reached; with the last lines of a task, if there are."""
+
+    status = 3
 
 
 def disk_is_full(error: BaseException) -> bool:

@@ -23,27 +23,41 @@ def is_remote(path: str) -> bool:
     return "://" in path
 
 
+def is_hdfs(path: str) -> bool:
+    """Whether a path is an address in HDFS."""
+    return path.startswith(_HDFS)
+
+
 def absolute(path: str) -> str:
-    """The path as a process in another folder has to say it."""
-    return path if is_remote(path) else os.path.abspath(path)
+    """The path as a process in another folder, or on another machine, has to say it.
+
+    An hdfs:// address of Hadoop's own configuration becomes that of its web server, so that
+    nodes need no configuration.
+    """
+    if not is_remote(path):
+        return os.path.abspath(path)
+    if path.startswith("hdfs://") and (web := name_node_of(os.environ)):
+        below = path.removeprefix("hdfs://").partition("/")[2]
+        return f"webhdfs://{getpass.getuser()}@{web}/{below}"
+    return path
 
 
 def open_input(path: str) -> BinaryIO:
     """The file, open for reading, or a UserError that names it."""
     try:
         if is_remote(path):
-            return cast(BinaryIO, _file_system(path).open(path, "rb"))
+            return cast(BinaryIO, file_system(path).open(path, "rb"))
         return open(path, "rb")
-    except _errors() as error:
-        raise UserError(f"{path}: {_reason(error)}") from None
+    except errors_of() as error:
+        raise UserError(f"{path}: {reason(error)}") from None
 
 
 def size_of(path: str) -> int:
     """Bytes of a file as it lies there."""
     try:
-        return int(_file_system(path).size(path)) if is_remote(path) else os.path.getsize(path)
-    except _errors() as error:
-        raise UserError(f"{path}: {_reason(error)}") from None
+        return int(file_system(path).size(path)) if is_remote(path) else os.path.getsize(path)
+    except errors_of() as error:
+        raise UserError(f"{path}: {reason(error)}") from None
 
 
 def save_standard_input(folder: Path) -> str:
@@ -93,7 +107,7 @@ def _files_below(folder: str) -> list[str]:
 
 
 def _find_remote(name: str) -> list[str]:
-    system = _file_system(name)
+    system = file_system(name)
     files: list[str] = []
     try:
         found = sorted(system.glob(name)) if glob.has_magic(name) else [name]
@@ -110,8 +124,8 @@ def _find_remote(name: str) -> list[str]:
             files += below
     except FileNotFoundError:
         return []
-    except _errors() as error:
-        raise UserError(f"{name}: {_reason(error)}") from None
+    except errors_of() as error:
+        raise UserError(f"{name}: {reason(error)}") from None
     return files
 
 
@@ -127,7 +141,7 @@ def _is_hidden(path: str) -> bool:
     return any(part.startswith(".") for part in path.split("/"))
 
 
-def _file_system(path: str) -> Any:
+def file_system(path: str) -> Any:
     """The fsspec file system of an address."""
     protocol = path.split("://")[0]
     extra = _EXTRAS.get(protocol)
@@ -143,8 +157,8 @@ def _file_system(path: str) -> Any:
         raise UserError(f"{path}: what reads {protocol}:// is not installed; {hint}") from None
     except ValueError:
         raise UserError(f"{path}: nothing is known that reads {protocol}://") from None
-    except _errors() as error:
-        raise UserError(f"{path}: {_reason(error)}") from None
+    except errors_of() as error:
+        raise UserError(f"{path}: {reason(error)}") from None
 
 
 def name_node_of(environment: Mapping[str, str]) -> str | None:
@@ -163,13 +177,14 @@ def name_node_of(environment: Mapping[str, str]) -> str | None:
     return None
 
 
-def _errors() -> tuple[type[Exception], ...]:
-    """What opening and listing files may raise; boto has errors of its own."""
+def errors_of() -> tuple[type[Exception], ...]:
+    """What opening, listing and writing files may raise; WebHDFS says much as a RuntimeError."""
     boto = sys.modules.get("botocore.exceptions")
-    return (OSError, boto.BotoCoreError) if boto else (OSError,)
+    mine = (OSError, RuntimeError)
+    return (*mine, boto.BotoCoreError, boto.ClientError) if boto else mine
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """One line of bearable length."""
     text = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + "..."

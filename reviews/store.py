@@ -1,13 +1,11 @@
 """The store: HDF5 shards and a manifest, written whole or not at all (docs/store-format.md)."""
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,16 @@ import numpy as np
 from isal import isal_zlib
 
 from reviews.errors import UserError
+from reviews.files import is_remote
+from reviews.folders import join, read_whole, sha256, whole_file, write_whole
 from reviews.options import from_mapping
 from reviews.recipe import SPLITS, Recipe
+from reviews.staging import cache_folder, staged_file
 from reviews.vocabulary import PADDING, UNKNOWN
 
 FORMAT = "reviewmill-store/1"
 CHUNK_ROWS = 1024
+NOTHING: Mapping[str, Path] = {}
 Array = np.ndarray
 # tokens (n, L), length, label, rating, review_id (n), and features (n, F) where there are any
 Columns = Mapping[str, Array]
@@ -44,13 +46,12 @@ class Shard:
 
 
 class Store:
-    """A committed store, opened for reading."""
+    """A committed store, opened for reading: a folder, or an address such as hdfs://."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        file = self.path / "manifest.json"
+        self.address = str(path)
         try:
-            raw = file.read_bytes()
+            raw = read_whole(join(self.address, "manifest.json"))
             self.manifest: dict[str, Any] = json.loads(raw)
             version = self.manifest["format"]
         except FileNotFoundError:
@@ -60,6 +61,9 @@ class Store:
         if version != FORMAT:
             raise UserError(f"{path} has the format {version}; this program reads {FORMAT}")
         self.fingerprint = hashlib.sha256(raw).hexdigest()
+        # Files of a store that lies elsewhere are fetched to a local folder when they are read.
+        self.is_remote = is_remote(self.address)
+        self.path = cache_folder(self.fingerprint) if self.is_remote else Path(path)
         self.length: int = self.manifest["length"]
         self.vocabulary_size: int = self.manifest["vocabulary_size"]
         self.padding: int = self.manifest["padding"]
@@ -67,12 +71,24 @@ class Store:
         self.classes: list[str] = self.manifest["classes"]
         # Names of the columns of the dataset `features`; empty where a store has none.
         self.feature_names: list[str] = self.manifest.get("features", {}).get("names", [])
-        self.vocabulary_file = self.path / "vocabulary.txt"
+
+    @property
+    def vocabulary_file(self) -> Path:
+        """The words, one a line."""
+        return self.file("vocabulary.txt")
+
+    def file(self, name: str) -> Path:
+        """The local path of a file that the manifest names."""
+        if self.is_remote:
+            digest = self.manifest["files"][name]["sha256"]
+            return staged_file(self.address, name, digest, self.path)
+        return self.path / name
 
     @cached_property
     def recipe(self) -> Recipe:
         """The recipe that made the store."""
-        return from_mapping(Recipe, self.manifest["recipe"], str(self.path / "manifest.json"))
+        where = join(self.address, "manifest.json")
+        return from_mapping(Recipe, self.manifest["recipe"], where)
 
     def rows(self, split: str) -> int:
         """Number of rows of one of the splits train, validation, test."""
@@ -83,7 +99,7 @@ class Store:
     def shards(self, split: str) -> list[Shard]:
         """The shards that hold rows of the split, in the order of the manifest."""
         return [
-            Shard(self.path / name, entry["rows"][split])
+            Shard(self.file(name), entry["rows"][split])
             for name, entry in self.manifest["files"].items()
             if entry.get("rows", {}).get(split)
         ]
@@ -125,28 +141,38 @@ def _write_column(group: h5py.Group, name: str, values: Array) -> None:
 
 
 def commit_store(
-    folder: Path, manifest: dict[str, Any], vocabulary: Sequence[str], extra: Sequence[str] = ()
+    folder: str, manifest: dict[str, Any], vocabulary: Sequence[str],
+    extra: Mapping[str, Path] = NOTHING,
 ) -> None:
     """Make a store of a folder that holds its shards: the manifest is written last.
 
     manifest["files"] lists the shards with sha256, bytes and rows per split; the other two
-    files, and those named in `extra`, are added to it here.
+    files, and copies of those in `extra` (by name), are written and added to it here.
     """
-    text = "".join(word + "\n" for word in vocabulary)
-    write_atomically(folder / "vocabulary.txt", text.encode())
-    _write_virtual(folder, manifest)
-    for name in ("vocabulary.txt", "reviews.h5", *extra):
-        path = folder / name
-        manifest["files"][name] = {"sha256": sha256(path), "bytes": path.stat().st_size}
+    writers: dict[str, Callable[[Path], Any]] = {
+        "vocabulary.txt": lambda path: _write_words(path, vocabulary),
+        "reviews.h5": lambda path: _write_virtual(path, manifest),
+    }
+    for name, source in extra.items():
+        writers[name] = partial(shutil.copyfile, source)
+    others: dict[str, dict[str, Any]] = {}
+    for name, write in writers.items():
+        with whole_file(join(folder, name)) as path:
+            write(path)
+            others[name] = {"sha256": sha256(path), "bytes": path.stat().st_size}
+    manifest["files"] |= others
     body = json.dumps({"format": FORMAT, **manifest}, indent=1, ensure_ascii=False)
-    write_atomically(folder / "manifest.json", body.encode() + b"\n")
+    write_whole(join(folder, "manifest.json"), body.encode() + b"\n")
 
 
-def _write_virtual(folder: Path, manifest: Mapping[str, Any]) -> None:
+def _write_words(path: Path, vocabulary: Sequence[str]) -> None:
+    path.write_bytes("".join(word + "\n" for word in vocabulary).encode())
+
+
+def _write_virtual(path: Path, manifest: Mapping[str, Any]) -> None:
     """reviews.h5: virtual datasets that show all shards as one file."""
     wide = np.dtype(np.uint32 if manifest["vocabulary_size"] > 1 << 16 else np.uint16)
-    path = folder / "reviews.h5"
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="v110") as file:
+    with h5py.File(path, "w", libver="v110") as file:
         for split in SPLITS:
             group = file.create_group(split)
             parts = [
@@ -201,34 +227,6 @@ def empty_manifest(recipe_values: dict[str, Any], classes: Sequence[str]) -> dic
         "special": {},
         "length": recipe.length,
     }
-
-
-def sha256(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that becomes `path` when the block ends well."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
 
 
 def read_chunk(data: h5py.Dataset, number: int) -> Array:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from reviews.folders import sha256
 from reviews.options import to_mapping
 from reviews.recipe import SPLITS, Recipe
-from reviews.store import Store, commit_store, empty_manifest, sha256, write_shard
+from reviews.store import Store, commit_store, empty_manifest, write_shard
 from reviews.vocabulary import FIRST_WORD
 
 
@@ -54,7 +55,7 @@ def make_store(
     stored = sum(rows.values())
     manifest["records"] = {"read": stored, "stored": stored, "bad": {},
                            "dropped": {"duplicate": 0, "neutral": 0, "no_words": 0}}
-    commit_store(folder, manifest, [f"w{i}" for i in range(vocabulary)])
+    commit_store(str(folder), manifest, [f"w{i}" for i in range(vocabulary)])
     return Store(folder)
 
 

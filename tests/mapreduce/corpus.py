@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from mapreduce.engines import EngineOptions
 from mapreduce.prepare import prepare
 from reviews.recipe import SPLITS, Recipe
 from reviews.store import Store
@@ -44,14 +45,16 @@ def write_reviews(path: Path, rows: list[dict[str, Any]]) -> str:
     return str(path)
 
 
-def run(inputs: list[str], out: Path, recipe: Recipe | None = None, **options: Any) -> Store:
+def run(inputs: list[str], out: Path | str, recipe: Recipe | None = None, **options: Any) -> Store:
     """Prepare a store; `test` and `validation` name given splits."""
     roles = {
         "corpus": inputs,
         "validation": options.pop("validation", []),
         "test": options.pop("test", []),
     }
-    prepare(roles, out, recipe or Recipe(), **{"runner": "inline", "workers": 1, **options})
+    overwrite = options.pop("overwrite", False)
+    engine = EngineOptions(**{"runner": "inline", "workers": 1, **options})
+    prepare(roles, str(out), recipe or Recipe(), engine, overwrite)
     return Store(out)
 
 

@@ -3,12 +3,14 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import reviewmill
+from mapreduce.engines import EngineOptions
 from mapreduce.prepare import choose_engine
-from reviews.corpora import plan_splits
+from reviews.corpora import Split, plan_splits
 from reviews.recipe import SPLITS, Recipe, load_recipe
 from reviews.store import Store
 from tests.mapreduce.corpus import make_reviews, write_reviews
@@ -81,6 +83,11 @@ def test_a_misspelt_option_names_the_nearest(capsys: pytest.CaptureFixture[str])
     assert "did you mean --length?" in capsys.readouterr().err
 
 
+def chosen(splits: dict[str, list[Split]], **options: Any) -> tuple[str | None, int | None]:
+    engine = choose_engine(EngineOptions(**options), splits)
+    return engine.runner, engine.workers
+
+
 def test_all_cores_are_used_where_there_is_enough_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,14 +97,14 @@ def test_all_cores_are_used_where_there_is_enough_to_do(
         path.write_text(text * 500)
     cores = len(os.sched_getaffinity(0))
     two = {"corpus": plan_splits(list(map(str, paths)), Recipe())}
-    assert choose_engine(None, None, two) == ("inline", 1)
-    assert choose_engine(None, 3, two) == ("local", 3)
-    assert choose_engine(None, 1, two) == ("inline", 1)
-    assert choose_engine("local", None, two) == ("local", cores)
+    assert chosen(two) == ("inline", 1)
+    assert chosen(two, workers=3) == ("local", 3)
+    assert chosen(two, workers=1) == ("inline", 1)
+    assert chosen(two, runner="local") == ("local", cores)
     monkeypatch.setattr("mapreduce.prepare.PARTITION_BYTES", 1000)
-    assert choose_engine(None, None, two) == ("local", cores)
+    assert chosen(two) == ("local", cores)
     # One split is one task, however large.
-    assert choose_engine(None, None, {"corpus": two["corpus"][:1]}) == ("inline", 1)
+    assert chosen({"corpus": two["corpus"][:1]}) == ("inline", 1)
 
 
 def test_inspect_shows_the_figures_of_the_manifest(

@@ -92,7 +92,8 @@ class Broken(fsspec.AbstractFileSystem):
 def test_what_a_file_system_complains_about_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     fsspec.register_implementation("broken", Broken, clobber=True)
     boto = types.ModuleType("botocore.exceptions")
-    boto.BotoCoreError = type("BotoCoreError", (Exception,), {})  # type: ignore[attr-defined]
+    for name in ("BotoCoreError", "ClientError"):
+        setattr(boto, name, type(name, (Exception,), {}))
     monkeypatch.setitem(sys.modules, "botocore.exceptions", boto)
     with pytest.raises(UserError) as error:
         find_files(["broken://short"])

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from reviews.errors import UserError
+from reviews.folders import sha256, write_atomically
 from reviews.recipe import SPLITS
-from reviews.store import CHUNK_ROWS, Store, read_chunk, sha256, write_atomically, write_shard
+from reviews.store import CHUNK_ROWS, Store, read_chunk, write_shard
 from reviews.verify import verify_store
 from tests.stores import make_store
 
