@@ -1,10 +1,13 @@
 """`reviewmill inspect`: what is in a store, and whether it is whole."""
 
 import json
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from reviews.errors import UserError
+from reviews.folders import fetch_folder
 from reviews.options import make_parser
 from reviews.recipe import SPLITS
 from reviews.store import Store
@@ -14,7 +17,7 @@ from reviews.verify import verify_store
 def main(argv: Sequence[str]) -> int:
     """Run the command; return the exit status."""
     parser = make_parser("reviewmill inspect", "Show what is in a store.")
-    parser.add_argument("store", help="folder of the store")
+    parser.add_argument("store", help="folder of the store, or its address")
     parser.add_argument("--verify", action="store_true", help="check every sha256 and invariant")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args(argv)
@@ -23,15 +26,24 @@ def main(argv: Sequence[str]) -> int:
     if not options.json:
         print(describe(store))
     if options.verify:
-        faults = list(verify_store(store))
+        faults = _faults(store)
         if faults:
-            raise UserError(f"{store.path} is not whole: " + "; ".join(faults[:5]))
+            raise UserError(f"{store.address} is not whole: " + "; ".join(faults[:5]))
         summary["verified"] = True
         if not options.json:
             print(f"verified: {len(store.manifest['files'])} files are as the manifest says")
     if options.json:
         print(json.dumps(summary))
     return 0
+
+
+def _faults(store: Store) -> list[str]:
+    """What is wrong with a store; of one that lies elsewhere all files are fetched."""
+    if not store.is_remote:
+        return list(verify_store(store))
+    with tempfile.TemporaryDirectory(prefix="reviewmill-") as folder:
+        fetch_folder(store.address, Path(folder))
+        return list(verify_store(Store(folder)))
 
 
 def summarize(store: Store) -> dict[str, Any]:
@@ -55,7 +67,7 @@ def summarize(store: Store) -> dict[str, Any]:
 def describe(store: Store) -> str:
     """The figures of a store for a person."""
     figures = summarize(store)
-    lines = [f"{store.path}: {figures['format']}, {figures['vocabulary_size']:,} ids, "
+    lines = [f"{store.address}: {figures['format']}, {figures['vocabulary_size']:,} ids, "
              f"length {store.length}"]
     for split in SPLITS:
         labels = ", ".join(f"{n:,} {name}" for name, n in figures["labels"][split].items())

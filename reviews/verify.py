@@ -28,7 +28,7 @@ def verify_store(store: Store) -> Iterator[str]:
             yield f"{name} is damaged: its sha256 is not the manifest's"
         elif "rows" in entry:
             yield from _verify_shard(store, name, entry["rows"], labels)
-    extra = {f"shards/{path.name}" for path in (store.path / "shards").iterdir()}
+    extra = {f"shards/{path.name}" for path in (store.path / "shards").glob("*")}
     for name in sorted(extra - set(manifest["files"])):
         yield f"{name} is not in the manifest"
     yield from _verify_vocabulary(store)
