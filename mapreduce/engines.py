@@ -17,7 +17,7 @@ from mrjob.step import StepFailedException
 from mapreduce import hadoop, spark
 from mapreduce.job import FAILURES
 from mapreduce.places import Places
-from reviews.errors import EngineError
+from reviews.errors import EngineError, UserError
 from reviews.folders import join, names_below, read_whole
 from reviews.options import option
 
@@ -89,7 +89,7 @@ def run_job(
 ) -> Ran:
     """Run one job on lines that each describe a piece of work.
 
-    Raises EngineError with the last lines of a task that failed.
+    Raises EngineError (away from here) with the last lines of a task that failed.
     """
     runner = options.runner or "inline"
     engine = ENGINES[runner]
@@ -104,7 +104,8 @@ def run_job(
             return Ran(pairs, next(iter(running.counters()), {}))
     except StepFailedException as error:
         said = last_words(places.work) or str(error)
-        raise EngineError(f"{job.__name__} failed on the runner {runner}: {said}") from None
+        kind = EngineError if engine.is_cluster else UserError
+        raise kind(f"{job.__name__} failed on the runner {runner}: {said}") from None
 
 
 def deal(folder: Path, lines: Sequence[bytes], engine: Engine, workers: int) -> list[Path]:

@@ -30,6 +30,7 @@ class ReviewsJob(MRJob):
     INPUT_PROTOCOL = JSONProtocol
     INTERNAL_PROTOCOL = JSONProtocol
     OUTPUT_PROTOCOL = JSONProtocol
+    ON_NODE = False  # whether this is a task of a cluster
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
         super().__init__(args)
@@ -100,7 +101,7 @@ class ReviewsJob(MRJob):
         except GeneratorExit:
             raise
         except BaseException as error:
-            if self.options.work_dir:
+            if self.ON_NODE and self.options.work_dir:
                 said = str(error) if isinstance(error, UserError) else traceback.format_exc()
                 path = join(join(self.work, FAILURES), f"{uuid.uuid4().hex}.txt")
                 write_whole(path, said.encode())

@@ -29,10 +29,15 @@ _OURS = ("manifest.json", "shards/", WORK + "/")
 class Places:
     """The folders of one run."""
 
-    local: Path  # what the driver writes for itself and for mrjob
+    home: Path  # holds all that the run keeps on this machine
     work: str  # parcels of the tasks; a process on any node can name it so
     store: str  # what the tasks make; on any node, too
     out: str  # what the user called the store
+
+    @property
+    def local(self) -> Path:
+        """What the driver writes for itself and for mrjob."""
+        return self.home / "work"
 
     def work_bytes(self) -> int:
         """Bytes of all intermediate files; none is deleted before the end."""
@@ -64,12 +69,13 @@ def places_for(out: str, work_dir: str | None, tasks_are_elsewhere: bool) -> Ite
     with contextlib.ExitStack() as stack:
         if is_remote(out):
             folder = tempfile.TemporaryDirectory(prefix="reviewmill-")
-            local = Path(stack.enter_context(folder))
-            work = join(out, WORK) if tasks_are_elsewhere else str(local / "work")
+            home = Path(stack.enter_context(folder))
+            work = join(out, WORK) if tasks_are_elsewhere else str(home / "work")
             store = out
         else:
-            local = stack.enter_context(_partial_folder(Path(out)))
-            work, store = str(local / "work"), str(local / "store")
+            home = stack.enter_context(_partial_folder(Path(out)))
+            work, store = str(home / "work"), str(home / "store")
+        (home / "work").mkdir()
         if work_dir:
             top = join(work_dir, f"reviewmill-{uuid.uuid4().hex[:12]}")
             work = join(top, "work")
@@ -79,7 +85,7 @@ def places_for(out: str, work_dir: str | None, tasks_are_elsewhere: bool) -> Ite
         elif is_remote(work):
             delete(work)
             stack.callback(delete, work)
-        yield Places(local, absolute(work), absolute(store), out)
+        yield Places(home, absolute(work), absolute(store), out)
 
 
 def clear(places: Places) -> None:
@@ -100,14 +106,14 @@ def remove_strays(places: Places, manifest_files: set[str]) -> None:
 
 def put_in_place(places: Places) -> None:
     """Give a store its name that is to lie on this machine; an old one goes only now."""
-    out, made = Path(places.out), places.local / "store"
+    out, made = Path(places.out), places.home / "store"
     if is_remote(places.store):
         fetch_folder(places.store, made)
         for name, entry in Store(made).manifest["files"].items():
             if sha256(made / name) != entry["sha256"]:
                 raise UserError(f"{join(places.store, name)} came over damaged")
     if out.exists():
-        out.rename(places.local / "old")
+        out.rename(places.home / "old")
     made.rename(out)
 
 

@@ -31,7 +31,7 @@ from {module} import {name} as _Job
 
 
 class {name}(_Job):
-    pass
+    ON_NODE = True
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from mrjob.job import MRJob
 from mapreduce.count_words import CountWords
 from mapreduce.encode_reviews import EncodeReviews
 from mapreduce.gather_reviews import GatherReviews
-from mapreduce.prepare import write_descriptors
+from mapreduce.prepare import descriptors
 from reviews.corpora import plan_splits
 from reviews.recipe import Recipe
 from reviews.store import Store
@@ -50,11 +50,11 @@ def test_two_attempts_of_every_task_make_the_store_of_one(tmp_path: Path) -> Non
     work.mkdir()
     (work / "recipe.yaml").write_text(recipe.to_yaml())
     common = ["--recipe-file", work / "recipe.yaml"]
-    [splits] = write_descriptors(work, {"corpus": plan_splits([path], recipe)}, 1)
+    [split] = descriptors({"corpus": plan_splits([path], recipe)})
 
     # The first attempt of a mapper wins, the second one of a reducer.
     gather = [*common, "--work-dir", work]
-    places = attempts(GatherReviews, "mapper", gather, splits.read_bytes())
+    places = attempts(GatherReviews, "mapper", gather, split)
     assert places[0] != places[1], "attempts write files of their own"
     gathered = attempts(GatherReviews, "reducer", gather, sorted_lines(places[0]))[1]
     (tmp_path / "gathered").write_bytes(gathered)
