@@ -3,8 +3,9 @@
     python -m torch.distributed.run --nproc-per-node 2 -m benchmarks.plain_ddp STORE --updates 30
 
 The same model, optimizer, batch and length as the trainer's; prints the seconds of each update
-as JSON. Batches are cut to their longest review, which not every such script does; sequences are
-not packed, which on CPUs makes torch's LSTM several times slower.
+as JSON. Reviews are padded to the store's length, as most such scripts do it; --inputs longest
+cuts a batch to its longest review; packed sequences make torch's LSTM on CPUs several times
+slower, and so do denormal numbers, which --keep-denormals leaves as torch has them.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 from reviews.store import Store
@@ -30,6 +32,7 @@ class Classifier(nn.Module):
         self.embedding = nn.Embedding(words, options.embedding_dim)
         self.lstm = nn.LSTM(options.embedding_dim, options.hidden_dim, batch_first=True,
                             bidirectional=options.bidirectional)
+        self.packed = options.inputs == "packed"
         width = options.hidden_dim * (2 if options.bidirectional else 1)
         self.output = nn.Linear(2 * width, 1)
         self.dropout = nn.Dropout(options.dropout)
@@ -37,7 +40,11 @@ class Classifier(nn.Module):
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Logits (n,) of tokens (n, T)."""
         x = self.dropout(self.embedding(tokens))
-        x, _ = self.lstm(x)
+        if self.packed:
+            packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+            x, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
+        else:
+            x, _ = self.lstm(x)
         outside = (torch.arange(x.shape[1]) >= lengths[:, None])[:, :, None]
         mean = x.masked_fill(outside, 0).sum(1) / lengths[:, None]
         highest = x.masked_fill(outside, -torch.inf).max(1).values
@@ -66,8 +73,10 @@ def main() -> None:
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--bidirectional", action="store_true")
+    parser.add_argument("--inputs", choices=("padded", "longest", "packed"), default="padded")
+    parser.add_argument("--keep-denormals", action="store_true")
     options = parser.parse_args()
-    torch.set_flush_denormal(True)
+    torch.set_flush_denormal(not options.keep_denormals)
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // int(os.environ["WORLD_SIZE"])))
     torch.distributed.init_process_group("gloo")
     torch.manual_seed(0)
@@ -88,7 +97,9 @@ def main() -> None:
         started = time.perf_counter()
         for tokens, lengths, labels in loader:
             optimizer.zero_grad()
-            loss_of(model(tokens[:, : lengths.max()], lengths), labels).backward()
+            if options.inputs != "padded":
+                tokens = tokens[:, : lengths.max()]
+            loss_of(model(tokens, lengths), labels).backward()
             optimizer.step()
             seconds.append(time.perf_counter() - started)
             started = time.perf_counter()

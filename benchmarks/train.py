@@ -1,27 +1,50 @@
-"""`reviewmill bench train`: reviews a second on some ranks, beside plain torch DDP."""
+"""`reviewmill bench train`: beside plain torch DDP, and beside what the hardware allows."""
 
 import argparse
+import dataclasses
 import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from benchmarks.inputs import store_or_generated
 from benchmarks.measure import machine, table
 from mpi_train.config import TrainingConfig
+from mpi_train.laps import PHASES
 from reviews.errors import UserError
 from reviews.options import make_parser
 from reviews.store import Store
 
 WARM_UP = 5  # updates that are not counted
 
+# The peers: what is done to the sequences. The slow ones take minutes, and are measured once.
+PEERS = {
+    "torch DDP, padded": ("--inputs", "padded"),
+    "torch DDP, cut to the longest": ("--inputs", "longest"),
+}
+SLOW_PEERS = {
+    "torch DDP, packed": ("--inputs", "packed"),
+    "torch DDP, padded, denormals kept": ("--inputs", "padded", "--keep-denormals"),
+}
+SLOW_UPDATES = 2
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Some updates of a run of the trainer."""
+
+    reviews_per_s: float
+    tokens_per_s: float
+    phases: dict[str, float]  # seconds of all of them
+
 
 def main(argv: Sequence[str]) -> int:
-    """Run the benchmark and print its table."""
-    parser = make_parser("reviewmill bench train", "Train beside a plain torch DDP script.")
+    """Run the benchmark and print its tables."""
+    parser = make_parser("reviewmill bench train", "Train beside plain torch DDP scripts.")
     parser.add_argument("store", nargs="?", metavar="STORE",
                         help="store to train on (default: 30,000 generated reviews)")
     parser.add_argument("--ranks", type=int, default=2, metavar="N")
@@ -30,66 +53,112 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--hidden-dim", type=int, default=64, metavar="N")
     parser.add_argument("--bidirectional", action="store_true")
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="runs; medians count")
+    parser.add_argument("--slow-peers", action="store_true",
+                        help="scripts that pack sequences or keep denormal numbers, too")
     options = parser.parse_args(argv)
     if min(options.ranks, options.updates, options.repeat) < 1:
         raise UserError("give --ranks, --updates and --repeat 1 or more")
     with tempfile.TemporaryDirectory(prefix="reviewmill-bench-") as folder:
         path = store_or_generated(options.store, Path(folder), 30_000)
-        _compare(Store(path), Path(folder), options)
+        store, run = Store(path), Path(folder) / "run"
+        config = TrainingConfig(batch_size=options.batch_size, hidden_dim=options.hidden_dim,
+                                bidirectional=options.bidirectional)
+        print(f"{machine()}; {options.ranks} ranks\n{config.model}, embedding "
+              f"{config.embedding_dim}, hidden {config.hidden_dim}"
+              f"{' x 2' if config.bidirectional else ''}, mean and maximum, batch "
+              f"{config.batch_size}, length {store.length}; median of {options.repeat}\n")
+        _compare(store, config, options, run)
+        _figures(store, config, options, run)
     return 0
 
 
-def _compare(store: Store, folder: Path, options: argparse.Namespace) -> None:
-    config = TrainingConfig(
-        batch_size=options.batch_size, hidden_dim=options.hidden_dim,
-        bidirectional=options.bidirectional,
-    )
-    contenders = {
-        "plain torch DDP": lambda: plain(store, config, options),
-        "reviewmill": lambda: own(store, config, options, folder / "run"),
-    }
-    found: dict[str, list[float]] = {name: [] for name in contenders}
+def _compare(
+    store: Store, config: TrainingConfig, options: argparse.Namespace, run: Path
+) -> None:
+    """Reviews a second, beside plain scripts."""
+    found: dict[str, list[float]] = {name: [] for name in (*PEERS, "reviewmill")}
     for _ in range(options.repeat):
         # In turns, so that a slow minute of the machine hits all of them.
-        for name, contender in contenders.items():
-            found[name].append(contender())
+        for name, extra in PEERS.items():
+            found[name].append(plain(store, config, options.ranks, options.updates, extra))
+        steps = own(store, config, options.ranks, options.updates, run)
+        found["reviewmill"].append(steps.reviews_per_s)
     speeds = {name: median(values) for name, values in found.items()}
-    print(f"{machine()}; {options.ranks} ranks\n{config.model}, embedding {config.embedding_dim}, "
-          f"hidden {config.hidden_dim}{' x 2' if config.bidirectional else ''}, mean and maximum, "
-          f"batch {config.batch_size}, length {store.length}; median of {options.repeat}\n")
+    if options.slow_peers:
+        for name, extra in SLOW_PEERS.items():
+            speeds[name] = plain(store, config, options.ranks, SLOW_UPDATES, extra, warm_up=1)
     peer = next(iter(speeds.values()))
     rows = [[name, f"{speed:,.0f}", f"{speed / peer:.2f}"] for name, speed in speeds.items()]
     print(table(["", "reviews/s", "ratio"], rows))
 
 
-def plain(store: Store, config: TrainingConfig, options: argparse.Namespace) -> float:
-    """Reviews a second of the plain script."""
+def _figures(
+    store: Store, config: TrainingConfig, options: argparse.Namespace, run: Path
+) -> None:
+    """How near training comes to what the hardware and the plan allow."""
+    bare, alone, one, several = [], [], [], []
+    larger = dataclasses.replace(config, batch_size=2 * config.batch_size)
+    for _ in range(options.repeat):
+        bare.append(json.loads(_output([
+            sys.executable, "-m", "benchmarks.bare_loop", str(store.path), "--updates",
+            str(options.updates), "--ranks", str(options.ranks), *_shape(config)])))
+        alone.append(own(store, config, 1, options.updates, run))
+        half = max(1, options.updates // 2)
+        one.append(own(store, larger, 1, half, run).reviews_per_s)
+        several.append(own(store, larger, options.ranks, half, run).reviews_per_s)
+    speed = median(steps.tokens_per_s for steps in alone)
+    loop = median(loops["tokens_per_s"] for loops in bare)
+    phases = {name: median(steps.phases[name] / sum(steps.phases.values()) for steps in alone)
+              for name in PHASES}
+    rows = [
+        ["tokens/s of one rank, of a bare forward and backward loop's", f"{speed / loop:.1%}"],
+        ["real tokens among those computed", f"{bare[0]['real_part']:.1%}"],
+        [f"{options.ranks} ranks, of one rank's speed, batch {larger.batch_size}",
+         f"{median(several) / median(one):.2f}"],
+        ["the loader alone, reviews/s", f"{median(loops['loaded_per_s'] for loops in bare):,.0f}"],
+        ["of an update: data", f"{phases['data']:.2%}"],
+        ["of an update: neither forward, backward, optimizer nor exchange",
+         f"{phases['data'] + phases['rest']:.2%}"],
+    ]
+    print("\n" + table(["", "measured"], rows))
+
+
+def _shape(config: TrainingConfig) -> list[str]:
+    """What all contenders are told."""
+    return ["--batch-size", str(config.batch_size), "--hidden-dim", str(config.hidden_dim),
+            *(["--bidirectional"] if config.bidirectional else [])]
+
+
+def plain(
+    store: Store, config: TrainingConfig, ranks: int, updates: int, extra: Sequence[str],
+    warm_up: int = WARM_UP,
+) -> float:
+    """Reviews a second of a plain script."""
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(options.ranks),
-        "-m", "benchmarks.plain_ddp", str(store.path),
-        "--updates", str(WARM_UP + options.updates), "--batch-size", str(config.batch_size),
-        "--embedding-dim", str(config.embedding_dim), "--hidden-dim", str(config.hidden_dim),
-        "--dropout", str(config.dropout), "--learning-rate", str(config.learning_rate),
-        *(["--bidirectional"] if config.bidirectional else []),
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks),
+        "-m", "benchmarks.plain_ddp", str(store.path), "--updates", str(warm_up + updates),
+        "--embedding-dim", str(config.embedding_dim), "--dropout", str(config.dropout),
+        "--learning-rate", str(config.learning_rate), *_shape(config), *extra,
     ]
     seconds = json.loads(_output(command).splitlines()[-1])
-    return config.batch_size * options.updates / sum(seconds[WARM_UP:])
+    return config.batch_size * updates / sum(seconds[warm_up:])
 
 
-def own(store: Store, config: TrainingConfig, options: argparse.Namespace, run: Path) -> float:
-    """Reviews a second of the trainer."""
-    updates = WARM_UP + options.updates
+def own(store: Store, config: TrainingConfig, ranks: int, counted: int, run: Path) -> Steps:
+    """What the trainer does in so many updates, on ranks of one thread each."""
+    updates = WARM_UP + counted
     epochs = -(-updates * config.batch_size // store.rows("train"))
     _output([
         sys.executable, "-m", "reviewmill", "train", str(store.path), "--out", str(run),
-        "--overwrite", "--ranks", str(options.ranks), "--max-steps", str(updates),
-        "--epochs", str(epochs), "--keep", "last", "--batch-size", str(config.batch_size),
-        "--hidden-dim", str(config.hidden_dim),
-        *(["--bidirectional"] if config.bidirectional else []),
+        "--overwrite", "--ranks", str(ranks), "--max-steps", str(updates), "--threads", "1",
+        "--epochs", str(epochs), "--keep", "last", *_shape(config),
     ])
     lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     steps = [line for line in lines if line["kind"] == "step"][WARM_UP:]
-    return sum(step["reviews"] for step in steps) / sum(step["step_s"] for step in steps)
+    seconds = sum(step["step_s"] for step in steps)
+    return Steps(sum(step["reviews"] for step in steps) / seconds,
+                 sum(step["tokens"] for step in steps) / seconds,
+                 {name: sum(step["phases"][name] for step in steps) for name in PHASES})
 
 
 def _output(command: Sequence[str]) -> str:

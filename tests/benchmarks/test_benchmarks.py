@@ -16,6 +16,8 @@ from benchmarks.measure import measure, table
 from benchmarks.phases import PHASES
 from benchmarks.prepare import RECIPE, take_tenth
 from benchmarks.throttle import quotas
+from benchmarks.train import PEERS as PEERS_OF_TRAIN
+from benchmarks.train import SLOW_PEERS
 from reviews.errors import UserError
 from reviews.generate import generate
 from reviews.store import Store
@@ -100,19 +102,24 @@ def test_the_tables_of_prepare_have_the_peers_and_the_phases(
     assert sum(parts) < float(taken["all"])
 
 
-def test_the_table_of_train_has_the_peer(
+def test_the_tables_of_train_have_the_peers_and_what_the_hardware_allows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     store = make_store(tmp_path / "store", {"train": 300, "validation": 10})
-    assert reviewmill.main(["bench", "train", str(store.path), "--ranks", "2", "--updates", "4",
+    assert reviewmill.main(["bench", "train", str(store.path), "--ranks", "1", "--updates", "4",
                             "--batch-size", "32", "--hidden-dim", "4", "--bidirectional",
-                            "--repeat", "1"]) == 0
+                            "--repeat", "1", "--slow-peers"]) == 0
     shown = capsys.readouterr().out
     assert "hidden 4 x 2" in shown
     rows = re.findall(r"^(\S.*?)  +([\d,]+) +([\d.]+)$", shown, re.MULTILINE)
-    assert [name for name, _, _ in rows] == ["plain torch DDP", "reviewmill"]
+    assert [name for name, _, _ in rows] == [*PEERS_OF_TRAIN, "reviewmill", *SLOW_PEERS]
     assert rows[0][2] == "1.00"
+    figures = re.findall(r"^(\S.*?)  +([\d.,]+)(%?)$", shown, re.MULTILINE)[-6:]
+    assert [name.split(",")[0] for name, _, _ in figures] == [
+        "tokens/s of one rank", "real tokens among those computed", "1 ranks", "the loader alone",
+        "of an update: data", "of an update: neither forward"]
+    assert 50 < float(figures[1][1]) <= 100
 
 
 def test_a_command_is_measured_and_its_failure_told() -> None:
