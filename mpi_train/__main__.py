@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return config
 
     config = communicator.from_root(start)
-    prepare_process(config.threads, communicator.local_size)
+    prepare_process(config.threads, communicator.local_size, communicator.local_rank, config.pin)
     communicator.connect(config.backend)
     with communicator.together():
         try:

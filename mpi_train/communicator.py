@@ -1,7 +1,8 @@
 """The ranks: who and where they are, how they start, agree and end.
 
-mpi4py carries the control plane. Gradients go by torch.distributed (nccl, gloo), by MPI, or stay
-in memory that all ranks see (shm): `mpi_train.group`, `mpi_train.shared_gradients`.
+mpi4py carries the control plane, or under torchrun gloo (`mpi_train.store_world`). Gradients go
+by torch.distributed (nccl, gloo), by MPI, or stay in memory that all ranks see (shm):
+`mpi_train.group`, `mpi_train.shared_gradients`.
 """
 
 import contextlib
@@ -16,9 +17,9 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 import torch.distributed
-from mpi4py import MPI
 
 from mpi_train.shared_memory import share_memory
+from mpi_train.store_world import StoreWorld, meeting
 from reviews.errors import UserError
 
 T = TypeVar("T")
@@ -33,11 +34,21 @@ class Stopped(Exception):
         self.status = status
 
 
+def _find_world() -> Any:
+    """The ranks that we were started with."""
+    place = meeting(os.environ)
+    if place is not None:
+        return StoreWorld.join(place)
+    from mpi4py import MPI  # which starts MPI
+
+    return MPI.COMM_WORLD
+
+
 class Communicator:
     """All ranks of a start; `python -m mpi_train` without mpirun is one rank."""
 
     def __init__(self, world: Any = None) -> None:
-        self.world = MPI.COMM_WORLD if world is None else world
+        self.world = _find_world() if world is None else world
         self.rank: int = self.world.Get_rank()
         self.size: int = self.world.Get_size()
         self.hosts: list[str] = self.world.allgather(platform.node())
@@ -102,6 +113,8 @@ class Communicator:
 
     def connect(self, backend: str) -> None:
         """Choose the device and set up the exchange of gradients."""
+        if backend == "mpi" and isinstance(self.world, StoreWorld):
+            self.agree("--backend mpi needs mpirun, or srun --mpi=pmix: give --backend gloo")
         if backend == "auto":
             enough = torch.cuda.is_available() and torch.cuda.device_count() >= self.local_size
             # One host without a GPU for each rank, and all of them work on CPUs.

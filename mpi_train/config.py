@@ -133,6 +133,7 @@ class TrainingConfig:
     checkpoint_every: int = option(0, "updates between checkpoints; 0: at the end of an epoch only")
     checkpoints_kept: int = option(2, "latest checkpoints that are kept")
     threads: int = option(0, "threads per rank; 0: the cores divided by the ranks of the host")
+    pin: bool = option(False, "keep every rank to cores of its own")
     seed: int = option(0, "seed of the initial weights, the order and the dropout")
     profile: bool = option(
         False, "write where the time of an update goes to profile/ in the run folder")

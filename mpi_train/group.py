@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from mpi4py import MPI
 from torch import Tensor
 
 from mpi_train.communicator import Communicator
@@ -73,6 +72,8 @@ class Group:
     def sum_start(self, values: Tensor) -> Handle:
         """Start to replace `values` by their sum over the group."""
         if self.polls:
+            from mpi4py import MPI
+
             return _Request(self._control.Iallreduce(MPI.IN_PLACE, values.numpy()))
         handle: Handle = self._data.allreduce([values])
         return handle

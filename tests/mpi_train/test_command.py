@@ -1,12 +1,14 @@
 """`reviewmill train`: options that are seen at once, and mistakes told in one line."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from mpi_train.process import prepare_process
 from reviewmill import main
 from reviews.store import Store
 from tests.mpi_train.runs import records, train
@@ -28,6 +30,27 @@ def summary(run: Path) -> dict[str, Any]:
 def test_threads_are_those_asked_for(store: Store, tmp_path: Path, threads: int) -> None:
     run = train(store, tmp_path / "run", max_steps=1, threads=threads)
     assert summary(run)["environment"]["threads"] == threads
+
+
+def test_a_pinned_rank_keeps_to_cores_of_its_own(store: Store, tmp_path: Path) -> None:
+    cores = os.sched_getaffinity(0)
+    try:
+        for ranks, threads in ((1, 1), (2, 1), (2, 2)):
+            found = []
+            for rank in range(ranks):
+                os.sched_setaffinity(0, cores)
+                prepare_process(threads, ranks, rank, pin=True)
+                found.append(os.sched_getaffinity(0))
+            assert all(len(own) == min(threads, len(cores)) for own in found)
+            if ranks * threads <= len(cores):
+                assert len(set.union(*found)) == ranks * threads
+        os.sched_setaffinity(0, cores)
+        train(store, tmp_path / "free", max_steps=1)
+        assert os.sched_getaffinity(0) == cores
+        train(store, tmp_path / "pinned", max_steps=1, pin=True)
+        assert len(os.sched_getaffinity(0)) == 1
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 @pytest.mark.parametrize("backend", ["auto", "gloo", "mpi", "shm"])
