@@ -1,4 +1,4 @@
-"""Run on 3 ranks, however they were started: prints what the ranks hear of each other as JSON."""
+"""Run on 2 ranks, however they were started: prints what the ranks hear of each other as JSON."""
 
 import json
 import time
@@ -51,22 +51,23 @@ def main() -> None:
     early = world.Iprobe(0, TAG)
     ranks.barrier()
     if rank == 0:
-        for target in (1, 2, 1):
-            world.isend({"to": target}, target, TAG)
+        for number in (1, 2):
+            world.isend({"call": number}, 1, TAG)
         world.isend("other", 1, OTHER)
-        heard["answers"] = [patiently(world, source, TAG) for source in (2, 1)]
+        heard["answer"] = patiently(world, 1, TAG)
     else:
-        other = patiently(world, 0, OTHER) if rank == 1 else None
-        calls = [patiently(world, 0, TAG) for _ in range(2 if rank == 1 else 1)]
+        other = patiently(world, 0, OTHER)
+        calls = [patiently(world, 0, TAG) for _ in range(2)]
         world.isend((early, calls, other, bool(world.Iprobe(0, TAG))), 0, TAG).wait()
     group = Group(ranks)
-    for members in ((0, 1, 2), (0, 2), (0, 1, 2)):
+    for members in ((0, 1), (0,), (0, 1)):
         if rank in members:
             group.become(members)
             told = group.tell_all(np.array([rank + 7.0, 2.0]))
             parts = group.collect(torch.full((rank, 2), float(rank)))
             summed = torch.full((3,), float(rank))
-            group.sum_start(summed).wait()
+            if len(members) > 1:
+                group.sum_start(summed).wait()
             shared = torch.tensor([rank, 5])
             group.share(shared)
             heard[f"group {members} {len(heard)}"] = (
