@@ -48,6 +48,7 @@ class TrainingConfig:
     config: str = option(
         "", "choices that lie beneath those named here: a YAML file, or one of "
         + ", ".join(CONFIGS))
+    stage: str = option("", "folder of each host's own disk that the store is copied to first")
     model: str = option("lstm", "kind of model; it has defaults of its own", tuple(OWN_OPTIONS))
     embedding_dim: int = option(100, "width of the word vectors")
     hidden_dim: int = option(64, "width of a recurrent layer, per direction")

@@ -124,7 +124,7 @@ def append_record(run: Path, kind: str, values: dict[str, Any]) -> None:
 def store_entry(store: Store) -> dict[str, Any]:
     """What summary.json says about the store: enough to draw it without having it."""
     manifest = {key: value for key, value in store.manifest.items() if key != "files"}
-    path = store.address if store.is_remote else str(store.path.resolve())
+    path = store.address if store.is_remote else str(Path(store.address).resolve())
     return {"path": path, "fingerprint": store.fingerprint,
             "manifest": manifest}
 

@@ -59,7 +59,7 @@ class Run:
     ) -> None:
         self._started = time.perf_counter()
         self.config, self.communicator, self.interruption = config, communicator, interruption
-        self.store = Store(config.store)
+        self.store = Store(config.store, config.stage)
         reader = BatchReader(self.store, "train", config.batch_size, config.seed, config.window,
                              config.times)
         self.validation = SplitReader(self.store, "validation")

@@ -46,9 +46,13 @@ class Shard:
 
 
 class Store:
-    """A committed store, opened for reading: a folder, or an address such as hdfs://."""
+    """A committed store, opened for reading: a folder, or an address such as hdfs://.
 
-    def __init__(self, path: str | Path) -> None:
+    Args:
+        stage: a folder that its files are copied to, and read from, when they are asked for.
+    """
+
+    def __init__(self, path: str | Path, stage: str | Path | None = None) -> None:
         self.address = str(path)
         try:
             raw = read_whole(join(self.address, "manifest.json"))
@@ -63,7 +67,12 @@ class Store:
         self.fingerprint = hashlib.sha256(raw).hexdigest()
         # Files of a store that lies elsewhere are fetched to a local folder when they are read.
         self.is_remote = is_remote(self.address)
-        self.path = cache_folder(self.fingerprint) if self.is_remote else Path(path)
+        self.path = Path(path)
+        if stage:
+            self.path = Path(stage, self.fingerprint[:32])
+        elif self.is_remote:
+            self.path = cache_folder(self.fingerprint)
+        self._staged = bool(stage) or self.is_remote
         self.length: int = self.manifest["length"]
         self.vocabulary_size: int = self.manifest["vocabulary_size"]
         self.padding: int = self.manifest["padding"]
@@ -79,7 +88,7 @@ class Store:
 
     def file(self, name: str) -> Path:
         """The local path of a file that the manifest names."""
-        if self.is_remote:
+        if self._staged:
             digest = self.manifest["files"][name]["sha256"]
             return staged_file(self.address, name, digest, self.path)
         return self.path / name

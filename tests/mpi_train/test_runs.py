@@ -310,6 +310,31 @@ def test_a_damaged_shard_stops_the_run(tmp_path: Path) -> None:
         main(arguments(store, tmp_path / "run"))
 
 
+def test_a_store_is_copied_to_the_stage_once_and_only_what_is_needed_of_it(
+    run: Path, store: Store, tmp_path: Path
+) -> None:
+    away = Path(shutil.copytree(store.path, tmp_path / "away"))
+    with_test = make_store(tmp_path / "other", {"train": 100, "validation": 10, "test": 50},
+                           length=16, vocabulary=60, shards=1)
+    shard = next((away / "shards").iterdir())
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    stage = tmp_path / "disk" / "stage"
+    with pytest.raises(UserError, match=f"{shard.name} is damaged"):
+        main(arguments(Store(away), tmp_path / "damaged", stage=stage))
+    shard.write_bytes(whole)
+    first = train(Store(away), tmp_path / "first", stage=stage)
+    copies = stage / store.fingerprint[:32]
+    assert sorted(path.name for path in copies.rglob("*") if path.name[0] != ".") == sorted(
+        ["shards", "vocabulary.txt", *(path.name for path in (away / "shards").iterdir())])
+    assert losses(first) == losses(run)
+    assert json.loads((first / "summary.json").read_text())["store"]["path"] == str(away)
+    shutil.rmtree(away / "shards")
+    assert losses(train(Store(away), tmp_path / "second", stage=stage)) == losses(run)
+    train(with_test, tmp_path / "third", stage=stage, max_steps=1)
+    assert len(list(stage.iterdir())) == 2, "each store has a folder of its own"
+
+
 def test_two_ranks_stop_together_and_rank_0_alone_speaks(store: Store, tmp_path: Path) -> None:
     """One start of two ranks, which a mistake, an infinite loss and a good run share."""
     program = tmp_path / "program.py"
