@@ -10,7 +10,7 @@ splits are cut.
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,9 @@ from mapreduce.job import ReviewsJob
 from mapreduce.parcels import Parcel, ParcelWriter, Ragged, merge, read_parcels
 from mapreduce.settle import CORPUS, TEST, VALIDATION, settle, strata
 from mapreduce.splitting import sampled, split_keys, strata_of
+from mapreduce.threads import share_parts
 from reviews.cleaning import clean, too_short
-from reviews.corpora import Split, plan_splits, read_blocks
+from reviews.corpora import Split, plan_splits, read_parts
 from reviews.errors import UserError
 from reviews.features import feature_columns
 from reviews.folders import join
@@ -51,20 +52,29 @@ class GatherReviews(ReviewsJob):
     def configure_args(self) -> None:
         super().configure_args()
         self.add_passthru_arg("--partitions", type=int, default=1, help="number of shards")
+        self.add_passthru_arg("--threads", type=int, default=1, help="threads of each task")
 
     def mapper(self, _: Any, line: str) -> Iterator[tuple[int, dict[str, Any]]]:
         """One split: its rows into a file, its parcels' places by partition."""
         try:
             for split, role in _splits_of(line, self.recipe):
-                task = _Gather(self.recipe, self.work, self.options.partitions, role)
-                for block in read_blocks(split, self.recipe):
-                    task.add(block)
-                    self.increment_counter("reviews", "records read", block.records)
-                    self.increment_counter("reviews", "bytes read", block.size)
-                yield from task.finish()
+                takers = [self._taker(role) for _ in range(self.options.threads)]
+                share_parts(read_parts(split, self.recipe), takers)
+                for taker in takers:
+                    yield from taker.finish()
         except UserError as error:
             # Trying again would not help; the message reaches the user through the output.
             yield 0, {"counts": {}, "bad": {}, "places": [], "error": str(error)}
+
+    def _taker(self, role: int) -> "_Gather":
+        options = self.options
+
+        def count(block: Block) -> None:
+            self.increment_counter("reviews", "records read", block.records)
+            self.increment_counter("reviews", "bytes read", block.size)
+
+        return _Gather(self.recipe, self.work, options.partitions, role,
+                       SEGMENT_IDS // options.threads, count)
 
     def reducer(
         self, partition: int, lines: Iterator[dict[str, Any]]
@@ -84,9 +94,13 @@ def _splits_of(line: str, recipe: Recipe) -> Iterator[tuple[Split, int]]:
 
 
 class _Gather:
-    """The rows of one task, buffered until there are enough of them."""
+    """The rows of one thread of a task, buffered until there are enough of them."""
 
-    def __init__(self, recipe: Recipe, work: str, partitions: int, role: int) -> None:
+    def __init__(
+        self, recipe: Recipe, work: str, partitions: int, role: int, segment_ids: int,
+        count: Callable[[Block], None],
+    ) -> None:
+        self.segment_ids, self.count = segment_ids, count
         self.recipe, self.partitions, self.role = recipe, partitions, role
         self.tokenizer = Tokenizer(recipe)
         self.writer = ParcelWriter(join(work, "gathered"), "task")
@@ -94,7 +108,7 @@ class _Gather:
         self.bad: Counter[str] = Counter()
         self.places: list[dict[str, Any]] = []
         self.lines: list[tuple[int, dict[str, Any]]] = []
-        self.ids = np.empty(SEGMENT_IDS + SEGMENT_IDS // 4, np.int32)
+        self.ids = np.empty(segment_ids + segment_ids // 4, np.int32)
         self._reset()
 
     def _reset(self) -> None:
@@ -104,6 +118,7 @@ class _Gather:
 
     def add(self, block: Block) -> None:
         """Clean, tokenize, sample and buffer one block."""
+        self.count(block)
         self.counts["read"] += block.records
         self.counts["bytes"] += block.size
         self.bad.update(block.bad)
@@ -133,14 +148,14 @@ class _Gather:
         self.rows.append(columns)
         after = self.buffered + len(ids)
         if after > len(self.ids):
-            self.ids = grown(self.ids, after + SEGMENT_IDS // 4)
+            self.ids = grown(self.ids, after + self.segment_ids // 4)
         self.ids[self.buffered : after] = ids
         self.ends.append(ends + self.buffered)
         self.buffered = after
-        if self.buffered >= SEGMENT_IDS or len(self.tokenizer.table) >= SEGMENT_WORDS:
-            self._flush()
+        if self.buffered >= self.segment_ids or len(self.tokenizer.table) >= SEGMENT_WORDS:
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Write the buffered rows, one parcel for each partition, and forget the words."""
         if self.rows:
             rows = pa.Table.from_batches(self.rows).combine_chunks()
@@ -162,8 +177,7 @@ class _Gather:
         self._reset()
 
     def finish(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Write what is left; yield the places, and the task's counts with partition 0."""
-        self._flush()
+        """Yield the places of what was written, and the counts with partition 0."""
         self.writer.close()
         yield from self.lines
         yield 0, {"counts": dict(self.counts), "bad": dict(self.bad), "places": self.places}

@@ -42,7 +42,7 @@ from reviews.vocabulary import given_vocabulary
 PARTITION_BYTES = 64 << 20
 # Plain files are read in splits of so many bytes.
 SPLIT_BYTES = 64 << 20
-# From so many shards on, and with several splits, all cores are used unless told otherwise.
+# From so many shards on, all cores are used unless told otherwise.
 LOCAL_PARTITIONS = 8
 # One task settles so many partitions, where the number of workers is the engine's affair.
 REDUCER_PARTITIONS = 8
@@ -236,7 +236,8 @@ def _run_jobs(
              f"runner: {options.runner}, workers: {options.workers or 'all'}")
 
     clock = time.perf_counter()
-    arguments = [*common, "--partitions", str(partitions)]
+    arguments = [*common, "--partitions", str(partitions),
+                 "--threads", str(threads_of(splits, options))]
     ran = run_job(GatherReviews, descriptors(splits), arguments, options, places,
                   reducers_of(partitions, options))
     pairs, counters["gather"] = sorted(ran.pairs, key=lambda pair: pair[0]), ran.counters
@@ -279,7 +280,7 @@ def choose_engine(options: EngineOptions, splits: dict[str, list[Split]]) -> Eng
     Tasks of their own take a second or two to start: little work is done sooner inline.
     """
     runner, workers = options.runner, options.workers
-    large = sum(map(len, splits.values())) > 1 and partitions_of(splits) >= LOCAL_PARTITIONS
+    large = partitions_of(splits) >= LOCAL_PARTITIONS
     if runner is None:
         runner = "local" if (workers or 0) > 1 or (workers is None and large) else "inline"
     if runner == "inline":
@@ -298,6 +299,17 @@ def partitions_of(splits: dict[str, list[Split]]) -> int:
     """The number of partitions: a function of the input's bytes alone."""
     every = [split for some in splits.values() for split in some]
     return max(1, -(-raw_bytes(every) // PARTITION_BYTES))
+
+
+def threads_of(splits: dict[str, list[Split]], options: EngineOptions) -> int:
+    """Threads of each task of job 1 on this machine: the largest split's share of all cores.
+
+    A compressed file is one split, however large.
+    """
+    if ENGINES[options.runner or "inline"].is_cluster:
+        return 1
+    sizes = [raw_bytes([split]) for some in splits.values() for split in some]
+    return max(1, -(-(options.workers or 1) * max(sizes) // max(1, sum(sizes))))
 
 
 def descriptors(splits: dict[str, list[Split]]) -> list[bytes]:

@@ -1,6 +1,7 @@
 """A split -> blocks of reviews, with what is wrong in it counted."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -43,6 +44,9 @@ _READERS: dict[str, type[JsonLines] | type[FastText]] = {
 }  # fmt: skip
 
 
+Part = Callable[[], Iterable[Block]]
+
+
 def read_blocks(split: Split, recipe: Recipe, rows: int = 16384) -> Iterator[Block]:
     """The reviews of a split in blocks of at most `rows` records, in the order of the input.
 
@@ -50,8 +54,17 @@ def read_blocks(split: Split, recipe: Recipe, rows: int = 16384) -> Iterator[Blo
     Reviewer, product and time are null where the recipe does not look at them; its features
     follow as feature_0 and so on. A UserError names a file without the fields that are needed.
     """
+    for part in read_parts(split, recipe, rows):
+        yield from part()
+
+
+def read_parts(split: Split, recipe: Recipe, rows: int = 16384) -> Generator[Part, None, None]:
+    """The same, in parts that are inflated and cut one after another, but that may be parsed in
+    any order and by any thread: each one is a call that gives its blocks."""
+    features = features_of(recipe)
     if split.format == PARQUET:
-        yield from _parquet_blocks(split, recipe, rows)
+        for block in _parquet_blocks(split, recipe, features, rows):
+            yield partial(iter, [block])
         return
     reader: Reader
     if split.format == CSV:
@@ -63,14 +76,13 @@ def read_blocks(split: Split, recipe: Recipe, rows: int = 16384) -> Iterator[Blo
     else:
         pieces = read_input(split.path)
     meanings = label_meanings(recipe) if reader.labelled else None
-    features = features_of(recipe)
     for stretch in stretches(pieces, reader.find, at_start=split.offset == 0):
-        yield from _blocks(split.path, reader, meanings, features, stretch, rows)
+        yield partial(_blocks, split.path, reader, meanings, features, stretch, rows)
 
 
 def _blocks(
     path: str, reader: Reader, meanings: dict[str, int] | None, features: list[Feature],
-    stretch: Stretch, rows: int
+    stretch: Stretch, rows: int,
 ) -> Iterator[Block]:
     """The blocks of one stretch, at least one; bytes after a record belong to its block."""
     count = len(stretch.starts)
@@ -94,13 +106,15 @@ def _blocks(
         yield Block(empty, 1, len(stretch.data) - begin, {reason: 1}, [place])
 
 
-def _parquet_blocks(split: Split, recipe: Recipe, rows: int) -> Iterator[Block]:
+def _parquet_blocks(
+    split: Split, recipe: Recipe, features: list[Feature], rows: int
+) -> Iterator[Block]:
     """The blocks of some row groups; a bad record's line is its row in the file, from 1."""
     reader = Parquet(split.path, recipe)
     meanings = label_meanings(recipe) if reader.labelled else None
     done = reader.row_of(split.offset)
     for columns, reasons, size in reader.batches(split.offset, split.length, rows):
-        reviews, reasons = to_reviews(columns, reasons, meanings, features_of(recipe))
+        reviews, reasons = to_reviews(columns, reasons, meanings, features)
         places = [
             BadRecord(split.path, done + int(row) + 1, REASONS[reasons[row]])
             for row in np.flatnonzero(reasons)[:PLACES]

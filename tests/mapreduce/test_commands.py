@@ -9,7 +9,7 @@ import pytest
 
 import reviewmill
 from mapreduce.engines import EngineOptions
-from mapreduce.prepare import choose_engine
+from mapreduce.prepare import choose_engine, threads_of
 from reviews.corpora import Split, plan_splits
 from reviews.recipe import SPLITS, Recipe, load_recipe
 from reviews.store import Store
@@ -95,6 +95,8 @@ def test_all_cores_are_used_where_there_is_enough_to_do(
     paths = [tmp_path / name for name in ("a.json", "b.json")]
     for path in paths:
         path.write_text(text * 500)
+    small = tmp_path / "small.json"
+    small.write_text(text)
     cores = len(os.sched_getaffinity(0))
     two = {"corpus": plan_splits(list(map(str, paths)), Recipe())}
     assert chosen(two) == ("inline", 1)
@@ -103,8 +105,13 @@ def test_all_cores_are_used_where_there_is_enough_to_do(
     assert chosen(two, runner="local") == ("local", cores)
     monkeypatch.setattr("mapreduce.prepare.PARTITION_BYTES", 1000)
     assert chosen(two) == ("local", cores)
-    # One split is one task, however large.
-    assert chosen({"corpus": two["corpus"][:1]}) == ("inline", 1)
+    # One split is one task, however large, but one of several threads.
+    one = {"corpus": two["corpus"][:1]}
+    assert chosen(one) == ("local", cores)
+    local = EngineOptions(runner="local", workers=4)
+    assert [threads_of(splits, local) for splits in (one, two)] == [4, 2]
+    assert threads_of({**one, "test": plan_splits([str(small)], Recipe())}, local) == 4
+    assert threads_of(one, EngineOptions(runner="spark", workers=4)) == 1
 
 
 def test_inspect_shows_the_figures_of_the_manifest(
