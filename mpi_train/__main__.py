@@ -30,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = communicator.from_root(start)
     prepare_process(config.threads, communicator.local_size, communicator.local_rank, config.pin)
     communicator.connect(config.backend)
+    if config.exchange != "full" and communicator.backend in ("mpi", "shm"):
+        communicator.agree(f"--exchange {config.exchange} is for gradients that travel with gloo "
+                           f"or nccl, and here the backend is {communicator.backend}")
     with communicator.together():
         try:
             train(config, communicator)

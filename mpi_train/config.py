@@ -125,6 +125,10 @@ class TrainingConfig:
         "does shm, in memory that the ranks of one host share",
         ("auto", "nccl", "gloo", "mpi", "shm"),
     )
+    exchange: str = option(
+        "full", "how gradients travel with gloo and nccl: as they are, or rounded to bf16, half "
+        "the bytes", ("full", "bf16"),
+    )
     precision: str = option("fp32", "floating-point type", ("fp32", "fp64"))
     keep: str = option(
         "best", "weights the model gets: best by validation accuracy, last, or the moving "

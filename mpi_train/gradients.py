@@ -30,12 +30,14 @@ class GradientBuckets:
     Args:
         bucket_bytes: of a bucket, unless a parameter alone has more.
         few: part of the word vectors up to which only rows are exchanged.
+        rounded: gradients travel as bfloat16; those of tables never do.
     """
 
     def __init__(
-        self, model: nn.Module, group: Group, bucket_bytes: int = 1 << 20, few: float = FEW
+        self, model: nn.Module, group: Group, bucket_bytes: int = 1 << 20, few: float = FEW,
+        rounded: bool = False,
     ) -> None:
-        self._group, self._few = group, few
+        self._group, self._few, self._rounded = group, few, rounded
         self._flat: list[Tensor] = []
         self._sizes: list[int] = []  # parameters of each bucket
         self._bucket: dict[Tensor, int] = {}
@@ -123,7 +125,7 @@ class GradientBuckets:
         values = self._flat[number]
         if number in self._vectors and self._rows is not None:
             values = self._picked[number] = self._grad(number).index_select(0, self._rows)
-        self._handles.append(self._group.sum_start(values))
+        self._handles.append(self._group.sum_start(values, self._rounded))
 
     def finish(self, ratios: Array) -> tuple[float, float]:
         """Launch what is not under way, on a rank that had no reviews; wait.
@@ -159,6 +161,10 @@ class GradientBuckets:
         clip([*self._flat, *self._tables.values()], limit)
 
 
-def gradients_of(model: nn.Module, group: Group) -> GradientBuckets | SharedGradients:
-    """What sums a model's gradients over a group."""
-    return SharedGradients(model, group) if group.shares_memory else GradientBuckets(model, group)
+def gradients_of(
+    model: nn.Module, group: Group, exchange: str = "full"
+) -> GradientBuckets | SharedGradients:
+    """What sums a model's gradients over a group, exchanged in full or as bf16."""
+    if group.shares_memory:
+        return SharedGradients(model, group)
+    return GradientBuckets(model, group, rounded=exchange == "bf16")

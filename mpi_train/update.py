@@ -74,7 +74,7 @@ class Updater:
         self._config, self._communicator, self._reader = config, communicator, reader
         self._model, self._optimizer = model, optimizer
         self.group, self._loss, self.laps = Group(communicator), Loss.of(config), Laps()
-        self._gradients = gradients_of(model, self.group)
+        self._gradients = gradients_of(model, self.group, config.exchange)
         self.backward = BackPropagation(
             config, model, self._gradients, communicator.device, self.laps)
         self.sharing = Sharing(config, communicator, self.group)

@@ -68,13 +68,15 @@ class Case(NamedTuple):
 
 
 def cases() -> list[Case]:
-    """fp32, mpi and the losses on a part of the grid."""
+    """fp32, its exchange as bf16, mpi, shm and the losses on a part of the grid."""
     found = []
     for ranks, model, precision in itertools.product(SHARES, MODELS, PRECISIONS):
         for shares in SHARES[ranks] if precision == "fp64" else SHARES[ranks][1:2]:
             found.append(Case(ranks, "gloo", shares, model, "bce", precision))
     for loss, precision in itertools.product(LOSSES, PRECISIONS):
         found += [Case(3, "gloo", SHARES[3][1], "cnn", loss, precision)]
+    found += [Case(ranks, "gloo", shares[-1], "lstm", "bce", "fp32-bf16")
+              for ranks, shares in SHARES.items()]
     for backend, ranks, model in itertools.product(("mpi", "shm"), (2, 3), ("lstm", "bag")):
         for shares in SHARES[ranks]:
             found += [Case(ranks, backend, shares, model, "bce", "fp64")]
@@ -83,9 +85,11 @@ def cases() -> list[Case]:
 
 def configuration(model: str, loss: str, precision: str) -> TrainingConfig:
     """Small, with both kinds of dropout."""
+    precision, _, exchange = precision.partition("-")
     return TrainingConfig(
         embedding_dim=12, hidden_dim=8, dropout=0.4, word_dropout=0.2, batch_size=120,
-        micro_batch_tokens=256, precision=precision, seed=5, **MODELS[model], **LOSSES[loss],
+        micro_batch_tokens=256, precision=precision, exchange=exchange or "full", seed=5,
+        **MODELS[model], **LOSSES[loss],
     )
 
 
@@ -137,7 +141,8 @@ def divided_gradient(
     else:
         # Word vectors are exchanged by the rows of the update's words, or as a whole.
         few = 1.0 if shares[0] == max(shares) else 0.0
-        gradients = GradientBuckets(model, group, bucket_bytes=4096, few=few)
+        gradients = GradientBuckets(model, group, bucket_bytes=4096, few=few,
+                                    rounded=config.exchange == "bf16")
     backward = BackPropagation(config, model, gradients, torch.device("cpu"), Laps())
     for place in (EARLIER, PLACE):  # the second update must not see the first one's sums
         batch = reader.batch(*place)

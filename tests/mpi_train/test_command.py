@@ -60,6 +60,15 @@ def test_the_backend_is_the_one_asked_for(store: Store, tmp_path: Path, backend:
     assert summary(run)["backend"] == (best if backend == "auto" else backend)
 
 
+def test_gradients_that_do_not_travel_are_not_rounded(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    line = refusal(capsys, store.path, "--out", out, "--exchange", "bf16", "--backend", "mpi")
+    assert "--exchange bf16 is for gradients that travel with gloo or nccl" in line
+    assert not out.exists()
+
+
 def test_smaller_micro_batches_pad_less(store: Store, tmp_path: Path) -> None:
     tokens = [
         records(train(store, tmp_path / str(limit), max_steps=1, micro_batch_tokens=limit),
