@@ -71,7 +71,8 @@ class TrainingConfig:
     word_dropout: float = option(0.0, "fraction of words replaced by the unknown word")
     epochs: int = option(3, "times that every review is trained on")
     max_steps: int = option(0, "stop after so many updates; 0: after the last epoch")
-    patience: int = option(0, "stop after so many epochs without a better validation; 0: never")
+    evaluate_every: int = option(1, "epochs between validations; the last always has one")
+    patience: int = option(0, "stop after so many validations without a better one; 0: never")
     batch_size: int = option(1024, "reviews of an update, over all ranks")
     micro_batch_tokens: int = option(8192, "padded tokens a rank works on at once")
     window: int = option(64, "chunks of 1,024 rows inside which rows are shuffled")
@@ -148,7 +149,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in ("embedding_dim", "hidden_dim", "layers", "filters", "buckets", "ngram_dim",
                      "epochs", "batch_size", "base_batch_size", "micro_batch_tokens", "window",
-                     "checkpoints_kept", "rebalance_every"):
+                     "checkpoints_kept", "rebalance_every", "evaluate_every"):
             _check(self, name, getattr(self, name) >= 1, "give 1 or more")
         for name in ("max_steps", "patience", "warmup_steps", "warmup_epochs", "threads", "seed",
                      "focal_gamma", "weight_decay", "clip_norm", "checkpoint_every", "ngrams"):

@@ -227,13 +227,9 @@ class Run:
         seconds = done["seconds"] + time.perf_counter() - self._epoch_started
         # A slow rank has less to do here, too, and a parked one, with its old weights, nothing.
         ratios = self.communicator.from_root(lambda: self.updater.sharing.ratios)
-        if self.average is not None:
-            self.updater.hand_out(self.average.weights.values())
-        with self.average.in_place() if self.average else nullcontext():
-            figures = validate(self.model, self.validation, config, self.communicator, ratios,
-                               self.store.classes)
-            if self.communicator.rank == 0:
-                self._keep(epoch, figures)
+        figures = None
+        if (epoch + 1) % config.evaluate_every == 0 or self.step == self.total:
+            figures = self._evaluate(epoch, ratios)
         loss, speed = done["loss"] / reviews, reviews / seconds
         self.journal.record("epoch", epoch=epoch, step=self.step, loss=loss, reviews=reviews,
                             seconds=seconds, reviews_per_s=speed, validation=figures)
@@ -248,8 +244,19 @@ class Run:
         worse: int = self.communicator.from_root(lambda: self.state["worse"])
         return not 0 < config.patience <= worse
 
+    def _evaluate(self, epoch: int, ratios: Sequence[float]) -> dict[str, Any] | None:
+        """Validate on all ranks, and on rank 0 keep the weights if they are to be kept."""
+        if self.average is not None:
+            self.updater.hand_out(self.average.weights.values())
+        with self.average.in_place() if self.average else nullcontext():
+            figures = validate(self.model, self.validation, self.config, self.communicator, ratios,
+                               self.store.classes)
+            if self.communicator.rank == 0:
+                self._keep(epoch, figures)
+        return figures
+
     def _keep(self, epoch: int, figures: dict[str, Any] | None) -> None:
-        """Write the model if it is the one to keep; count the epochs that were no better."""
+        """Write the model if it is the one to keep; count the validations that were no better."""
         accuracy = figures["accuracy"] if figures else None
         better = accuracy is not None and accuracy > self.state["highest"]
         if better:

@@ -191,6 +191,21 @@ def test_patience_ends_a_run_whose_validation_gets_no_better(store: Store, tmp_p
     assert losses(whole)[: len(losses(run))] == losses(run)
 
 
+def test_validations_come_as_often_as_asked_for_and_at_the_end(
+    store: Store, tmp_path: Path
+) -> None:
+    run = train(store, tmp_path / "run", evaluate_every=2, epochs=5)
+    found = [epoch["validation"] for epoch in records(run, "epoch")]
+    assert [figures is not None for figures in found] == [False, True, False, True, True]
+    best = max(figures["accuracy"] for figures in found if figures)
+    assert read_bundle(run).model["validation"]["accuracy"] == best
+    # So high a rate that accuracy goes up and down: patience is about validations.
+    options = {"learning_rate": 0.3, "epochs": 12, "schedule": "constant", "keep": "last"}
+    stopped = train(store, tmp_path / "stopped", evaluate_every=2, patience=1, **options)
+    assert len(records(stopped, "epoch")) % 2 == 0
+    assert 4 <= len(records(stopped, "epoch")) < 12
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_preset_is_what_its_system_did_and_named_options_lie_over_it(
     name: str, store: Store
