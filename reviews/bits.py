@@ -27,11 +27,15 @@ def _load64(typing: Any, data: Any, i: Any) -> Any:
 
 def _compare(operator: str, builder: Any, values: Any, byte: Any) -> Any:
     """64 bytes compared with one, as the bits of a uint64."""
+    return builder.bitcast(builder.icmp_unsigned(operator, values, _every(builder, byte)), _WORD)
+
+
+def _every(builder: Any, byte: Any) -> Any:
+    """64 times the same byte."""
     none = ir.Constant(_WIDE, ir.Undefined)
     first = builder.insert_element(none, byte, ir.Constant(ir.IntType(32), 0))
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), 64), None)
-    every = builder.shuffle_vector(first, none, zeros)
-    return builder.bitcast(builder.icmp_unsigned(operator, values, every), _WORD)
+    return builder.shuffle_vector(first, none, zeros)
 
 
 def _at_least(typing: Any, data: Any, i: Any, low: Any) -> Any:
@@ -54,11 +58,32 @@ def _equal(typing: Any, data: Any, i: Any, byte: Any) -> Any:
     return types.uint64(data, types.int64, types.uint8), generate
 
 
-def _trailing_zeros(typing: Any, value: Any) -> Any:
-    """trailing_zeros(value): the place of the lowest bit of a uint64 that is not 0."""
+def _between(typing: Any, data: Any, i: Any, bits: Any, low: Any, high: Any) -> Any:
+    """between(data, i, bits, low, high): bit j says low <= (data[i + j] | bits) <= high."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+        values = builder.load(_pointer(context, builder, signature, args, _WIDE), align=1)
+        values = builder.or_(values, _every(builder, args[2]))
+        width = builder.sub(args[4], args[3])
+        return _compare("<=", builder, builder.sub(values, _every(builder, args[3])), width)
+
+    return types.uint64(data, types.int64, types.uint8, types.uint8, types.uint8), generate
+
+
+def _trailing_zeros(typing: Any, value: Any) -> Any:
+    """trailing_zeros(value): the place of the lowest bit of a uint64; 64 when there is none."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+def _count_ones(typing: Any, value: Any) -> Any:
+    """count_ones(value): how many bits of a uint64 are 1."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
 
     return types.int64(types.uint64), generate
 
@@ -66,5 +91,7 @@ def _trailing_zeros(typing: Any, value: Any) -> Any:
 # Kernels call them without the first argument, which mypy cannot know.
 load64: Any = intrinsic(_load64)
 at_least: Any = intrinsic(_at_least)
+between: Any = intrinsic(_between)
 equal: Any = intrinsic(_equal)
 trailing_zeros: Any = intrinsic(_trailing_zeros)
+count_ones: Any = intrinsic(_count_ones)

@@ -9,18 +9,30 @@ Array = np.ndarray
 PRIME_A = np.uint64(0x00000100000001B3)  # FNV-1a
 BASIS_A = np.uint64(0xCBF29CE484222325)
 PRIME_B = np.uint64(0x9E3779B97F4A7C15)  # golden ratio, as in SplitMix64
+# Odd, with as many ones as zeros (from SplitMix64's finalizer).
+PRIME_C = np.uint64(0xBF58476D1CE4E5B9)
+PRIME_D = np.uint64(0x94D049BB133111EB)
 BASIS_B = np.uint64(0x243F6A8885A308D3)
 
 
 def string_buffers(strings: pa.Array) -> tuple[Array, Array]:
-    """The bytes (uint8) and offsets (n + 1, int32) under a string array, without a copy."""
+    """The bytes (uint8) and offsets (n + 1, int32) under a string array, without a copy.
+
+    They are for reading only: compiled code comes in one kind for them, not in two.
+    """
     _, offsets, data = strings.buffers()
     if len(strings) == 0:
-        return np.zeros(0, np.uint8), np.zeros(1, np.int32)
+        return read_only(np.zeros(0, np.uint8)), read_only(np.zeros(1, np.int32))
     view = np.frombuffer(offsets, np.int32)[strings.offset : strings.offset + len(strings) + 1]
-    if data is None:
-        return np.zeros(0, np.uint8), view
-    return np.frombuffer(data, np.uint8), view
+    codes = np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
+    return read_only(codes), read_only(view)
+
+
+def read_only(array: Array) -> Array:
+    """The same array, which cannot be written through what is returned."""
+    view = array[:]
+    view.flags.writeable = False
+    return view
 
 
 def strings_from(data: Array, starts: Array) -> pa.Array:
@@ -32,8 +44,8 @@ def strings_from(data: Array, starts: Array) -> pa.Array:
 @njit(cache=True, inline="always")
 def mix(h: np.uint64) -> np.uint64:
     """The finalizer of SplitMix64 (Steele et al. 2014): every input bit moves every output bit."""
-    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    h = (h ^ (h >> np.uint64(30))) * PRIME_C
+    h = (h ^ (h >> np.uint64(27))) * PRIME_D
     return h ^ (h >> np.uint64(31))
 
 

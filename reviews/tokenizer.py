@@ -22,19 +22,34 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from reviews.bits import at_least, equal, load64, trailing_zeros
+from reviews.bits import at_least, between, count_ones, equal, load64, trailing_zeros
 from reviews.recipe import Recipe
-from reviews.strings import BASIS_A, BASIS_B, PRIME_A, PRIME_B, mix, string_buffers
-from reviews.word_table import HIGH, LOW, WordTable, grown, intern, slot_of
+from reviews.strings import (
+    BASIS_A,
+    BASIS_B,
+    PRIME_A,
+    PRIME_B,
+    PRIME_C,
+    PRIME_D,
+    mix,
+    read_only,
+    string_buffers,
+)
+from reviews.word_table import HIGH, LOW, WordTable, grown, hash_key, intern, slot_of
 
 Array = np.ndarray
 
 MARKS = '!?.,:;()"'
 SEPARATOR, WORD, APOSTROPHE, MARK, COMBINING = 0, 1, 2, 3, 4
+LETTERS, WORDS, WORDS_AND_MARKS = range(3)
+_RULES = {"letters": LETTERS, "words": WORDS, "words+marks": WORDS_AND_MARKS}
 
 # Above these code points there are no letters, and the only marks are variation selectors.
 TABLE_SIZE = 0x40000
-
+# Bytes after a text that may be read, and are not looked at.
+OVERREAD = 80
+_AT_ONCE = 12  # tokens of 64 bytes, seldom more
+_AS_IS = np.uint8(0)
 
 
 def pattern(tokens: str) -> str:
@@ -120,7 +135,7 @@ def _encode(code: Any) -> Any:
 def _fold(
     data: Array, i: Any, last: Any, plain: Array, kind: Array, lower: Array, out: Array
 ) -> Any:
-    """Write data[i:last] lower-cased, every separator as 0, and 72 zeros; return its size."""
+    """Write data[i:last] lower-cased, every separator as 0, and some zeros; return its size."""
     n: Any = 0
     while i < last:
         while i + 32 <= last:  # 32 bytes of ASCII at once
@@ -156,7 +171,7 @@ def _fold(
                 out[n] = packed & np.uint64(0xFF)
                 packed >>= np.uint64(8)
                 n += 1
-    out[n : n + 72] = 0
+    out[n : n + OVERREAD] = 0
     return n
 
 
@@ -167,82 +182,143 @@ def _in_word(byte: Any) -> Any:
 
 
 @njit(cache=True, inline="always")
-def _bounds(folded: Array, base: Any, words: Any, marks: Any) -> Any:
-    """Where tokens begin and end among 64 bytes of folded text, as bits.
+def _bounds(text: Array, i: Any, left: Any, case: Any, rule: Any, carried: Any) -> Any:
+    """Where tokens begin and end among the 64 bytes text[i:i + 64], as bits.
 
-    words and marks: whether the byte before them belongs to a word, or is a mark. Returns the
-    first bytes, the bytes after the last ones, and the same two of the last of the 64 bytes.
+    Of these bytes `left` belong to the text. carried: whether the byte before them is of a
+    letter, of a word, a mark. Returns the first bytes, the bytes after the last ones, and what
+    the next 64 bytes carry.
+    """
+    one, last = np.uint64(1), np.uint64(63)
+    inside = ~np.uint64(0) if left >= 64 else (one << np.uint64(left)) - one
+    was_letter, was_word, was_mark = carried
+    letter = between(text, i, case, np.uint8(97), np.uint8(122))
+    mark = np.uint64(0)
+    if rule == LETTERS:
+        word = letter = letter & inside
+    else:
+        letter |= at_least(text, i, np.uint8(128))
+        letter |= between(text, i, _AS_IS, np.uint8(48), np.uint8(57))
+        letter &= inside
+        # An apostrophe belongs to the word only between two word characters. The byte before
+        # the 64 may be an apostrophe of a word itself; then a second one does not follow here.
+        after = letter >> one
+        if left > 64:
+            byte = text[i + 64]
+            after |= np.uint64(97 <= byte | case <= 122 or byte > 127 or 48 <= byte < 58) << last
+        word = letter | equal(text, i, np.uint8(39)) & after & (letter << one | was_letter)
+        if rule == WORDS_AND_MARKS:
+            mark = inside & (  # ! " ( ) , . : ; ?
+                between(text, i, _AS_IS, np.uint8(33), np.uint8(34))
+                | between(text, i, _AS_IS, np.uint8(40), np.uint8(41))
+                | equal(text, i, np.uint8(44)) | equal(text, i, np.uint8(46))
+                | between(text, i, _AS_IS, np.uint8(58), np.uint8(59))
+                | equal(text, i, np.uint8(63)))
+    shifted = word << one | was_word
+    firsts = word & ~shifted | mark
+    ends = ~word & shifted | mark << one | was_mark
+    return firsts, ends, (letter >> last, word >> last, mark >> last)
+
+
+@njit(cache=True, inline="always")
+def _is_ascii(data: Array, i: Any, last: Any) -> Any:
+    """Whether data[i:last] is ASCII, when 64 bytes may be read at each of them."""
+    while i + 64 <= last:
+        if at_least(data, i, np.uint8(128)):
+            return False
+        i += 64
+    return i == last or at_least(data, i, np.uint8(128)) << np.uint64(64 - (last - i)) == 0
+
+
+@njit(cache=True, inline="always")
+def _put_places(bits: Any, base: Any, places: Array, n: Any) -> Any:
+    """Write base + j for each bit j that is 1 to places[n:]; return the new end.
+
+    A fixed count and no exit spare the processor a wrong guess; what is written too much is
+    written over.
     """
     one = np.uint64(1)
-    letter = at_least(folded, base, np.uint8(97)) | (
-        at_least(folded, base, np.uint8(48)) & ~at_least(folded, base, np.uint8(58)))
-    quote = equal(folded, base, np.uint8(39))
-    mark = at_least(folded, base, np.uint8(1)) & ~letter & ~quote
-    # An apostrophe belongs to the word only between two word characters. The byte before the
-    # 64 may be an apostrophe of a word itself; then a second one does not follow here.
-    after = letter >> one | np.uint64(_in_word(folded[base + 64])) << np.uint64(63)
-    before = letter << one | np.uint64(base > 0 and _in_word(folded[base - 1]))
-    word = letter | quote & before & after
-    shifted = word << one | words
-    firsts = word & ~shifted | mark
-    ends = ~word & shifted | mark << one | marks
-    return firsts, ends, word >> np.uint64(63), mark >> np.uint64(63)
+    end = n + count_ones(bits)
+    for k in range(_AT_ONCE):
+        places[n + k] = base + trailing_zeros(bits)
+        bits &= bits - one
+    n += _AT_ONCE
+    while bits:
+        places[n] = base + trailing_zeros(bits)
+        bits &= bits - one
+        n += 1
+    return end
+
+
+@njit(cache=True, inline="always")
+def _find_tokens(text: Array, i: Any, size: Any, case: Any, rule: Any, places: Array) -> Any:
+    """Where the tokens of text[i:i + size] begin and end, into places (2, n); how many."""
+    begun: Any = 0
+    ended: Any = 0
+    base: Any = 0
+    carried = (np.uint64(0), np.uint64(0), np.uint64(0))
+    while base <= size:
+        firsts, ends, carried = _bounds(text, i + base, size - base, case, rule, carried)
+        begun = _put_places(firsts, i + base, places[0], begun)
+        ended = _put_places(ends, i + base, places[1], ended)
+        base += 64
+    return ended
 
 
 @njit(cache=True, nogil=True)
 def _scan(
-    data: Array, offsets: Array, row: int, plain: Array, kind: Array, lower: Array, stops: int,
-    slots: Array, known: Array, starts: Array, arena: Array, used: Array,
-    folded: Array, ids: Array, ends: Array, identity: Array,
+    data: Array, offsets: Array, row: int, plain: Array, kind: Array, lower: Array, rule: int,
+    stops: int, slots: Array, keys: Array, starts: Array, arena: Array, used: Array,
+    folded: Array, folded_text: Array, places: Array, ids: Array, ends: Array, identity: Array,
 ) -> Any:
     """Tokenize rows from `row` on until one might not fit; return that row.
 
     Every table has room for one id, word and byte a byte of input (two for lower-casing).
+    folded_text is folded, for reading: it takes the rows that are not as they stand.
     """
-    one = np.uint64(1)
     n: Any = ends[row - 1] if row > 0 else np.int64(0)
     while row < offsets.size - 1:
         i, last = np.int64(offsets[row]), np.int64(offsets[row + 1])
-        room = last - i + 1
-        if (n + room > ids.size or used[0] + room >= starts.size
-                or used[1] + 2 * room > arena.size):
+        size = last - i
+        if (n + size >= ids.size or used[0] + size + 1 >= starts.size
+                or used[1] + 2 * size + 2 > arena.size):
             return row
-        size = _fold(data, i, last, plain, kind, lower, folded)
+        # Bytes of ASCII words are lower-cased by one bit, which is no reason to copy a text.
+        text, case = data, np.uint8(0x20)
+        if last + OVERREAD > data.size or not _is_ascii(data, i, last):
+            size = _fold(data, i, last, plain, kind, lower, folded)
+            text, i, case = folded_text, np.int64(0), _AS_IS
+        eight_cases = np.uint64(case) * np.uint64(0x0101010101010101)
         a, b = BASIS_A, BASIS_B
         begin = n
-        words, marks = np.uint64(0), np.uint64(0)
-        first: Any = -1
-        base: Any = 0
-        while base <= size:
-            firsts, lasts, words, marks = _bounds(folded, base, words, marks)
-            while lasts:
-                if first < 0:
-                    first = base + trailing_zeros(firsts)
-                    firsts &= firsts - one
-                width = base + trailing_zeros(lasts) - first
-                lasts &= lasts - one
-                word = np.int64(-1)
-                if width <= 16:
-                    # Nearly all words are where their key says; the rest is left to intern.
-                    low = load64(folded, first) & LOW[width]
-                    high = load64(folded, first + 8) & HIGH[width]
-                    guess = np.int64(slots[slot_of(low, high, used)]) - 1
-                    if (guess >= 0 and known[guess, 0] == low and known[guess, 1] == high
-                            and known[guess, 2] == width):
-                        word = guess
-                if word < 0:
-                    word = intern(folded, first, width, slots, known, starts, arena, used)
-                first = -1
-                if word >= stops:
-                    ids[n] = word
-                    n += 1
-                    a = (a ^ known[word, 3]) * PRIME_B
-                    a ^= a >> np.uint64(32)
-                    b = (b + known[word, 4]) * PRIME_A
-                    b ^= b >> np.uint64(31)
-            if firsts:
-                first = base + trailing_zeros(firsts)
-            base += 64
+        for token in range(_find_tokens(text, i, size, case, rule, places)):
+            first: Any = np.int64(places[0, token])
+            width = np.int64(places[1, token]) - first
+            own: Any = min(width, 16)
+            low = (load64(text, first) | eight_cases) & LOW[own]
+            high = (load64(text, first + 8) | eight_cases) & HIGH[own]
+            hashed = hash_key(low, high)
+            slot = slot_of(hashed, used)
+            word = np.int64(slots[slot]) - 1
+            while word >= 0 and (keys[word, 0] != low or keys[word, 1] != high):
+                slot = (slot + 1) & (slots.size - 1)
+                word = np.int64(slots[slot]) - 1
+            if word < 0 or width > 16:
+                if case:
+                    for k in range(width):
+                        folded[k] = text[first + k] | case
+                    first = np.int64(0)
+                word = intern(folded_text, first, width, slots, keys, starts, arena, used)
+                low, high = keys[word, 0], keys[word, 1]
+                hashed = hash_key(low, high)
+            if word >= stops:
+                ids[n] = word
+                n += 1
+                a = (a ^ hashed ^ hashed >> np.uint64(32)) * PRIME_B
+                a ^= a >> np.uint64(32)
+                other = (high ^ low * PRIME_C) * PRIME_D
+                b = (b + (other ^ other >> np.uint64(29))) * PRIME_A
+                b ^= b >> np.uint64(31)
         identity[row, 0] = mix(a ^ np.uint64(n - begin))
         identity[row, 1] = mix(b + np.uint64(n - begin))
         ends[row] = n
@@ -264,6 +340,7 @@ class Tokenizer:
 
     def __init__(self, recipe: Recipe) -> None:
         self.plain, self.kind, self.lower = _character_tables(recipe.tokens)
+        self.rule = _RULES[recipe.tokens]
         self._stop_words = pa.array(sorted(recipe.stop_words), pa.string())
         self.restart()
 
@@ -278,14 +355,15 @@ class Tokenizer:
         data, offsets = string_buffers(texts)
         longest = int(np.diff(offsets).max(initial=0)) + 1
         folded = np.empty(2 * longest + 160, np.uint8)
+        places = np.empty((2, 2 * longest + _AT_ONCE + 64), np.int32)
         ids = np.empty(int(offsets[-1] - offsets[0]) // 4 + longest + 8, np.int32)
         ends = np.empty(len(texts), np.int64)
         identity = np.empty((len(texts), 2), np.uint64)
         row = 0
         while True:
             row = _scan(
-                data, offsets, row, self.plain, self.kind, self.lower, self.stops,
-                *self.table.tables(), folded, ids, ends, identity,
+                data, offsets, row, self.plain, self.kind, self.lower, self.rule, self.stops,
+                *self.table.tables(), folded, read_only(folded), places, ids, ends, identity,
             )
             if row == len(texts):
                 break

@@ -7,7 +7,7 @@ import pyarrow as pa
 from numba import njit
 
 from reviews.bits import load64
-from reviews.strings import BASIS_A, BASIS_B, PRIME_A, PRIME_B, mix, string_buffers, strings_from
+from reviews.strings import PRIME_A, PRIME_B, mix, string_buffers, strings_from
 
 Array = np.ndarray
 # Which bits of a word's first and second eight bytes are its own, by its size up to 16.
@@ -19,15 +19,15 @@ class WordTable:
     """Distinct words with ids in order of arrival: open addressing over byte strings.
 
     Words are told apart by their bytes, so equal hashes do no harm. A slot holds an id plus
-    one, or 0; what is known of a word, a row of `known`, is its key's two halves, its size, and
-    two independent hashes for identities of texts. Frequent words come early, so that their
-    rows lie together and stay in a core's own cache.
+    one, or 0; a row of `keys` has the two halves of a word's key. A word of up to 16 bytes,
+    none of them 0, is its own key, filled up with zeros; the first byte of any other key is 0.
+    Frequent words come early, so that their keys lie together and stay in a core's own cache.
     """
 
     def __init__(self, words: int = 1 << 12) -> None:
         """Room for so many words, a power of two, before the table grows."""
         self.slots = np.zeros(2 * words, np.uint32)
-        self.known = np.empty((words, 5), np.uint64)
+        self.keys = np.empty((words, 2), np.uint64)
         self.starts = np.zeros(words + 1, np.int64)
         self.arena = np.empty(16 * words, np.uint8)
         # Words, bytes of the arena, and by how much a hash is shifted to be a slot.
@@ -41,10 +41,10 @@ class WordTable:
         if len(self) + words >= len(self.starts):
             capacity = 1 << int(len(self) + words).bit_length()
             self.starts = grown(self.starts, capacity + 1)
-            self.known = grown(self.known, capacity)
+            self.keys = grown(self.keys, capacity)
             self.slots = np.zeros(2 * capacity, np.uint32)
             self.used[2] = 65 - (2 * capacity).bit_length()
-            _refill(self.slots, self.known, self.used)
+            _refill(self.slots, self.keys, self.used)
         if self.used[1] + size > self.arena.size:
             self.arena = grown(self.arena, 1 << int(self.used[1] + size - 1).bit_length())
 
@@ -62,14 +62,19 @@ class WordTable:
 
     def tables(self) -> tuple[Array, Array, Array, Array, Array]:
         """What the kernels work on."""
-        return self.slots, self.known, self.starts, self.arena, self.used
+        return self.slots, self.keys, self.starts, self.arena, self.used
 
 
 @njit(cache=True, inline="always")
-def slot_of(low: Any, high: Any, used: Array) -> Any:
-    """Where a key's search begins."""
-    mixed = (low ^ (high * PRIME_A)) * PRIME_B
-    return np.int64(mixed >> np.uint64(used[2]))
+def hash_key(low: Any, high: Any) -> Any:
+    """A hash (uint64) of a key, whose upper bits are the better ones."""
+    return (low ^ (high * PRIME_A)) * PRIME_B
+
+
+@njit(cache=True, inline="always")
+def slot_of(hashed: Any, used: Array) -> Any:
+    """Where the search begins for a key of this hash."""
+    return np.int64(hashed >> np.uint64(used[2]))
 
 
 @njit(cache=True, inline="always")
@@ -86,28 +91,40 @@ def _chunk(data: Array, first: Any, size: Any, k: Any) -> Any:
 
 
 @njit(cache=True)
+def _key(data: Array, first: Any, size: Any) -> Any:
+    """The two halves of the key of the word data[first:first + size]."""
+    own = 0 < size <= 16
+    for i in range(first, first + size if own else 0):
+        own &= data[i] != 0
+    low = _chunk(data, first, size, 0) if size else np.uint64(0)
+    high = _chunk(data, first, size, 1) if size > 8 else np.uint64(0)
+    if own:
+        return low, high
+    for k in range(2, (size + 7) >> 3):
+        chunk = _chunk(data, first, size, k)
+        low, high = mix((low ^ chunk) + PRIME_B), mix(high + chunk)
+    return mix(low ^ np.uint64(size)) << np.uint64(8), mix(high)
+
+
+@njit(cache=True)
 def intern(
     data: Array, first: Any, size: Any,
-    slots: Array, known: Array, starts: Array, arena: Array, used: Array,
+    slots: Array, keys: Array, starts: Array, arena: Array, used: Array,
 ) -> Any:
     """The id of the word data[first:first + size], a new one if it was not there.
 
-    A word of up to 16 bytes is its own key, so that one look at its slot settles it; of a
-    longer one the key is a hash, and the bytes are compared. The caller has made room.
+    One look at its slot settles a word that is its own key; of another one the bytes are
+    compared, too. The caller has made room.
     """
-    count = (size + 7) >> 3
-    low = _chunk(data, first, size, 0) if size else np.uint64(0)
-    high = _chunk(data, first, size, 1) if size > 8 else np.uint64(0)
-    for k in range(2, count):
-        chunk = _chunk(data, first, size, k)
-        low, high = mix((low ^ chunk) + PRIME_B), mix(high + chunk)
-    slot = slot_of(low, high, used)
+    low, high = _key(data, first, size)
+    slot = slot_of(hash_key(low, high), used)
     while slots[slot] != 0:
         word = np.int64(slots[slot]) - 1
-        if known[word, 0] == low and known[word, 1] == high and known[word, 2] == size:
+        if keys[word, 0] == low and keys[word, 1] == high:
             same = True
-            if size > 16:
-                for k in range(count):
+            if low & np.uint64(0xFF) == 0:
+                same = starts[word + 1] - starts[word] == size
+                for k in range((size + 7) >> 3 if same else 0):
                     own = _chunk(arena, starts[word], size, k)
                     same &= own == _chunk(data, first, size, k)
             if same:
@@ -115,17 +132,8 @@ def intern(
         slot = (slot + 1) & (slots.size - 1)
     word = used[0]
     slots[slot] = word + 1
-    known[word, 0] = low
-    known[word, 1] = high
-    known[word, 2] = size
-    a, b = BASIS_A ^ np.uint64(size), BASIS_B + np.uint64(size)
-    for k in range(count):
-        chunk = _chunk(data, first, size, k)
-        a = mix(a ^ chunk)
-        b = (b + chunk) * PRIME_B
-        b ^= b >> np.uint64(29)
-    known[word, 3] = a
-    known[word, 4] = mix(b)
+    keys[word, 0] = low
+    keys[word, 1] = high
     for i in range(size):
         arena[used[1] + i] = data[first + i]
     used[0] += 1
@@ -137,19 +145,19 @@ def intern(
 @njit(cache=True, nogil=True)
 def _intern_many(
     data: Array, offsets: Array,
-    slots: Array, known: Array, starts: Array, arena: Array, used: Array, ids: Array,
+    slots: Array, keys: Array, starts: Array, arena: Array, used: Array, ids: Array,
 ) -> None:
     for row in range(offsets.size - 1):
         first = np.int64(offsets[row])
         size = np.int64(offsets[row + 1]) - first
-        ids[row] = intern(data, first, size, slots, known, starts, arena, used)
+        ids[row] = intern(data, first, size, slots, keys, starts, arena, used)
 
 
 @njit(cache=True)
-def _refill(slots: Array, known: Array, used: Array) -> None:
+def _refill(slots: Array, keys: Array, used: Array) -> None:
     """Enter all words into empty slots."""
     for word in range(used[0]):
-        slot = slot_of(known[word, 0], known[word, 1], used)
+        slot = slot_of(hash_key(keys[word, 0], keys[word, 1]), used)
         while slots[slot] != 0:
             slot = (slot + 1) & (slots.size - 1)
         slots[slot] = word + 1

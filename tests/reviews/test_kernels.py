@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
-from reviews.bits import at_least, equal, load64, trailing_zeros
+from reviews.bits import at_least, between, count_ones, equal, load64, trailing_zeros
 from reviews.sequences import Compactor, gather
 
 sixty_four_bytes = st.binary(min_size=64, max_size=64)
@@ -17,8 +17,13 @@ def looked_at(data: np.ndarray, byte: int) -> tuple[int, int, int]:
 
 
 @njit
-def lowest_bit(value: int) -> int:
-    return trailing_zeros(value)
+def in_range(data: np.ndarray, bits: int, low: int, high: int) -> int:
+    return between(data, 0, bits, low, high)
+
+
+@njit
+def lowest_bit(value: int) -> tuple[int, int]:
+    return trailing_zeros(value), count_ones(value)
 
 
 @given(sixty_four_bytes, st.integers(0, 255))
@@ -29,9 +34,17 @@ def test_64_bytes_are_compared_at_once(data: bytes, byte: int) -> None:
     assert int(same) == sum((b == byte) << i for i, b in enumerate(data))
 
 
-@given(st.integers(1, 2**64 - 1))
-def test_the_lowest_bit_is_found(value: int) -> None:
-    assert lowest_bit(np.uint64(value)) == (value & -value).bit_length() - 1
+@given(sixty_four_bytes, st.sampled_from([0, 0x20]), st.integers(0, 255), st.integers(0, 255))
+def test_64_bytes_are_compared_with_a_range(data: bytes, bits: int, one: int, two: int) -> None:
+    low, high = sorted((one, two))
+    found = in_range(np.frombuffer(data, np.uint8), *map(np.uint8, (bits, low, high)))
+    assert int(found) == sum((low <= (b | bits) <= high) << i for i, b in enumerate(data))
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_the_lowest_bit_is_found_and_bits_are_counted(value: int) -> None:
+    lowest = (value & -value).bit_length() - 1 if value else 64
+    assert lowest_bit(np.uint64(value)) == (lowest, value.bit_count())
 
 
 @given(st.lists(st.lists(st.integers(0, 19)), min_size=1), st.data())

@@ -17,7 +17,7 @@ from nltk.tokenize import RegexpTokenizer
 
 from reviews.recipe import Recipe
 from reviews.strings import hash_strings, mix_hashes
-from reviews.tokenizer import TABLE_SIZE, Tokenizer, fold, pattern
+from reviews.tokenizer import OVERREAD, TABLE_SIZE, Tokenizer, fold, pattern
 from reviews.word_table import WordTable
 from tests.requirements import need
 
@@ -41,10 +41,14 @@ def words_of(texts: list[str], recipe: Recipe) -> list[list[str]]:
 @example(texts=["\u212a is Kelvin", "\u0130stanbul", "ΟΔΟΣ Σ", "don\u2019t rock 'n' roll'"])
 @example(texts=["it's", "'", "a'", "'a", "a''b", "a'\u00e9'b", "", " "])
 @example(texts=["cafe\u0301s", "\u0301a", "\u2764\ufe0f", "a'\u0301b", "हिन्दी", "a\u0301'b\u0301"])
+@example(texts=["x" * 63 + "'s " + "it's" * 40, "don't{" * 30, "A" * 100, "a." * 70, "\x13" * 90])
 @example(texts=["\U0001f600 good\U0001f44d", "\U00010400", "１２ ③ ½", "ﬁne \u01c5"])
 def test_every_unicode_string_gives_the_words_of_the_rule(rule: str, texts: list[str]) -> None:
     expected = [re.findall(pattern(rule), fold(text)) for text in texts]
     assert words_of(texts, Recipe(tokens=rule)) == expected
+    # Those of ASCII are read as they stand where enough bytes follow, the others from a copy.
+    followed = [*texts, " " * OVERREAD]
+    assert words_of(followed, Recipe(tokens=rule)) == [*expected, []]
 
 
 def test_nothing_above_the_table_begins_or_continues_a_word() -> None:
@@ -105,7 +109,7 @@ def test_long_words_with_equal_hashes_stay_apart() -> None:
     table.intern(words[:1])
     other.intern(words[1:])
     # As it would be if the first word had the key of the second; only the bytes differ.
-    table.slots[:], table.known[0] = other.slots, other.known[0]
+    table.slots[:], table.keys[0] = other.slots, other.keys[0]
     assert table.intern(words[1:]).tolist() == [1]
     assert table.words().to_pylist() == words.to_pylist()
 
