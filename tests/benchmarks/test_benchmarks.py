@@ -122,6 +122,24 @@ def test_the_tables_of_train_have_the_peers_and_what_the_hardware_allows(
     assert 50 < float(figures[1][1]) <= 100
 
 
+def test_the_table_of_accuracy_has_every_contender_with_its_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    store = make_store(tmp_path / "store", {"train": 500, "validation": 100, "test": 100},
+                       length=16)
+    assert reviewmill.main(["bench", "accuracy", str(store.path), "--quick"]) == 0
+    shown = capsys.readouterr().out
+    rows = re.findall(r"^(\S.*?)  +([\d.]+)%  +-  +([\d.]+)%  +([\d,]+) +([\d.]+) +\2%$", shown,
+                      re.MULTILINE)
+    names = ["plain torch BiLSTM", "--model bag", "--config views"]
+    if "fastText is left out" not in shown:
+        names = ["fastText, word pairs", *names]
+    assert [row[0] for row in rows] == names
+    assert all(40 < float(row[1]) <= 100 for row in rows)
+    assert rows[-3][4] == "1.00"
+
+
 def test_a_command_is_measured_and_its_failure_told() -> None:
     usage = measure([sys.executable, "-c", "x = b'a' * 200_000_000"])
     assert usage.peak_mb > 190
@@ -140,7 +158,8 @@ def test_tables_have_numbers_at_the_right() -> None:
     ("arguments", "message"),
     [(["perpare"], "did you mean prepare?"), (["prepare", "nothing.gz"], "is not a .gz file"),
      (["prepare", "--reviews", "1"], "--reviews 100 or more"),
-     (["train", "--ranks", "0"], "1 or more"), (["train", "nothing"], "is not a store"),
+     (["train", "--ranks", "0"], "1 or more"), (["accuracy", "--seeds", "0"], "--seeds 1 or more"),
+     (["train", "nothing"], "is not a store"),
      (["balance", "--speeds", "4,-1"], "--speeds are positive numbers")],
 )
 def test_a_mistake_is_one_line(

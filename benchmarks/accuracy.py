@@ -1,0 +1,98 @@
+"""`reviewmill bench accuracy`: how good the models are, beside fastText and a plain BiLSTM."""
+
+import argparse
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from statistics import mean, stdev
+
+from benchmarks.inputs import store_or_generated
+from benchmarks.measure import machine, table
+from reviews.errors import UserError
+from reviews.options import make_parser
+from reviews.store import Store
+
+Result = dict[str, float]  # test, validation: accuracies; seconds
+
+
+def main(argv: Sequence[str]) -> int:
+    """Train all of them with every seed, and print the table."""
+    parser = make_parser("reviewmill bench accuracy", "Accuracy, and the time it takes.")
+    parser.add_argument("store", nargs="?", metavar="STORE",
+                        help="store with a test split (default: 30,000 generated reviews)")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds of each")
+    parser.add_argument("--quick", action="store_true",
+                        help="one seed and one epoch of each, for a look")
+    options = parser.parse_args(argv)
+    if options.seeds < 1:
+        raise UserError("give --seeds 1 or more")
+    with tempfile.TemporaryDirectory(prefix="reviewmill-bench-") as folder:
+        store = Store(store_or_generated(options.store, Path(folder), 30_000))
+        if not store.rows("test") or not store.rows("validation"):
+            raise UserError(f"{store.path} lacks a validation or test split")
+        print(f"{machine()}\n{store.rows('train'):,} reviews to train on, "
+              f"{store.rows('test'):,} to test, {store.vocabulary_size:,} ids, "
+              f"length {store.length}\n")
+        _compare(store, Path(folder) / "run", options)
+    return 0
+
+
+def _compare(store: Store, run: Path, options: argparse.Namespace) -> None:
+    extra = ("--epochs", "1") if options.quick else ()
+    cores = len(os.sched_getaffinity(0))
+    contenders: dict[str, Callable[[int], Result]] = {
+        "plain torch BiLSTM": partial(_peer, "plain_bilstm", store, extra),
+        "--model bag": partial(_own, store, run, ("--model", "bag", *extra)),
+        "--config views": partial(
+            _own, store, run, ("--config", "views", "--ranks", str(cores), *extra)),
+    }
+    if importlib.util.find_spec("fasttext") is None:
+        print("fastText is left out: pip install 'reviewmill[bench]'\n")
+    else:
+        peer = partial(_peer, "plain_fasttext", store, extra)
+        contenders = {"fastText, word pairs": peer, **contenders}
+    found: dict[str, list[Result]] = {name: [] for name in contenders}
+    for seed in range(1 if options.quick else options.seeds):
+        for name, contender in contenders.items():
+            found[name].append(contender(seed))
+    peer_s = mean(result["seconds"] for result in found["plain torch BiLSTM"])
+    rows = []
+    for name, results in found.items():
+        tests, seconds = [r["test"] for r in results], mean(r["seconds"] for r in results)
+        rows.append([name, f"{mean(tests):.2%}", f"{stdev(tests):.2%}" if len(tests) > 1 else "-",
+                     f"{mean(r['validation'] for r in results):.2%}", f"{seconds:,.0f}",
+                     f"{seconds / peer_s:.2f}", " ".join(f"{t:.2%}" for t in tests)])
+    print(table(["", "test", "deviation", "validation", "seconds", "of BiLSTM's", "by seed"], rows))
+
+
+def _own(store: Store, run: Path, choices: Sequence[str], seed: int) -> Result:
+    """A training by the command, and its evaluation."""
+    mill = (sys.executable, "-m", "reviewmill")
+    _output([*mill, "train", str(store.path), "--out", str(run), "--overwrite",
+             "--seed", str(seed), *choices])
+    summary = json.loads((run / "summary.json").read_text())
+    figures = json.loads(_output([*mill, "evaluate", str(run), "--store", str(store.path),
+                                  "--split", "test", "--json"]).splitlines()[-1])
+    return {"test": figures["accuracy"], "validation": summary["best"]["accuracy"],
+            "seconds": summary["seconds"]}
+
+
+def _peer(module: str, store: Store, extra: Sequence[str], seed: int) -> Result:
+    """What a plain script prints."""
+    printed = _output([sys.executable, "-m", f"benchmarks.{module}", str(store.path),
+                       "--seed", str(seed), *extra])
+    result: Result = json.loads(printed.splitlines()[-1])
+    return result
+
+
+def _output(command: Sequence[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"{' '.join(command[:5])} ... failed: {done.stderr.strip()[-500:]}")
+    return done.stdout
