@@ -62,9 +62,11 @@ def _compare(top: Path, sources: list[Path], options: argparse.Namespace) -> Non
     recipe.write_text(RECIPE.to_yaml())
     slow_reviews, reviews, size = take_tenth(sources, tenth)
     python = [sys.executable, "-m"]
-    given = list(map(str, sources))
-    ours = [*python, "reviewmill", "prepare", *given, "--recipe", str(recipe),
-            "--overwrite", "--out", str(top / "store")]
+
+    def ours(files: Sequence[Path]) -> list[str]:
+        return [*python, "reviewmill", "prepare", *map(str, files), "--recipe", str(recipe),
+                "--overwrite", "--out", str(top / "store")]
+
     rows = str(top / "rows.h5")
     # Name -> its command, the reviews that it gets, the cores that it may use.
     commands: dict[str, tuple[list[str], int, int]] = {}
@@ -77,16 +79,14 @@ def _compare(top: Path, sources: list[Path], options: argparse.Namespace) -> Non
             commands[name] = (
                 [*python, "benchmarks.frames", name, str(tenth), rows, "--recipe", str(recipe)],
                 slow_reviews, 1)
-    commands["reviewmill"] = ([*ours, "--runner", "inline"], reviews, 1)
+    commands["reviewmill"] = ([*ours(sources), "--runner", "inline"], reviews, 1)
     cores = sorted(os.sched_getaffinity(0), reverse=True)
     if len(cores) > 1:
         two = ["--runner", "local", "--workers", "2"]
-        commands["reviewmill, 2 cores"] = ([*ours, *two], reviews, 2)
+        commands["reviewmill, 2 cores"] = ([*ours(sources), *two], reviews, 2)
         if len(sources) > 1:
             one = join_files(sources, top / "one.json.gz")
-            commands["reviewmill, 2 cores, one .gz"] = (
-                [str(one) if word in given else word for word in [*ours, *two]
-                 if word not in given[1:]], reviews, 2)
+            commands["reviewmill, 2 cores, one .gz"] = ([*ours([one]), *two], reviews, 2)
     found: dict[str, list[Usage]] = {name: [] for name in commands}
     # Kernels are compiled once per installation; that is not part of any run.
     measure([*python, "mapreduce.warm"])
