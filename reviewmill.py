@@ -15,7 +15,7 @@ COMMANDS = {
     "inspect": ("mapreduce.inspect", "what is in a store; --verify checks it"),
     "train": ("mpi_train.launch", "a store to a model, on any number of ranks"),
     "evaluate": ("mpi_train.evaluate", "how good a model is, on a store or on labelled files"),
-    "report": ("reports", "the page about a run"),
+    "report": ("reports", "the page about a run, or a store"),
     "bench": ("benchmarks", "each stage beside its peer"),
     "demo": ("demo", "all of it on generated reviews"),
 }

@@ -31,7 +31,7 @@ PHASES: dict[str, list[tuple[str, str]]] = {
     "find lines": [("stretches.py", "find_lines")],
     "parse": [("json_lines.py", "parse"), ("columns.py", "to_reviews")],
     "clean, tokenize, hash": [("tokenizer.py", "tokenize"), ("html.py", "clean_html")],
-    "write partitions": [("gather_reviews.py", "_flush")],
+    "write partitions": [("gather_reviews.py", "flush")],
     "de-duplicate": [("gather_reviews.py", "settle_partition")],
     "count": [("count_words.py", "mapper"), ("count_words.py", "reducer")],
     "encode": [("encode_reviews.py", "encode")],

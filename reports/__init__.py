@@ -1,19 +1,27 @@
-"""What a person looks at: one offline HTML page about a run. Reads files, imports only reviews."""
+"""What a person looks at: one offline HTML page about a run or a store.
+
+Reads files, imports only reviews.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from reviews.errors import UserError
+from reviews.files import is_remote
 from reviews.folders import write_atomically
 from reviews.options import make_parser
+from reviews.store import Store
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """`reviewmill report RUN`: write RUN/report.html, print its path as the last line, return 0."""
-    parser = make_parser("reviewmill report", "Write RUN/report.html: one page, works offline.")
-    parser.add_argument("run", metavar="RUN", help="a run folder, finished or not")
-    folder = Path(parser.parse_args(argv).run)
+    """`reviewmill report PATH`: write PATH/report.html, print its path as the last line."""
+    parser = make_parser(
+        "reviewmill report", "Write PATH/report.html about a run or a store: it works offline.")
+    parser.add_argument("path", metavar="PATH", help="a run folder, finished or not, or a store")
+    parser.add_argument("--out", metavar="FILE", help="the page (default: PATH/report.html)")
+    options = parser.parse_args(argv)
     try:
+        from reports.data import render_store
         from reports.page import render
     except ImportError as error:
         if (error.name or "").split(".")[0] != "matplotlib":
@@ -23,8 +31,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         ) from None
     from reports.run import read_run
 
-    page = render(read_run(folder))
-    target = folder / "report.html"
+    if is_remote(options.path) and not options.out:
+        raise UserError(f"{options.path} is an address: say with --out where the page goes")
+    folder = Path(options.path)
+    if is_remote(options.path) or (folder / "manifest.json").is_file():
+        page = render_store(Store(options.path))
+    else:
+        page = render(read_run(folder))
+    target = Path(options.out) if options.out else folder / "report.html"
     try:
         write_atomically(target, page.encode())
     except OSError as error:

@@ -1,4 +1,4 @@
-"""python -m reports RUN: the same as `reviewmill report RUN`."""
+"""python -m reports PATH: the same as `reviewmill report PATH`."""
 
 import sys
 

@@ -2,47 +2,29 @@
 
 import shlex
 from collections.abc import Mapping
-from importlib import resources
-from string import Template
 from typing import Any
 
 from reports import charts
-from reports.drawing import Chart
+from reports.corpus import corpus
 from reports.html import Html, count, duration, el, join, percent, score, table
+from reports.parts import grid, header, notice, page, section, settings
 from reports.results import results
 from reports.run import Run
 from reports.verdict import evaluate_command, tiles, validation_majority, verdict
 
-# What the rules of the manifest mean; a rule without words here is shown by its name.
-DROPPED = {
-    "duplicate": "duplicates of a stored review",
-    "neutral": "neutral: neither positive nor negative",
-    "no_words": "no word left after cleaning",
-    "not_sampled": "not in the sample",
-    "overlap": "also in a given test or validation set",
-    "unused": "more than the wanted rows",
-}
-
 
 def render(run: Run) -> str:
     """The whole page. The same run gives the same bytes."""
-    template = resources.files("reports").joinpath("report.html").read_text("utf-8")
     body = join(
         headline(run),
         notices(run),
-        section("corpus", "Corpus", *corpus(run)),
+        section("corpus", "Corpus", *corpus_of(run)),
         section("training", "Training", *training(run)),
         section("test", "Test results", *results(run)),
         section("configuration", "Configuration", *configuration(run)),
         section("environment", "Environment", *environment(run)),
     )
-    name = join(f"{run.path.resolve().name} · reviewmill")
-    return Template(template).substitute(title=name, body=body)
-
-
-def section(name: str, title: str, *parts: Html | None) -> Html:
-    """A part of the page with its heading and a link target."""
-    return el("section", el("h2", title), *parts, id=name)
+    return page(f"{run.path.resolve().name} · reviewmill", "the run", body)
 
 
 def headline(run: Run) -> Html:
@@ -57,22 +39,9 @@ def headline(run: Run) -> Html:
         f"{count(run.curve.last_step)} updates" if run.curve.points else None,
         duration(run.summary["seconds"]) if run.summary.get("seconds") else None,
     ]
-    links = [
-        el("a", name, href=f"#{name.lower().split()[0]}")
-        for name in ("Corpus", "Training", "Test results", "Configuration", "Environment")
-    ]
-    figures = [
-        el("div", el("dt", name), el("dd", figure), el("dd", remark, cls="remark"))
-        for name, figure, remark in tiles(run)
-    ]
-    return el(
-        "header",
-        el("p", el("b", "reviewmill"), " · run ", el("code", str(run.path)), " ",
-           el("span", state, cls=f"state {state}"), cls="run"),
-        el("h1", first, el("span", f"; {second}." if second else ".")),
-        el("p", " · ".join(fact for fact in facts if fact), cls="facts"),
-        el("dl", *figures, cls="tiles") if figures else None,
-        el("nav", *links),
+    return header(
+        ("run", str(run.path), el("span", state, cls=f"state {state}")), (first, second), facts,
+        tiles(run), ("Corpus", "Training", "Test results", "Configuration", "Environment"),
     )
 
 
@@ -104,11 +73,6 @@ def notices(run: Run) -> Html:
     return join(*shown)
 
 
-def notice(kind: str, first: str, *rest: Any) -> Html:
-    """A box that stands out: kind is bad, warn or note."""
-    return el("p", el("b", first), *rest, cls=f"notice {kind}")
-
-
 def failure(record: Mapping[str, Any], last: bool) -> Html:
     """One failure record; not the last if the run went on after it."""
     said = record.get("reason") or record.get("message") or record.get("error") or "no reason given"
@@ -123,75 +87,12 @@ def failure(record: Mapping[str, Any], last: bool) -> Html:
     return notice("note", "It was resumed after a failure:", f" {said}{place}.")
 
 
-def grid(*cards: Html | Chart | None) -> Html:
-    """Cards side by side; the last chart of an odd number takes both columns."""
-    shown = [card for card in cards if card is not None]
-    odd = len(shown) % 2
-    return el("div", *(
-        card if isinstance(card, Html) else card.html(wide=bool(odd and card is shown[-1]))
-        for card in shown
-    ), cls="grid")
-
-
-def corpus(run: Run) -> list[Html | None]:
-    """Where the reviews of the store come from, and what they are like."""
-    if not run.manifest:
-        return [el("p", "The manifest of the store is not in this run, and the store is not at ",
-                   el("code", run.store or "any known path"), ".", cls="empty")]
-    splits = run.manifest["splits"]
-    classes = [str(name) for name in run.manifest["classes"]]
-    rows = []
-    for name in charts.SPLITS:
-        entry = splits.get(name)
-        if entry:
-            words = max(1, entry.get("words", 0))
-            rows.append([
-                name, count(entry["rows"]),
-                *(count(entry["labels"].get(label, 0)) for label in classes),
-                count(entry.get("words", 0) / max(1, entry["rows"])),
-                percent(entry.get("unknown_words", 0) / words),
-                percent(entry.get("truncated", 0) / max(1, entry["rows"])),
-            ])
-    head = ["split", "reviews", *classes, "words each", "unknown words", "cut"]
-    kept = f"{count(run.manifest['vocabulary_size'])} ids"
-    if run.manifest.get("distinct_words"):
-        kept += f" for {count(run.manifest['distinct_words'])} distinct words"
-    return [
-        grid(records(run.manifest), charts.ratings(run.manifest), charts.lengths(run.manifest),
-             charts.labels(run.manifest)),
-        el("figure", el("figcaption", el("h3", "Splits"),
-                        el("p", f"Vocabulary: {kept}, counted in the training split.")),
-           table(head, rows), cls="card wide"),
-    ]
-
-
-def records(manifest: Mapping[str, Any]) -> Html:
-    """What became of every record: read = stored + dropped + bad."""
-    entry = manifest["records"]
-    read = entry["read"]
-    rows: list[list[Any]] = []
-
-    def line(name: Any, n: int, sign: str = "") -> None:
-        rows.append([name, f"{sign if n else ''}{count(n)}", percent(n / read if read else None)])
-
-    line("records read", read)
-    for rule, n in entry["dropped"].items():
-        if n or rule == "duplicate":
-            line(DROPPED.get(rule, rule.replace("_", " ")), n, "− ")
-    for reason, n in entry["bad"].items():
-        if n:
-            line(f"bad: {reason.replace('_', ' ')}", n, "− ")
-    if not sum(entry["bad"].values()):
-        line("bad", 0, "− ")
-    line("stored", entry["stored"])
-    settled = entry["stored"] + sum(entry["dropped"].values()) + sum(entry["bad"].values())
-    wrong = None
-    if settled != read:
-        wrong = notice("bad", "These do not add up:",
-                       f" {count(read)} records were read, {count(settled)} are accounted for.")
-    return el("figure", el("figcaption", el("h3", "Records"),
-                           el("p", "Every record read is stored, dropped by a rule, or bad.")),
-              table(["", "records", "of all"], rows, cls="sum"), wrong, cls="card")
+def corpus_of(run: Run) -> list[Html | None]:
+    """The reviews of the store that it trained on."""
+    if run.manifest:
+        return corpus(run.manifest)
+    return [el("p", "The manifest of the store is not in this run, and the store is not at ",
+               el("code", run.store or "any known path"), ".", cls="empty")]
 
 
 def training(run: Run) -> list[Html | None]:
@@ -239,38 +140,6 @@ def configuration(run: Run) -> list[Html | None]:
         settings("Training", "config.yaml", run.config),
         settings("Preparation", "the recipe in the store's manifest", recipe) if recipe else None,
     ]
-
-
-def settings(title: str, source: str, values: Mapping[str, Any]) -> Html:
-    """A card of names and values."""
-    pairs = [
-        el("div", el("dt", name), el("dd", plain(value))) for name, value in flat(values)
-    ]
-    body = el("dl", *pairs, cls="settings") if pairs else el("p", "Nothing recorded.", cls="empty")
-    return el("figure", el("figcaption", el("h3", title), el("p", source)), body, cls="card wide")
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Nested mappings as dotted names."""
-    pairs: list[tuple[str, Any]] = []
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            pairs += flat(value, f"{prefix}{name}.")
-        else:
-            pairs.append((f"{prefix}{name}", value))
-    return pairs
-
-
-def plain(value: Any) -> str:
-    """A value as a person writes it."""
-    if value is None or value == "" or value == []:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        some = ", ".join(plain(part) for part in value[:24])
-        return some if len(value) <= 24 else f"{some}, … ({count(len(value))} in all)"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def environment(run: Run) -> list[Html | None]:

@@ -10,6 +10,8 @@ import pytest
 from matplotlib.image import imread
 
 from reports import main
+from reviews.recipe import Recipe
+from tests.mapreduce.corpus import make_reviews, run, write_reviews
 from tests.reports.browser import Tab, find_browser, start_browser
 from tests.reports.runs import make_run
 from tests.requirements import need
@@ -28,7 +30,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Reports of a whole run and of one with texts as long as they get."""
+    """Reports of a whole run, of one with texts as long as they get, and of a store."""
     top = tmp_path_factory.mktemp("pages")
     long = "a-very-long-name-without-any-blank" * 6
     failure = json.dumps({"kind": "failure", "reason": long * 3, "step": 3}) + "\n"
@@ -36,13 +38,18 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "whole": make_run(top / "whole"),
         "long": make_run(top / long[:200], classes=[long, "no"], ranks=16, extra=failure),
     }
+    path = write_reviews(top / "reviews.json", [
+        {**row, "reviewText": f"{row['reviewText']} {'looooong' * 20} <b>&amp;"}
+        for row in make_reviews(300)])
+    folders["store"] = run([path], top / "store", Recipe(
+        features=("votes", "verified:category", "unixReviewTime:time"))).path
     for folder in folders.values():
         main([str(folder)])
     return {name: folder / "report.html" for name, folder in folders.items()}
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", ["whole", "long"])
+@pytest.mark.parametrize("name", ["whole", "long", "store"])
 def test_nothing_is_wider_than_the_window(
     tab: Tab, pages: dict[str, Path], name: str, width: int
 ) -> None:
