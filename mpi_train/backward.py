@@ -125,7 +125,7 @@ class BackPropagation:
         labels = torch.from_numpy(rows.labels).to(self._device)
         self._laps.lap("data")
         draws = Draws.of(self._config.seed, *place, torch.arange(begin, end, device=self._device))
-        loss = self._loss.sum(self._model(*tensors, draws), labels)
+        loss = self._loss.sum(self._model(*tensors, draws=draws), labels)
         self._laps.lap("forward")
         (loss / self._loss.denominator(batch.labels)).backward()
         self._laps.lap("backward")

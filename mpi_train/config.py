@@ -25,9 +25,9 @@ TERMINAL = "REVIEWMILL_TERMINAL"
 
 # A resume that changed one of these would not continue the same training.
 FIXED = (
-    "config", "seed", "batch_size", "window", "oversample", "model", "embedding_dim", "hidden_dim",
-    "layers", "bidirectional", "pooling", "widths", "filters", "ngrams", "buckets", "ngram_dim",
-    "loss", "optimizer", "precision",
+    "config", "seed", "batch_size", "window", "oversample", "smote", "model", "embedding_dim",
+    "hidden_dim", "layers", "bidirectional", "pooling", "widths", "filters", "ngrams", "buckets",
+    "ngram_dim", "loss", "optimizer", "precision",
 )
 
 MOST_TIMES = 1000  # that an epoch trains on one review
@@ -61,12 +61,12 @@ class TrainingConfig:
     widths: tuple[int, ...] = option((2, 3, 4), "cnn: words that a convolution sees")
     filters: int = option(64, "cnn: outputs of each convolution")
     ngrams: int = option(
-        0, "words of the longest n-gram: of a bag, or of one that votes beside a recurrent "
-        "model; 0: none does")
+        0, "words of the longest n-gram: of a bag, of one that votes beside a recurrent model "
+        "(0: none does), or of one that an mlp reads beside the features (0: it reads no text)")
     buckets: int = option(2_000_000, "rows that n-grams are hashed into")
-    ngram_dim: int = option(16, "recurrent models: width of that bag's vectors")
+    ngram_dim: int = option(16, "recurrent models, mlp: width of that bag's vectors")
     ngram_rate: float = option(
-        0.3, "recurrent models: learning rate of that bag's rows, by adagrad")
+        0.3, "recurrent models, mlp: learning rate of that bag's rows, by adagrad")
     dropout: float = option(0.2, "locked dropout: inputs of every layer, and the pooled vector")
     word_dropout: float = option(0.0, "fraction of words replaced by the unknown word")
     epochs: int = option(3, "times that every review is trained on")
@@ -79,6 +79,9 @@ class TrainingConfig:
     oversample: str = option(
         "", "times that an epoch trains on the reviews of each class, as 3,1; or balanced: "
         "rarer classes as often as makes them about as many")
+    smote: bool = option(
+        False, "mlp of features alone: train on made-up reviews of rarer classes, too, as many as "
+        "make all classes equally large")
     loss: str = option(
         "bce", "loss: bce is for two classes, with more cross-entropy is the default; focal takes "
         "easy reviews less seriously",
@@ -194,6 +197,9 @@ class TrainingConfig:
                 raise UserError("--keep average would read all rows of a bag at every update: "
                                 "give best or last")
             _check(self, "ngrams", self.ngrams >= 1, "give 1 or more")
+        if self.smote and (self.model != "mlp" or self.ngrams or self.oversample):
+            raise UserError("--smote is for --model mlp without --ngrams and --oversample: "
+                            "nobody can make up a text between two others")
         if self.weight_decay and self.optimizer == "adagrad":
             raise UserError("--weight-decay is for sgd, adam and adamw")
 
@@ -222,6 +228,11 @@ class TrainingConfig:
                             f"from 1 to {MOST_TIMES} for each class")
         return tuple(map(int, parts))
 
+    @property
+    def reads_features(self) -> bool:
+        """Whether the model reads what stands beside the text."""
+        return self.model == "mlp"
+
     def ratios(self, ranks: int) -> tuple[float, ...]:
         """The wanted part of every rank, as a ratio, unless it is found by their times.
 
@@ -242,6 +253,8 @@ class TrainingConfig:
         own = {name: value for name, value in vars(self).items() if name in names}
         classes = len(store.classes)
         binary = self.loss == "bce" or (self.loss == "focal" and classes == 2)
+        if self.reads_features:
+            own["features"] = len(store.feature_names)
         return ModelOptions(**own, outputs=1 if binary else classes,
                             vocabulary_size=store.vocabulary_size,
                             padding=store.padding, unknown=store.unknown)

@@ -24,18 +24,30 @@ class Rows:
     tokens: Array  # (n, T) uint16 or uint32, right-padded
     lengths: Array  # (n,) int64
     labels: Array  # (n,) uint8
+    features: Array | None = None  # (n, F) float32, where a model reads them
 
     def take(self, rows: Array) -> "Rows":
         """These rows, with no more padding than their longest needs."""
         lengths = self.lengths[rows]
         width = int(lengths.max()) if len(rows) else 0
-        return Rows(self.tokens[rows, :width], lengths, self.labels[rows])
+        features = None if self.features is None else self.features[rows]
+        return Rows(self.tokens[rows, :width], lengths, self.labels[rows], features)
+
+    def pick(self, rows: Array) -> "Rows":
+        """These rows, padded as before."""
+        features = None if self.features is None else self.features[rows]
+        return Rows(self.tokens[rows], self.lengths[rows], self.labels[rows], features)
 
 
 class SplitReader:
-    """Stretches of the rows of one split. A shard's sha256 is checked before it is opened."""
+    """Stretches of the rows of one split. A shard's sha256 is checked before it is opened.
 
-    def __init__(self, store: Store, split: str) -> None:
+    Args:
+        features: whether to read those, too.
+    """
+
+    def __init__(self, store: Store, split: str, features: bool = False) -> None:
+        self._names = ("tokens", "length", "label", *(["features"] if features else []))
         self.shards = store.shards(split)
         self._store, self._split = store, split
         self._checked: set[int] = set()
@@ -47,9 +59,9 @@ class SplitReader:
 
         UserError when the file is missing or damaged.
         """
-        tokens, lengths, labels = (
+        tokens, lengths, labels, *features = (
             read_chunk(column, first // CHUNK_ROWS) for column in self._columns(shard))
-        return Rows(tokens, lengths.astype(np.int64), labels)
+        return Rows(tokens, lengths.astype(np.int64), labels, *features)
 
     def labels(self) -> Iterator[Array]:
         """The labels of every chunk, in the store's order."""
@@ -60,7 +72,7 @@ class SplitReader:
     def _open(self, shard: int) -> list[h5py.Dataset]:
         self._check(shard, self.shards[shard])
         group = h5py.File(self.shards[shard].path, "r")[self._split]
-        return [group[name] for name in ("tokens", "length", "label")]
+        return [group[name] for name in self._names]
 
     def _check(self, number: int, shard: Shard) -> None:
         if number in self._checked:
@@ -105,16 +117,22 @@ class Batch:
     def take(self, first: int, last: int) -> Rows:
         """The reviews at the positions first to last (exclusive) of the batch."""
         lengths, row = self.lengths[first:last], self._row[first:last]
-        width = int(lengths[-1])
+        width, features = int(lengths[-1]), None
         if len(self._windows) == 1:
             # Whole rows are copied faster than parts of them.
             tokens = self._windows[0].tokens.take(row, axis=0)[:, :width]
+            if self._windows[0].features is not None:
+                features = self._windows[0].features[row]
         else:
+            if self._windows[0].features is not None:
+                features = np.empty((last - first, self._windows[0].features.shape[1]), np.float32)
             tokens = np.empty((last - first, width), self._windows[0].tokens.dtype)
             for number, rows in enumerate(self._windows):
                 inside = self._window[first:last] == number
                 tokens[inside] = rows.tokens[row[inside], :width]
-        return Rows(tokens, lengths, self.labels[first:last])
+                if features is not None and rows.features is not None:
+                    features[inside] = rows.features[row[inside]]
+        return Rows(tokens, lengths, self.labels[first:last], features)
 
     def words(self, vocabulary_size: int, *others: int) -> Array:
         """The different ids (k,) int64 of all reviews, and some others, ascending."""
@@ -133,14 +151,19 @@ class BatchReader:
 
     Args:
         times: how often an epoch has the reviews of each class; none: once.
+        features: whether to read those of the store, too.
+        more: rows that are no part of the store, and are trained on behind its own.
     """
 
     def __init__(
         self, store: Store, split: str, batch_size: int, seed: int, window: int,
-        times: Sequence[int] = (),
+        times: Sequence[int] = (), features: bool = False, more: Rows | None = None,
     ) -> None:
-        self._split, self._times = SplitReader(store, split), np.array(times, np.int64)
+        self._more = more
+        self._split, self._times = SplitReader(store, split, features), np.array(times, np.int64)
         rows = [shard.rows for shard in self._split.shards]
+        if more is not None:
+            rows.append(len(more.labels))
         repeated = None
         if len(times):
             counts = [self._times[labels] for labels in self._split.labels()]
@@ -177,16 +200,23 @@ class BatchReader:
 
     def _load(self, epoch: int, window: int) -> Rows:
         plan = self.plan
-        parts = [
-            self._split.read(int(plan.chunk_shard[chunk]), int(plan.chunk_start[chunk]))
-            for chunk in plan.epoch(epoch).window_chunks(window)
-        ]
+        parts = [self._read(int(plan.chunk_shard[chunk]), int(plan.chunk_start[chunk]))
+                 for chunk in plan.epoch(epoch).window_chunks(window)]
+        found = [part.features for part in parts if part.features is not None]
         rows = Rows(
             np.concatenate([part.tokens for part in parts]),
             np.concatenate([part.lengths for part in parts]),
             np.concatenate([part.labels for part in parts]),
+            np.concatenate(found) if found else None,
         )
         if not len(self._times):
             return rows
         again = np.arange(len(rows.labels)).repeat(self._times[rows.labels])
-        return Rows(rows.tokens[again], rows.lengths[again], rows.labels[again])
+        return rows.pick(again)
+
+    def _read(self, shard: int, first: int) -> Rows:
+        if shard < len(self._split.shards):
+            return self._split.read(shard, first)
+        assert self._more is not None
+        last = min(first + CHUNK_ROWS, len(self._more.labels))
+        return self._more.pick(np.arange(first, last))

@@ -73,13 +73,21 @@ def store_blocks(
     store = Store(request.store)
     if store.vocabulary_file.read_bytes() != (bundle.path / "vocabulary.txt").read_bytes():
         raise UserError(f"{request.store} was encoded with another vocabulary than the model's")
-    yield from SplitReader(store, request.split).blocks(communicator.rank, [1] * communicator.size)
+    features = bundle.model.get("features", [])
+    if features and store.feature_names != features:
+        raise UserError(f"{request.store} has not the features that the model reads: "
+                        + ", ".join(features))
+    reader = SplitReader(store, request.split, bool(features))
+    yield from reader.blocks(communicator.rank, [1] * communicator.size)
 
 
 def file_blocks(
     request: Request, bundle: Bundle, communicator: Communicator, left_out: Counter[str]
 ) -> Iterator[tuple[int, Rows]]:
     """This rank's blocks of the files; what is no labelled review is counted in left_out."""
+    if bundle.model.get("features"):
+        raise UserError(f"{request.model} reads features beside the text, which a store has: "
+                        "give --store")
     recipe = dataclasses.replace(bundle.recipe, **request.file_options)
     encoded = encode_files(request.inputs, recipe, bundle.vocabulary)
     for number, block in enumerate(encoded):

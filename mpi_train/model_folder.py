@@ -25,6 +25,7 @@ def save_model(
         "options": options.to_mapping(),
         "classes": store.classes,
         "length": store.length,
+        "features": store.feature_names if config.reads_features else [],
         "store": store.fingerprint,
         "seed": config.seed,
         "validation": figures,

@@ -14,10 +14,12 @@ from mpi_train.plan import micro_batches
 Array = np.ndarray
 
 
-def to_tensors(rows: Rows, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Tokens (n, T) int32 and lengths (n,) int64 on the device."""
-    tokens = torch.from_numpy(rows.tokens.astype(np.int32))
-    return tokens.to(device), torch.from_numpy(rows.lengths).to(device)
+def to_tensors(rows: Rows, device: torch.device) -> list[Tensor]:
+    """Tokens (n, T) int32, lengths (n,) int64 and any features (n, F) float32 on the device."""
+    found = [torch.from_numpy(rows.tokens.astype(np.int32)), torch.from_numpy(rows.lengths)]
+    if rows.features is not None:
+        found.append(torch.from_numpy(rows.features))
+    return [tensor.to(device) for tensor in found]
 
 
 def logits_of(model: nn.Module, rows: Rows, device: torch.device, max_tokens: int) -> Array:

@@ -11,6 +11,7 @@ MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
     "cnn": {"batch_size": 256, "learning_rate": 1e-3, "dropout": 0.3},
     "bag": {"ngrams": 3, "embedding_dim": 16, "optimizer": "adagrad", "learning_rate": 0.3,
             "dropout": 0.3, "epochs": 2, "micro_batch_tokens": 1 << 18},
+    "mlp": {"layers": 2, "micro_batch_tokens": 1 << 18},
 }
 
 CONFIGS: dict[str, dict[str, Any]] = {

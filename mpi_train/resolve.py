@@ -46,6 +46,14 @@ def resolve(named: Mapping[str, Any]) -> TrainingConfig:
     if (config.keep == "best" or config.patience) and store.rows("validation") == 0:
         raise UserError(f"{config.store} has no validation rows to find the best weights by: "
                         "give --keep last, without --patience")
+    if config.reads_features and not store.feature_names:
+        raise UserError(f"{config.store} has no features for --model mlp to read: prepare it with "
+                        "--features, or choose another model")
+    if config.reads_features:
+        for name in ("embedding_dim", "word_dropout"):
+            if name in named:
+                flag = "--" + name.replace("_", "-")
+                raise UserError(f"{flag} is about word vectors, and --model mlp has none")
     return _with_classes(config, store, named)
 
 

@@ -25,6 +25,7 @@ from mpi_train.optimizers import make_optimizer
 from mpi_train.predict import gather_logits
 from mpi_train.profiler import Profiler
 from mpi_train.schedules import Schedule
+from mpi_train.smote import synthetic_rows
 from mpi_train.update import NotFinite, Update, Updater
 from reviews.metrics import evaluate_scores
 from reviews.store import Store
@@ -61,8 +62,9 @@ class Run:
         self.config, self.communicator, self.interruption = config, communicator, interruption
         self.store = Store(config.store, config.stage)
         reader = BatchReader(self.store, "train", config.batch_size, config.seed, config.window,
-                             config.times)
-        self.validation = SplitReader(self.store, "validation")
+                             config.times, config.reads_features,
+                             synthetic_rows(self.store, config.seed) if config.smote else None)
+        self.validation = SplitReader(self.store, "validation", config.reads_features)
         self.plan = reader.plan
         updates = config.epochs * self.plan.updates
         self.total = min(updates, config.max_steps) if config.max_steps else updates

@@ -20,8 +20,12 @@ def make_store(
     seed: int = 0,
     shards: int = 2,
     classes: Sequence[str] = (),
+    features: Sequence[str] = (),
 ) -> Store:
-    """A store of random reviews; each class prefers the words of its part of the vocabulary."""
+    """A store of random reviews; each class prefers the words of its part of the vocabulary.
+
+    Features are random numbers; the first is a hint about the label.
+    """
     rng = np.random.default_rng(seed)
     recipe = Recipe(length=length, vocabulary_size=vocabulary, seed=seed)
     classes = list(classes) or recipe.class_names
@@ -29,6 +33,8 @@ def make_store(
     manifest["vocabulary_size"] = vocabulary + FIRST_WORD
     manifest["distinct_words"] = vocabulary
     manifest["files"] = {}
+    if features:
+        manifest["features"] = {"names": list(features), "encoding": []}
     totals = {split: {"rows": 0, "labels": dict.fromkeys(classes, 0), "ratings": {},
                       "lengths": [[10**9, rows.get(split, 0)]], "words": 0, "unknown_words": 0,
                       "truncated": 0} for split in SPLITS}
@@ -39,6 +45,10 @@ def make_store(
             n = rows.get(split, 0)
             here = n // shards + (n % shards if number == 0 else 0)
             columns[split] = _random_rows(rng, here, length, vocabulary, len(classes))
+            if features:
+                numbers = rng.normal(size=(here, len(features))).astype(np.float32)
+                numbers[:, 0] += columns[split]["label"]
+                columns[split]["features"] = numbers
             labels = np.bincount(columns[split]["label"], minlength=len(classes)).tolist()
             totals[split]["rows"] += here
             for name, count in zip(classes, labels, strict=True):

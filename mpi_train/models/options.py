@@ -14,6 +14,7 @@ OWN_OPTIONS: dict[str, tuple[str, ...]] = {
     "bilstm-attention": ("hidden_dim", "layers", *_JOINED),
     "cnn": ("widths", "filters"),
     "bag": _NGRAMS,
+    "mlp": ("hidden_dim", "layers", *_JOINED),
 }
 
 
@@ -38,6 +39,7 @@ class ModelOptions:
     ngrams: int = 0
     buckets: int = 0
     ngram_dim: int = 0
+    features: int = 0  # of a review, beside its text; read by mlp alone
 
     def to_mapping(self) -> dict[str, Any]:
         """The options as plain values, without those of other models."""

@@ -44,6 +44,7 @@ MODELS = {
     "ngrams": {"model": "lstm", "bidirectional": True, "ngrams": 3, "buckets": 300,
                "ngram_dim": 6},
     "cnn": {"model": "cnn", "widths": (1, 2, 5), "filters": 6},
+    "mlp": {"model": "mlp", "layers": 2, "ngrams": 2, "buckets": 300, "ngram_dim": 6},
     "bag": {"model": "bag", "optimizer": "adagrad", "ngrams": 3, "buckets": 300},
 }
 # Each is tried on one model; the grid over the models has a positive weight.
@@ -112,14 +113,19 @@ def mean_loss(config: TrainingConfig, logits: torch.Tensor, labels: torch.Tensor
 
 def plain_gradient(store: Store, config: TrainingConfig) -> list[torch.Tensor]:
     """The gradient of the mean loss over the batch, by torch alone."""
-    batch = BatchReader(store, "train", config.batch_size, config.seed, config.window).batch(*PLACE)
+    reader = BatchReader(store, "train", config.batch_size, config.seed, config.window,
+                         features=config.reads_features)
+    batch = reader.batch(*PLACE)
     rows = batch.take(0, len(batch.lengths))
     tokens = np.zeros((len(rows.lengths), store.length), np.int64)
     tokens[:, : rows.tokens.shape[1]] = rows.tokens
     torch.manual_seed(config.seed)
     model = build(config.model_options(store)).to(PRECISIONS[config.precision])
     draws = Draws.of(config.seed, *PLACE, torch.arange(len(tokens)))
-    logits = model(torch.from_numpy(tokens), torch.from_numpy(rows.lengths), draws)
+    inputs = [torch.from_numpy(tokens), torch.from_numpy(rows.lengths)]
+    if rows.features is not None:
+        inputs.append(torch.from_numpy(rows.features))
+    logits = model(*inputs, draws=draws)
     mean_loss(config, logits, torch.from_numpy(rows.labels).long()).backward()
     for module in model.modules():
         if isinstance(module, Table):
@@ -132,7 +138,8 @@ def divided_gradient(
     store: Store, config: TrainingConfig, group: Group, rank: int, shares: tuple[float, ...]
 ) -> list[torch.Tensor]:
     """The gradient as the trainer computes it."""
-    reader = BatchReader(store, "train", config.batch_size, config.seed, config.window)
+    reader = BatchReader(store, "train", config.batch_size, config.seed, config.window,
+                         features=config.reads_features)
     torch.manual_seed(config.seed)
     model = build(config.model_options(store)).to(PRECISIONS[config.precision])
     gradients: GradientBuckets | SharedGradients

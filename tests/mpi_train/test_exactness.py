@@ -17,7 +17,8 @@ from tests.stores import make_store
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return make_store(tmp_path_factory.mktemp("exact") / "store",
-                      {"train": 2600, "validation": 60}, length=24, vocabulary=80, shards=3)
+                      {"train": 2600, "validation": 60}, length=24, vocabulary=80, shards=3,
+                      features=("likes", "age"))
 
 
 @pytest.fixture(scope="module")
