@@ -239,8 +239,8 @@ def test_a_file_of_choices_lies_between_the_models_defaults_and_what_is_named(
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"model": "cnn", "pooling": "max"}, "--pooling is for lstm, gru: --model cnn has no such"),
-    ({"ngrams": 3, "model": "cnn"}, "--ngrams is for lstm, gru, bilstm-attention, bag: "),
-    ({"config": "rnn2020"}, "--config rnn2020 is neither a file nor one of rnn2019, polarity"),
+    ({"ngrams": 3, "model": "cnn"}, "--ngrams is for lstm, gru, bilstm-attention, bag, mlp: "),
+    ({"config": "rnn2020"}, "--config rnn2020 is neither a file nor one of views, rnn2019"),
     ({"config": "{tmp}/wrong.yaml"}, "unknown key 'epoch'; did you mean epochs"),
     ({"class_weights": "1,2,3"}, "--class-weights has 3 numbers, but .* has 2 classes"),
     ({"oversample": "2,1,1"}, "--oversample has 3 numbers, but .* has 2 classes"),
