@@ -17,6 +17,7 @@ import pyarrow as pa
 from mapreduce.feature_counts import count_feature, merge_feature
 from mapreduce.gathered import Gathered
 from mapreduce.job import ReviewsJob
+from mapreduce.meter import METER
 from mapreduce.parcels import Parcel, ParcelWriter, Ragged, read_parcel
 from reviews.features import features_of
 from reviews.folders import join
@@ -62,6 +63,7 @@ class CountWords(ReviewsJob):
             line = {"feature": number, "partition": partition}
             yield parts + number, line | count_feature(values, feature, writer)
         writer.close()
+        METER.add(1)
 
     def reducer(
         self, part: int, lines: Iterator[dict[str, Any]]

@@ -18,6 +18,7 @@ import pyarrow as pa
 from mapreduce.feature_counts import read_encoding
 from mapreduce.gathered import Gathered
 from mapreduce.job import ReviewsJob
+from mapreduce.meter import METER
 from mapreduce.parcels import Parcel, read_parcel
 from reviews.features import Encoding, feature_columns
 from reviews.folders import join, sha256, whole_file
@@ -80,6 +81,7 @@ class EncodeReviews(ReviewsJob):
             "splits": statistics,
             "unused": int((split == 3).sum()),
         }
+        METER.add(1)
 
     def reducer_init(self) -> None:
         self._load()

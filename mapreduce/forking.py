@@ -16,6 +16,7 @@ from typing import Any
 from mrjob.inline import InlineMRJobRunner
 from mrjob.step import StepFailedException
 
+from mapreduce.meter import METER, TERMINAL_S
 from reviews.errors import UserError, disk_is_full
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,8 @@ class ForkingRunner(InlineMRJobRunner):
         running = {worker.sentinel: worker for worker in workers}
         try:
             while running:
-                for sentinel in wait(list(running)):
+                METER.show()
+                for sentinel in wait(list(running), TERMINAL_S):
                     worker = running.pop(int(sentinel))  # type: ignore[arg-type]
                     worker.join()
                     if worker.exitcode:

@@ -20,6 +20,7 @@ from mrjob.protocol import RawValueProtocol
 
 from mapreduce.histogram import Histogram
 from mapreduce.job import ReviewsJob
+from mapreduce.meter import METER
 from mapreduce.parcels import Parcel, ParcelWriter, Ragged, merge, read_parcels
 from mapreduce.settle import CORPUS, TEST, VALIDATION, settle, strata
 from mapreduce.splitting import sampled, split_keys, strata_of
@@ -72,6 +73,7 @@ class GatherReviews(ReviewsJob):
         def count(block: Block) -> None:
             self.increment_counter("reviews", "records read", block.records)
             self.increment_counter("reviews", "bytes read", block.size)
+            METER.add(block.size)
 
         return _Gather(self.recipe, self.work, options.partitions, role,
                        SEGMENT_IDS // options.threads, count)

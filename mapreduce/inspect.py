@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +60,25 @@ def summarize(store: Store) -> dict[str, Any]:
         "duplicates": records["dropped"]["duplicate"],
         "dropped": records["dropped"],
         "bad": records["bad"],
+        **{name: {split: shares(manifest, [split])[name] for split in SPLITS}
+           for name in ("unknown_words", "truncated")},
         "fingerprint": store.fingerprint,
     }
+
+
+def shares(manifest: Mapping[str, Any], splits: Sequence[str]) -> dict[str, float]:
+    """The part of all words that are not in the vocabulary, and of all rows that were cut."""
+    entries = [manifest["splits"][split] for split in splits]
+
+    def part(some: str, of: str) -> float:
+        return sum(entry[some] for entry in entries) / max(1, sum(entry[of] for entry in entries))
+
+    return {"unknown_words": part("unknown_words", "words"), "truncated": part("truncated", "rows")}
+
+
+def shares_text(found: Mapping[str, float]) -> str:
+    """The same for a person."""
+    return f"{found['unknown_words']:.2%} of the words unknown, {found['truncated']:.2%} cut"
 
 
 def describe(store: Store) -> str:
@@ -71,10 +88,8 @@ def describe(store: Store) -> str:
              f"length {store.length}"]
     for split in SPLITS:
         labels = ", ".join(f"{n:,} {name}" for name, n in figures["labels"][split].items())
-        entry = store.manifest["splits"][split]
-        known = 1 - entry["unknown_words"] / max(1, entry["words"])
         lines.append(f"  {split:<11}{figures['rows'][split]:>12,} reviews ({labels}), "
-                     f"{known:.2%} of the words known")
+                     f"{shares_text(shares(store.manifest, [split]))}")
     dropped = ", ".join(f"{n:,} {rule}" for rule, n in figures["dropped"].items() if n)
     bad = ", ".join(f"{n:,} {reason}" for reason, n in figures["bad"].items() if n)
     lines.append(f"  {figures['records']:,} records read; dropped: {dropped or 'none'}; "

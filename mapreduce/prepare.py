@@ -20,6 +20,8 @@ from mapreduce.engines import ENGINES, Engine, EngineOptions, log_to_stderr, run
 from mapreduce.feature_counts import read_encoding
 from mapreduce.gather_reviews import ROLES, GatherReviews
 from mapreduce.gathered import Gathered
+from mapreduce.inspect import shares, shares_text
+from mapreduce.meter import METER
 from mapreduce.places import (
     Places,
     clear,
@@ -33,7 +35,7 @@ from reviews.errors import UserError
 from reviews.files import absolute, is_remote, open_input, save_standard_input
 from reviews.folders import join, put, write_whole
 from reviews.options import add_options, config_from, given, make_parser
-from reviews.recipe import Recipe, load_recipe
+from reviews.recipe import SPLITS, Recipe, load_recipe
 from reviews.store import Store
 from reviews.vectors import read_vectors
 from reviews.vocabulary import given_vocabulary
@@ -137,6 +139,7 @@ def main(argv: Sequence[str]) -> int:
     dropped = ", ".join(f"{n:,} {rule}" for rule, n in records["dropped"].items() if n)
     bad = ", ".join(f"{n:,} {reason}" for reason, n in records["bad"].items())
     print(f"{records['read']:,} records read; dropped: {dropped or 'none'}; bad: {bad or 'none'}")
+    print(shares_text(summary))
     speed = f"{records['read'] / seconds:,.0f} reviews/s"
     rate = f"{summary['bytes'] / seconds / 1e6:,.1f} MB/s"
     print(f"{options.out}: {records['stored']:,} reviews, {speed}, {rate}, {seconds:.1f} s")
@@ -167,7 +170,10 @@ def prepare(
     with places_for(out, options.work_dir, engine.is_cluster) as places:
         splits = _plan(inputs, recipe, places, engine)
         options = choose_engine(options, splits)
-        figures = _run_jobs(places, splits, recipe, options, words)
+        try:
+            figures = _run_jobs(places, splits, recipe, options, words)
+        finally:
+            METER.end()  # an error stands on a line of its own
         store = Store(places.store)
         remove_strays(places, set(store.manifest["files"]))
         summary = {
@@ -177,6 +183,7 @@ def prepare(
             "runner": options.runner,
             "workers": options.workers,
             "records": store.manifest["records"],
+            **shares(store.manifest, SPLITS),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
             "host": platform.node(),
             "python": platform.python_version(),
@@ -238,6 +245,7 @@ def _run_jobs(
     clock = time.perf_counter()
     arguments = [*common, "--partitions", str(partitions),
                  "--threads", str(threads_of(splits, options))]
+    METER.begin("gather", sum(map(raw_bytes, splits.values())))
     ran = run_job(GatherReviews, descriptors(splits), arguments, options, places,
                   reducers_of(partitions, options))
     pairs, counters["gather"] = sorted(ran.pairs, key=lambda pair: pair[0]), ran.counters
@@ -250,6 +258,7 @@ def _run_jobs(
 
     tasks = partition_lines(pairs)
     common += ["--gathered", str(gathered_file)]
+    METER.begin("count", len(tasks))
     ran = run_job(CountWords, tasks, common, options, places,
                   reducers_of(word_partitions(gathered.partitions), options))
     words_file, counters["count"] = _write_pairs(local / "words.txt", ran.pairs), ran.counters
@@ -262,6 +271,7 @@ def _run_jobs(
     clear(places)
     arguments = [*common, "--words", str(words_file), "--store", places.store,
                  *words.options(vocabulary, local)]
+    METER.begin("encode", len(tasks))
     counters["encode"] = run_job(EncodeReviews, tasks, arguments, options, places).counters
     _phase(phases, "encode", clock, f"{gathered.partitions} shards")
     return {"phases": phases, "bytes": gathered.counts["bytes"], "counters": counters}
@@ -339,6 +349,7 @@ def progress(text: str) -> None:
 
 
 def _phase(phases: dict[str, float], name: str, clock: float, text: str) -> float:
+    METER.end()
     now = time.perf_counter()
     phases[name] = now - clock
     progress(f"{name}: {text}, {now - clock:.1f} s")

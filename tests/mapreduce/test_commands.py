@@ -34,7 +34,12 @@ def test_prepare_writes_a_store_and_says_what_became_of_every_record(
     assert store.length == 4
     last = capsys.readouterr().out.splitlines()
     assert last[0].startswith("300 records read; dropped: ")
-    assert f"store: {store.manifest['records']['stored']} reviews, " in last[1]
+    entries = list(store.manifest["splits"].values())
+    unknown, words, cut, rows = (
+        sum(entry[name] for entry in entries)
+        for name in ("unknown_words", "words", "truncated", "rows"))
+    assert last[1] == f"{unknown / words:.2%} of the words unknown, {cut / rows:.2%} cut"
+    assert f"store: {store.manifest['records']['stored']} reviews, " in last[2]
     told = json.loads((store.path / "prepare.json").read_text())
     assert told["records"] == store.manifest["records"]
     assert told["bytes"] == Path(reviews).stat().st_size
@@ -122,6 +127,9 @@ def test_inspect_shows_the_figures_of_the_manifest(
     shown = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert shown["rows"] == {"train": 1500, "validation": 0, "test": 100}
     assert shown["labels"] == {s: store.manifest["splits"][s]["labels"] for s in SPLITS}
+    train = store.manifest["splits"]["train"]
+    assert shown["truncated"]["train"] == train["truncated"] / 1500
+    assert set(shown["unknown_words"]) == set(SPLITS)
     assert shown["fingerprint"] == store.fingerprint
     assert shown["verified"] is True
     assert call("inspect", store.path) == 0
