@@ -46,7 +46,8 @@ class CountWords(ReviewsJob):
         parcel = read_parcel(line)
         train = np.flatnonzero(self.gathered.splits(parcel.rows) == 0)
         counts = np.zeros(len(parcel.words), np.int64)
-        count_ids(parcel.ids.values, parcel.ids.ends, train, counts)
+        rows = np.asarray(parcel.rows["row"])[train]
+        count_ids(parcel.ids.values, parcel.ids.ends, rows, counts)
         parts = word_partitions(self.gathered.partitions)
         part = hash_strings(parcel.words)[:, 0] % np.uint64(parts)
         writer = ParcelWriter(join(self.work, "words"), "task")

@@ -128,7 +128,8 @@ def encode(
     """The columns of a shard for each split, and what the manifest says about them."""
     dtype = id_type(len(vocabulary))
     numbers = word_ids(parcel.words, vocabulary)
-    ids, sizes = parcel.ids, np.diff(parcel.ids.ends, prepend=0)
+    row, ids = np.asarray(parcel.rows["row"]), parcel.ids
+    sizes = np.diff(ids.ends, prepend=0)[row]
     rows = {name: np.asarray(parcel.rows[name]) for name in ("label", "rating", "review_id")}
     if encoding.names:
         rows["features"] = encoding.encode([parcel.rows[n] for n in feature_columns(recipe)])
@@ -137,7 +138,7 @@ def encode(
     for number, name in enumerate(SPLITS):
         here = np.flatnonzero(split == number)
         tokens, length, unknown = cut(
-            ids.values, ids.ends, here, numbers, recipe.length, recipe.keep, dtype
+            ids.values, ids.ends, row[here], numbers, recipe.length, recipe.keep, dtype
         )
         columns[name] = {"tokens": tokens, "length": length}
         columns[name] |= {column: values[here] for column, values in rows.items()}

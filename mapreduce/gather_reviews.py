@@ -263,10 +263,9 @@ def settle_partition(
             out["histograms"][str(one)] = Histogram.of(chosen).encode()
         out["given"] = np.bincount(role, minlength=3).tolist()
         out["given_splits"] = given.tolist()
-        values, ends, used = Compactor(len(table)).gather(ids.values, ids.ends, settled.kept)
-        words = table.words().take(pa.array(used))
         columns = pa.table(
             {
+                "row": settled.kept,  # ids stay where they are, those of dropped rows too
                 "review_id": identity[:, 0],
                 "label": settled.label,
                 "rating": settled.rating,
@@ -276,7 +275,7 @@ def settle_partition(
             }
             | {name: rows[name] for name in feature_columns(recipe)}
         )
-        parcel = Parcel(columns, Ragged(values, ends), words)
+        parcel = Parcel(columns, ids, table.words())
         writer = ParcelWriter(join(work, "partitions"), f"{partition:05d}")
         out |= writer.write(parcel.to_bytes())
         writer.close()

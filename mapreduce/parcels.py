@@ -17,7 +17,8 @@ from reviews.word_table import WordTable
 
 Array = np.ndarray
 _READS = 8  # requests at a time, where each takes its time
-_OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+_PACKED = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+_PLAIN = pa.ipc.IpcWriteOptions(use_threads=False)
 
 
 @dataclass(frozen=True)
@@ -30,22 +31,28 @@ class Ragged:
 
 @dataclass(frozen=True)
 class Parcel:
-    """Rows, their words as ids, and the words that the ids stand for."""
+    """Rows, the ids of their words, and the words that the ids stand for.
+
+    Row i has its ids in row i of `ids`, or where there is a column `row`, in the one it names.
+    """
 
     rows: pa.Table
     ids: Ragged
     words: pa.Array
 
     def to_bytes(self) -> pa.Buffer:
-        """Two compressed Arrow streams: the words, then the rows."""
-        small = np.uint16 if len(self.words) <= 1 << 16 else np.int32
-        values = pa.array(self.ids.values.astype(small, copy=False))
+        """Three Arrow streams: the words, the rows, the ids."""
+        values = self.ids.values.astype(id_type(len(self.words)), copy=False)
         offsets = np.concatenate([[0], self.ids.ends])
-        lists = pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), values)
+        lists = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
+        # Ids of two bytes are too mixed to be compressed; half the bytes of others are zeros.
+        plain = _PLAIN if values.itemsize == 2 else _PACKED
         sink = pa.BufferOutputStream()
-        words = pa.table({"word": self.words})
-        for table in (words, self.rows.append_column("words", lists)):
-            with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as writer:
+        for table, options in (
+            (pa.table({"word": self.words}), _PACKED), (self.rows, _PACKED),
+            (pa.table({"ids": lists}), plain),
+        ):  # fmt: skip
+            with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
                 writer.write_table(table)
         return sink.getvalue()
 
@@ -53,12 +60,15 @@ class Parcel:
     def from_bytes(cls, data: bytes) -> "Parcel":
         """The parcel that `to_bytes` made the bytes of."""
         source = pa.BufferReader(data)
-        words = pa.ipc.open_stream(source).read_all()["word"].combine_chunks()
-        table = pa.ipc.open_stream(source).read_all().combine_chunks()
-        lists = table["words"].combine_chunks()
-        ends = np.asarray(lists.offsets)[1:]
-        values = np.asarray(lists.values)
-        return cls(table.drop_columns(["words"]), Ragged(values, ends), words)
+        words, rows, ids = (pa.ipc.open_stream(source).read_all() for _ in range(3))
+        lists = ids["ids"].combine_chunks()
+        ragged = Ragged(np.asarray(lists.values), np.asarray(lists.offsets)[1:])
+        return cls(rows.combine_chunks(), ragged, words["word"].combine_chunks())
+
+
+def id_type(words: int) -> np.dtype:
+    """The type of ids of so many words, counted from 0."""
+    return np.dtype(np.uint16 if words <= 1 << 16 else np.int32)
 
 
 class ParcelWriter:
@@ -117,13 +127,14 @@ def read_parcels(places: Sequence[dict[str, Any]]) -> list[Parcel]:
 def merge(parcels: Sequence[Parcel]) -> tuple[pa.Table, Ragged, WordTable]:
     """All rows of the parcels, one after another, with ids of one common word table."""
     table = WordTable()
-    values = np.empty(sum(len(parcel.ids.values) for parcel in parcels), np.int32)
+    numbers = [table.intern(parcel.words) for parcel in parcels]
+    small = id_type(len(table))
+    values = np.empty(sum(len(parcel.ids.values) for parcel in parcels), small)
     ends, first = [], 0
-    for parcel in parcels:
-        numbers = table.intern(parcel.words)
+    for parcel, ids in zip(parcels, numbers, strict=True):
         size = len(parcel.ids.values)
         # "clip" writes straight into place; no id is out of bounds.
-        np.take(numbers, parcel.ids.values, out=values[first : first + size], mode="clip")
+        np.take(ids.astype(small), parcel.ids.values, out=values[first : first + size], mode="clip")
         ends.append(parcel.ids.ends + first)
         first += size
     rows = pa.concat_tables([parcel.rows for parcel in parcels]).combine_chunks()

@@ -93,17 +93,21 @@ def _chunk(data: Array, first: Any, size: Any, k: Any) -> Any:
 @njit(cache=True)
 def _key(data: Array, first: Any, size: Any) -> Any:
     """The two halves of the key of the word data[first:first + size]."""
-    own = 0 < size <= 16
-    for i in range(first, first + size if own else 0):
-        own &= data[i] != 0
     low = _chunk(data, first, size, 0) if size else np.uint64(0)
     high = _chunk(data, first, size, 1) if size > 8 else np.uint64(0)
-    if own:
+    if 0 < size <= 16 and not (_has_zero(low | ~LOW[size]) or _has_zero(high | ~HIGH[size])):
         return low, high
     for k in range(2, (size + 7) >> 3):
         chunk = _chunk(data, first, size, k)
         low, high = mix((low ^ chunk) + PRIME_B), mix(high + chunk)
     return mix(low ^ np.uint64(size)) << np.uint64(8), mix(high)
+
+
+@njit(cache=True, inline="always")
+def _has_zero(value: Any) -> Any:
+    """Whether one of the eight bytes of a uint64 is 0."""
+    below = value - np.uint64(0x0101010101010101)
+    return below & ~value & np.uint64(0x8080808080808080) != 0
 
 
 @njit(cache=True)
