@@ -110,16 +110,22 @@ class EncodeReviews(ReviewsJob):
 
 def read_counts(path: Path, recipe: Recipe) -> tuple[list[str], dict[str, int]]:
     """The vocabulary and the totals, from the output of job 2."""
-    counts: list[tuple[str, int]] = []
+    words, counts = [], []
     totals: Counter[str] = Counter()
     for line in path.read_bytes().splitlines():
         part = orjson.loads(line.split(b"\t", 1)[1])
         if "words" not in part:
             continue
-        counts += zip(part["words"], part["counts"], strict=True)
+        words.append(pa.array(part["words"], pa.string()))
+        counts.append(np.array(part["counts"], np.int64))
         totals.update({name: part[name] for name in ("distinct", "total")})
-    counts = [(word, count) for word, count in counts if count >= recipe.min_count]
-    return most_frequent(counts, recipe.vocabulary_size), dict(totals)
+    if not words:
+        return [], {}
+    every, counted = pa.concat_arrays(words), np.concatenate(counts)
+    enough = counted >= recipe.min_count
+    vocabulary = most_frequent(
+        every.filter(pa.array(enough)), counted[enough], recipe.vocabulary_size)
+    return vocabulary, dict(totals)
 
 
 def encode(

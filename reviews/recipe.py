@@ -153,6 +153,10 @@ class Recipe:
         return yaml.safe_dump(to_mapping(self), sort_keys=False, allow_unicode=True)
 
 
+# libyaml's, where PyYAML was built with it: tasks read recipes again and again.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 def load_recipe(name: str = "default", changes: Mapping[str, Any] | None = None) -> Recipe:
     """A preset by name, or a recipe file, with the given changes laid over it."""
     presets = {path.name[:-5]: path for path in resources.files("reviews.recipes").iterdir()
@@ -165,7 +169,7 @@ def load_recipe(name: str = "default", changes: Mapping[str, Any] | None = None)
         known = ", ".join(sorted(presets))
         raise UserError(f"no recipe {name!r}{near(name, presets)}; presets: {known}, or a file")
     try:
-        values = yaml.safe_load(data) or {}
+        values = yaml.load(data, _Loader) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):

@@ -86,7 +86,8 @@ def _character_tables(tokens: str) -> tuple[Array, Array, Array]:
 
     Before them, for each byte of ASCII: what it becomes in folded text, 0 for separators.
     """
-    small = [chr(code).lower()[0] for code in range(TABLE_SIZE)]
+    # U+0130 becomes two, of which the first counts.
+    small = [lowered[0] for lowered in map(str.lower, map(chr, range(TABLE_SIZE)))]
     lower = np.fromiter(map(ord, small), np.int32, TABLE_SIZE)
     if tokens == "letters":
         kind = np.where((lower >= ord("a")) & (lower <= ord("z")), WORD, SEPARATOR).astype(np.uint8)

@@ -1,6 +1,5 @@
 """Which words a store knows, and their ids."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,12 @@ from reviews.errors import UserError
 PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
 
 
-def most_frequent(counts: Iterable[tuple[str, int]], size: int) -> list[str]:
+def most_frequent(words: pa.Array, counts: np.ndarray, size: int) -> list[str]:
     """The most frequent words, ties by UTF-8 bytes ascending: the order of vocabulary.txt."""
-    ordered = sorted(counts, key=lambda entry: (-entry[1], entry[0].encode()))
-    return [word for word, _ in ordered[:size]]
+    table = pa.table({"word": words, "count": counts})
+    order = pc.sort_indices(table, [("count", "descending"), ("word", "ascending")])
+    chosen: list[str] = words.take(order[:size]).to_pylist()
+    return chosen
 
 
 def read_vocabulary(path: Path) -> list[str]:
