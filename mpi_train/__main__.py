@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from mpi_train.communicator import Communicator, Stopped
 from mpi_train.config import TrainingConfig, make_training_parser
-from mpi_train.process import prepare_process
+from mpi_train.process import has_bf16, prepare_process
 from mpi_train.resolve import resolve
 from mpi_train.train import train
 from reviews.errors import UserError
@@ -30,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = communicator.from_root(start)
     prepare_process(config.threads, communicator.local_size, communicator.local_rank, config.pin)
     communicator.connect(config.backend)
+    if config.precision == "bf16" and not has_bf16(communicator.device):
+        communicator.agree("--precision bf16 is for hardware that multiplies such numbers: "
+                           "give --precision fp32")
     if config.exchange != "full" and communicator.backend in ("mpi", "shm"):
         communicator.agree(f"--exchange {config.exchange} is for gradients that travel with gloo "
                            f"or nccl, and here the backend is {communicator.backend}")

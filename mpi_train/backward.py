@@ -125,7 +125,11 @@ class BackPropagation:
         labels = torch.from_numpy(rows.labels).to(self._device)
         self._laps.lap("data")
         draws = Draws.of(self._config.seed, *place, torch.arange(begin, end, device=self._device))
-        loss = self._loss.sum(self._model(*tensors, draws=draws), labels)
+        with torch.autocast(self._device.type, torch.bfloat16, self._config.precision == "bf16"):
+            logits = self._model(*tensors, draws=draws)
+        if self._config.precision == "bf16":
+            logits = logits.float()
+        loss = self._loss.sum(logits, labels)
         self._laps.lap("forward")
         (loss / self._loss.denominator(batch.labels)).backward()
         self._laps.lap("backward")

@@ -133,7 +133,9 @@ class TrainingConfig:
         "full", "how gradients travel with gloo and nccl: as they are, or rounded to bf16, half "
         "the bytes", ("full", "bf16"),
     )
-    precision: str = option("fp32", "floating-point type", ("fp32", "fp64"))
+    precision: str = option(
+        "fp32", "floating-point type; bf16: of the layers' products, weights and sums stay fp32",
+        ("fp32", "fp64", "bf16"))
     keep: str = option(
         "best", "weights the model gets: best by validation accuracy, last, or the moving "
         "average of all", ("best", "last", "average"),

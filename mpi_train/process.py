@@ -7,6 +7,14 @@ import torch
 from reviews.memory import keep_freed_memory
 
 
+def has_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16 numbers, so that they are worth their rounding."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+                and torch.cpu._is_avx512_bf16_supported())
+
+
 def prepare_process(
     threads: int, local_ranks: int, local_rank: int = 0, pin: bool = False
 ) -> None:

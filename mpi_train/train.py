@@ -32,7 +32,8 @@ from reviews.store import Store
 
 # What is counted from the first to the last update of an epoch.
 NO_EPOCH = {"loss": 0.0, "reviews": 0, "seconds": 0.0}
-PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64}
+# What weights are; bf16 is for the layers alone (`mpi_train.backward`).
+PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.float32}
 
 
 def train(config: TrainingConfig, communicator: Communicator) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from mpi_train.process import prepare_process
+from mpi_train.process import has_bf16, prepare_process
 from reviewmill import main
 from reviews.store import Store
-from tests.mpi_train.runs import records, train
+from tests.mpi_train.runs import losses, records, train
 from tests.stores import make_store
 
 
@@ -66,6 +66,22 @@ def test_gradients_that_do_not_travel_are_not_rounded(
     out = tmp_path / "run"
     line = refusal(capsys, store.path, "--out", out, "--exchange", "bf16", "--backend", "mpi")
     assert "--exchange bf16 is for gradients that travel with gloo or nccl" in line
+    assert not out.exists()
+
+
+def test_bf16_is_for_hardware_that_has_it(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if has_bf16(device):
+        exact = train(store, tmp_path / "exact", max_steps=3)
+        rounded = train(store, tmp_path / "rounded", max_steps=3, precision="bf16")
+        assert losses(rounded) != losses(exact)
+        assert losses(rounded) == pytest.approx(losses(exact), rel=2e-2)
+        return
+    out = tmp_path / "run"
+    line = refusal(capsys, store.path, "--out", out, "--precision", "bf16")
+    assert "--precision bf16 is for hardware that multiplies such numbers" in line
     assert not out.exists()
 
 
