@@ -6,7 +6,7 @@ of a run lie, how the lines become tasks, and what mrjob has to be told.
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,8 @@ from mapreduce import hadoop, spark
 from mapreduce.job import FAILURES
 from mapreduce.places import Places
 from reviews.errors import EngineError, UserError
-from reviews.folders import join, names_below, read_whole
+from reviews.files import is_remote
+from reviews.folders import join, names_below, put, read_whole
 from reviews.options import option
 
 # How many files the lines of input are dealt out to.
@@ -93,19 +94,43 @@ def run_job(
     """
     runner = options.runner or "inline"
     engine = ENGINES[runner]
-    files = deal(places.local / job.__name__, lines, engine, options.workers or 1)
-    given = ["-r", runner, "--no-conf", "--quiet", *engine.arguments(options, places, reducers),
-             *arguments, *map(str, files)]
-    instance = job(given)
+    inputs = list(map(str, deal(places.local / job.__name__, lines, engine, options.workers or 1)))
+    given = ["-r", runner, "--no-conf", "--quiet", *engine.arguments(options, places, reducers)]
+    output = None
+    if engine.is_cluster and is_remote(places.work):
+        # mrjob would call the engine's own programs for each file.
+        top = join(places.shared, job.__name__)
+        inputs = [_put(path, top) for path in inputs]
+        arguments = [_put(argument, top) if Path(argument).is_absolute() and
+                     Path(argument).is_file() else argument for argument in arguments]
+        output = join(top, "output")
+        given += ["--output-dir", output, "--no-cat-output", "--no-check-input-paths"]
+    instance = job([*given, *arguments, *inputs])
     try:
         with instance.make_runner() as running:
             running.run()
-            pairs = list(instance.parse_output(running.cat_output()))
-            return Ran(pairs, next(iter(running.counters()), {}))
+            chunks = running.cat_output() if output is None else _parts(output)
+            pairs = list(instance.parse_output(chunks))
+            groups = next(iter(running.counters()), {})
+            return Ran(pairs, {name.strip(): group for name, group in groups.items()})
     except StepFailedException as error:
         said = last_words(places.work) or str(error)
         kind = EngineError if engine.is_cluster else UserError
         raise kind(f"{job.__name__} failed on the runner {runner}: {said}") from None
+
+
+def _put(path: str, folder: str) -> str:
+    """The address of a copy of a local file."""
+    address = join(folder, Path(path).name)
+    put(Path(path), address)
+    return address
+
+
+def _parts(output: str) -> Iterator[bytes]:
+    """What the tasks of a job put out, of which each wrote one file."""
+    for name in sorted(names_below(output)):
+        if name.startswith("part-"):
+            yield read_whole(join(output, name))
 
 
 def deal(folder: Path, lines: Sequence[bytes], engine: Engine, workers: int) -> list[Path]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reviews.errors import EngineError, UserError
 from reviews.files import name_node_of
-from reviews.folders import names_below
+from reviews.folders import join, names_below
 
 if TYPE_CHECKING:
     from mapreduce.engines import EngineOptions
@@ -61,7 +61,7 @@ def check(options: "EngineOptions") -> None:
 
 def arguments(options: "EngineOptions", places: "Places", reducers: int) -> list[str]:
     """mrjob's arguments for one job."""
-    conf = {
+    conf: dict[str, object] = {
         "mapreduce.job.reduces": reducers,
         "mapreduce.map.memory.mb": TASK_MB,
         "mapreduce.reduce.memory.mb": TASK_MB,
@@ -71,11 +71,16 @@ def arguments(options: "EngineOptions", places: "Places", reducers: int) -> list
         "mapreduce.map.speculative": "true",
         "mapreduce.reduce.speculative": "true",
     }
+    if options.workers:
+        conf |= {"mapreduce.job.running.map.limit": options.workers,
+                 "mapreduce.job.running.reduce.limit": options.workers}
     jar = find_streaming_jar(os.environ)
     return [
         "--hadoop-bin", find_hadoop(os.environ),
         *(["--hadoop-streaming-jar", jar] if jar else []),
         "--python-bin", options.python_bin,
         "--no-bootstrap-mrjob",
+        # The folder is ours, and goes with the run: no program has to be called for it.
+        "--hadoop-tmp-dir", join(places.shared, "mrjob"), "--cleanup", "LOCAL_TMP",
         *(part for name, value in conf.items() for part in ("-D", f"{name}={value}")),
     ]

@@ -31,6 +31,7 @@ class Places:
 
     home: Path  # holds all that the run keeps on this machine
     work: str  # parcels of the tasks; a process on any node can name it so
+    shared: str  # the same folder as an engine's own configuration names it
     store: str  # what the tasks make; on any node, too
     out: str  # what the user called the store
 
@@ -85,7 +86,7 @@ def places_for(out: str, work_dir: str | None, tasks_are_elsewhere: bool) -> Ite
         elif is_remote(work):
             delete(work)
             stack.callback(delete, work)
-        yield Places(home, absolute(work), absolute(store), out)
+        yield Places(home, absolute(work), work, absolute(store), out)
 
 
 def clear(places: Places) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from mapreduce.engines import EngineOptions
     from mapreduce.places import Places
 
+QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+
 
 def find_spark_submit() -> str:
     """The spark-submit of the installed pyspark, else the one on the PATH."""
@@ -58,4 +60,8 @@ def arguments(options: "EngineOptions", places: "Places", reducers: int) -> list
         "--python-bin", options.python_bin,
         "--no-bootstrap-mrjob",
         "-D", f"mapreduce.job.reduces={reducers}",
+        # Only short lines go through the JVMs: what they need is a quick start.
+        "-D", f"spark.driver.defaultJavaOptions={QUICK_JAVA}",
+        "-D", f"spark.executor.defaultJavaOptions={QUICK_JAVA}",
+        *(["-D", f"spark.cores.max={options.workers}"] if options.workers else []),
     ]

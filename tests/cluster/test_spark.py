@@ -1,0 +1,36 @@
+"""A Spark of this machine is started and stopped by a command."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cluster.spark import LocalSpark, main
+from reviews.errors import EngineError, UserError
+from tests.requirements import need
+
+
+def test_a_spark_that_does_not_run_is_not_stopped(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no Spark of .* is running"):
+        main(["stop", "--folder", str(tmp_path / "spark")])
+    with pytest.raises(UserError, match="--workers is 0"):
+        main(["start", "--workers", "0"])
+
+
+def test_a_spark_without_java_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UserError, match="Spark needs Java"):
+        LocalSpark(tmp_path / "spark").start()
+
+
+def test_what_a_spark_that_ends_at_once_said_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need(shutil.which("java") is not None, "Spark needs java")
+    program = tmp_path / "spark-class"
+    program.write_text("#!/bin/sh\necho the disk is on fire\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("cluster.spark._spark_class", lambda: str(program))
+    with pytest.raises(EngineError, match=r"did not start; .*master\.log ends in: the disk is on"):
+        LocalSpark(tmp_path / "spark").start()
+    assert not LocalSpark(tmp_path / "spark").running()
