@@ -16,6 +16,7 @@ COMMANDS = {
     "train": ("mpi_train.launch", "a store to a model, on any number of ranks"),
     "evaluate": ("mpi_train.evaluate", "how good a model is, on a store or on labelled files"),
     "report": ("reports", "the page about a run, or a store"),
+    "cluster": ("cluster.command", "clusters started and stopped"),
     "bench": ("benchmarks", "each stage beside its peer"),
     "demo": ("demo", "all of it on generated reviews"),
 }

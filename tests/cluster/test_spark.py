@@ -5,16 +5,24 @@ from pathlib import Path
 
 import pytest
 
+import reviewmill
 from cluster.spark import LocalSpark, main
 from reviews.errors import EngineError, UserError
 from tests.requirements import need
 
 
 def test_a_spark_that_does_not_run_is_not_stopped(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no Spark of .* is running"):
+    with pytest.raises(UserError, match=r"no Spark of .* is running"):
         main(["stop", "--folder", str(tmp_path / "spark")])
     with pytest.raises(UserError, match="--workers is 0"):
         main(["start", "--workers", "0"])
+
+
+def test_clusters_are_kinds_of_one_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert reviewmill.main(["cluster"]) == 0
+    assert "spark" in capsys.readouterr().out
+    assert reviewmill.main(["cluster", "sparc"]) == 2
+    assert "no kind of cluster 'sparc'; did you mean spark?" in capsys.readouterr().err
 
 
 def test_a_spark_without_java_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
