@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 import torch
 
+from cluster.mpirun import find_mpirun
 from mpi_train.process import has_bf16, prepare_process
 from reviewmill import main
+from reviews.errors import UserError
 from reviews.store import Store
-from tests.mpi_train.runs import losses, records, train
+from tests.mpi_train.ranks import ROOT
+from tests.mpi_train.runs import arguments, losses, records, train
+from tests.requirements import need
 from tests.stores import make_store
 
 
@@ -67,6 +71,24 @@ def test_gradients_that_do_not_travel_are_not_rounded(
     line = refusal(capsys, store.path, "--out", out, "--exchange", "bf16", "--backend", "mpi")
     assert "--exchange bf16 is for gradients that travel with gloo or nccl" in line
     assert not out.exists()
+
+
+def test_a_host_file_says_how_many_ranks_a_host_gets(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    hosts = tmp_path / "hosts"
+    hosts.write_text("localhost slots=2\n")
+    out = tmp_path / "run"
+    line = arguments(store, out, max_steps=2, keep="last")
+    try:
+        find_mpirun()
+    except UserError as error:
+        need(False, str(error))
+    assert main(["train", str(store.path), "--hostfile", str(hosts),
+                 *(part for part in line if not part.startswith("--store"))]) == 0
+    assert [len(step["shares"]) for step in records(out, "step")] == [2, 2]
+    assert len(set(summary(out)["hosts"])) == 1
 
 
 def test_bf16_is_for_hardware_that_has_it(

@@ -13,6 +13,7 @@ from mpi_train.models import build
 from mpi_train.models.bag import Table, sum_rows
 from mpi_train.models.dropout import Draws
 from mpi_train.models.options import ModelOptions
+from mpi_train.models.recurrent import MeanMax
 
 WORDS, LENGTHS = 50, torch.tensor([1, 3, 7, 9, 9, 12])
 KINDS = list(itertools.product(("lstm", "gru"), (1, 2), (False, True),
@@ -99,6 +100,19 @@ def test_a_review_has_the_same_logits_alone_and_in_a_padded_batch(
     alone = [ours(tokens[i : i + 1, :n], torch.tensor([n])) for i, n in enumerate(LENGTHS.tolist())]
     assert ours(tokens, LENGTHS).shape == ((6,) if outputs == 1 else (6, outputs))
     torch.testing.assert_close(ours(tokens, LENGTHS), torch.cat(alone), rtol=1e-10, atol=1e-12)
+
+
+def test_the_gradient_of_mean_and_maximum_is_autograds() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(12, 6, 4, dtype=torch.float64, requires_grad=True)
+    inside = torch.arange(12)[:, None] < LENGTHS
+    outside, scale = ~inside[:, :, None], torch.linspace(1, 2, 8, dtype=torch.float64)
+    wanted = torch.cat([x.masked_fill(outside, 0).sum(0) / LENGTHS[:, None],
+                        x.masked_fill(outside, -torch.inf).max(0).values], 1)
+    found = MeanMax.apply(x, inside, LENGTHS)
+    torch.testing.assert_close(found, wanted)
+    gradients = [torch.autograd.grad((pooled * scale).sum(), x)[0] for pooled in (found, wanted)]
+    torch.testing.assert_close(*gradients)
 
 
 def test_attention_is_a_weighted_mean_of_torchs_own_bidirectional_outputs() -> None:
