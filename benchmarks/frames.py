@@ -1,4 +1,4 @@
-"""The same preparation as whole tables: pandas, Polars and pyarrow, written as one would there.
+"""The same preparation as whole tables, as one would write it in pandas, Dask, Polars, pyarrow.
 
     python -m benchmarks.frames polars reviews.json.gz rows.h5 --recipe recipe.yaml
 
@@ -10,6 +10,7 @@ or padded and written to HDF5. All of it is held in memory.
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -35,7 +36,14 @@ def run_pandas(source: Path, recipe: Recipe) -> Rows:
         frame = pd.read_json(file, lines=True, dtype_backend="pyarrow")[[TEXT, RATING]]
     text = frame[TEXT].str.lower().str.replace("[^a-z]+", " ", regex=True).str.strip()
     frame = frame.assign(text=text)[text != ""]
-    sizes = frame.groupby(["text", RATING], sort=False).size().reset_index(name="n")
+    sizes = frame.groupby(["text", RATING], sort=False).size()
+    return _numbered(sizes.reset_index(name="n"), recipe)
+
+
+def _numbered(sizes: Any, recipe: Recipe) -> Rows:
+    """From a pandas frame of how often (n) each text has each rating."""
+    import pandas as pd
+
     sizes = sizes.sort_values(["text", "n", RATING], ascending=[True, False, True])
     rows = sizes.drop_duplicates("text")
     words = rows["text"].str.split(" ")
@@ -43,6 +51,20 @@ def run_pandas(source: Path, recipe: Recipe) -> Rows:
     common = flat.value_counts().index[: recipe.vocabulary_size]
     ids = pd.Index(common).get_indexer(flat) + FIRST
     return ids, words.list.len().to_numpy(), rows[RATING].to_numpy()
+
+
+def run_dask(source: Path, recipe: Recipe) -> Rows:
+    """By Dask's data frames: the file is one partition, since .gz is not cut; words are numbered
+    by pandas, whose frames the results are."""
+    import dask.dataframe as dd
+    import pandas as pd
+
+    frame = dd.read_json(str(source), lines=True, compression="gzip", dtype_backend="pyarrow")
+    text = frame[TEXT].str.lower().str.replace("[^a-z]+", " ", regex=True).str.strip()
+    frame = frame.assign(text=text)[[RATING, "text"]]
+    sizes = frame[frame["text"] != ""].groupby(["text", RATING], sort=False).size()
+    arrow = pd.ArrowDtype(pa.string())  # Dask has strings of its own
+    return _numbered(sizes.compute().reset_index(name="n").astype({"text": arrow}), recipe)
 
 
 def run_polars(source: Path, recipe: Recipe) -> Rows:
@@ -92,7 +114,7 @@ def run_pyarrow(source: Path, recipe: Recipe) -> Rows:
 
 
 PEERS: dict[str, Callable[[Path, Recipe], Rows]] = {
-    "pandas": run_pandas, "polars": run_polars, "pyarrow": run_pyarrow,
+    "pandas": run_pandas, "dask": run_dask, "polars": run_polars, "pyarrow": run_pyarrow,
 }  # fmt: skip
 
 

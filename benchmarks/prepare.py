@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
@@ -21,6 +22,7 @@ from reviews.options import make_parser
 from reviews.recipe import Recipe
 
 REVIEWS, FILES = 200_000, 8
+LENGTH = 0.6  # of what is generated else: 600 bytes a review, those of Amazon's corpus have 647
 # The plainest rules that all sides know; three stars are negative, so that none drops rows.
 RECIPE = Recipe(tokens="letters", html=False, vocabulary_size=30_000, length=100, keep="head",
                 negative_to=3.0)
@@ -52,7 +54,8 @@ def main(argv: Sequence[str]) -> int:
         top = Path(folder)
         sources = [Path(name) for name in options.input]
         if not sources:
-            sources = generate(top / "reviews.json.gz", options.reviews, files=FILES)
+            sources = generate(
+                top / "reviews.json.gz", options.reviews, files=FILES, length=LENGTH)
         _compare(top, sources, options)
     return 0
 
@@ -63,9 +66,9 @@ def _compare(top: Path, sources: list[Path], options: argparse.Namespace) -> Non
     slow_reviews, reviews, size = take_tenth(sources, tenth)
     python = [sys.executable, "-m"]
 
-    def ours(files: Sequence[Path]) -> list[str]:
+    def ours(files: Sequence[Path], store: str = "store") -> list[str]:
         return [*python, "reviewmill", "prepare", *map(str, files), "--recipe", str(recipe),
-                "--overwrite", "--out", str(top / "store")]
+                "--overwrite", "--out", str(top / store)]
 
     rows = str(top / "rows.h5")
     # Name -> its command, the reviews that it gets, the cores that it may use.
@@ -87,6 +90,9 @@ def _compare(top: Path, sources: list[Path], options: argparse.Namespace) -> Non
         if len(sources) > 1:
             one = join_files(sources, top / "one.json.gz")
             commands["reviewmill, 2 cores, one .gz"] = ([*ours([one]), *two], reviews, 2)
+    apart = [[*ours([file], f"apart-{i}"), "--runner", "inline"]
+             for i, file in enumerate(sources[:2])]
+    factors: list[float] = []
     found: dict[str, list[Usage]] = {name: [] for name in commands}
     # Kernels are compiled once per installation; that is not part of any run.
     measure([*python, "mapreduce.warm"])
@@ -94,10 +100,17 @@ def _compare(top: Path, sources: list[Path], options: argparse.Namespace) -> Non
         # In turns, so that a slow minute of the machine hits all of them.
         for name, (command, _, wanted) in commands.items():
             found[name].append(measure(command, set(cores[:wanted]), ONE_THREAD))
+        if len(apart) > 1 and len(cores) > 1:
+            factors.append(machine_factor(apart, cores))
     print(f"{machine()}\n{reviews:,} reviews, {size / 1e6:,.0f} MB of JSON lines in "
           f"{len(sources)} files, from raw files to a store; peers get a tenth; median of "
           f"{options.repeat}\n")
     print(speeds({name: (found[name], commands[name][1]) for name in commands}))
+    if factors:
+        one, two = (median(usage.seconds for usage in found[name])
+                    for name in ("reviewmill", "reviewmill, 2 cores"))
+        print(f"\n2 cores against 1, by the clock: {one / two:.2f} x; each core with a run of its "
+              f"own: {median(factors):.2f} x one")
     for name in absent:
         print(f"{name}: not installed (pip install '.[bench]')")
     summary = json.loads((top / "store" / "prepare.json").read_text())
@@ -105,6 +118,16 @@ def _compare(top: Path, sources: list[Path], options: argparse.Namespace) -> Non
     sys.stdout.flush()
     command = [*python, "benchmarks.phases", str(recipe), *map(str, sources)]
     print(measure(command, set(cores[:1]), ONE_THREAD).output.strip())
+
+
+def machine_factor(commands: Sequence[Sequence[str]], cores: Sequence[int]) -> float:
+    """What two cores do at once, each with a command of its own that shares nothing but the
+    machine, as a multiple of what the first does by itself."""
+    alone = measure(commands[0], {cores[0]}, ONE_THREAD).seconds
+    with ThreadPoolExecutor(2) as pool:
+        at_once = pool.map(lambda command, core: measure(command, {core}, ONE_THREAD).seconds,
+                           commands, cores)
+        return sum(alone / seconds for seconds in at_once)
 
 
 def speeds(found: dict[str, tuple[list[Usage], int]]) -> str:

@@ -66,8 +66,12 @@ _ENDING_SHARES = np.array([0.86, 0.055, 0.065, 0.015, 0.005])
 _FORMS = 3  # lower case, Capital, CAPITALS
 
 
-def generate(path: str | Path, reviews: int = 50_000, seed: int = 0, files: int = 1) -> list[Path]:
+def generate(
+    path: str | Path, reviews: int = 50_000, seed: int = 0, files: int = 1, length: float = 1.0
+) -> list[Path]:
     """Write a corpus and return its files: `path`, or path-00000 and so on when there are more.
+
+    Reviews have 100 words on average, times `length`, and 900 bytes of JSON, 600 at 0.6.
 
     The same reviews and seed give the same bytes, and the same lines for any number of files;
     names that end in .gz are compressed. Files appear whole or not at all.
@@ -77,7 +81,7 @@ def generate(path: str | Path, reviews: int = 50_000, seed: int = 0, files: int 
     paths = _paths(Path(path), files)
     paths[0].parent.mkdir(parents=True, exist_ok=True)
     cuts = [reviews * part // files for part in range(files + 1)]
-    lines = _Lines(_batches(reviews, seed))
+    lines = _Lines(_batches(reviews, seed, length))
     for part, target in enumerate(paths):
         with _whole_file(target) as file:
             lines.write(file, cuts[part + 1] - cuts[part])
@@ -194,7 +198,7 @@ def _language() -> _Language:
     )
 
 
-def _batches(reviews: int, seed: int) -> Iterator[pa.StringArray]:
+def _batches(reviews: int, seed: int, scale: float) -> Iterator[pa.StringArray]:
     """The lines of the corpus, _BATCH at a time."""
     language = _language()
     names = np.random.default_rng([seed, 0])
@@ -206,7 +210,8 @@ def _batches(reviews: int, seed: int) -> Iterator[pa.StringArray]:
         n = min(_BATCH, reviews - begin)
         rating = rng.choice(5, n, p=_RATING_SHARES)
         meant = np.where(rng.random(n) < _NOISE, rng.integers(0, 5, n), rating)
-        length = np.clip(np.exp(rng.normal(4.17, 0.94, n)), 2, _LONGEST).astype(np.int64)
+        drawn = scale * np.exp(rng.normal(4.17, 0.94, n))
+        length = np.clip(drawn, 2, _LONGEST).astype(np.int64)
         texts = _join(language, _words(language, rng, meant, length), length)
         source = _copied(rng, n, len(first_texts))
         same_rating = rng.random(n) >= _RERATED

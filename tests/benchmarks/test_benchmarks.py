@@ -2,6 +2,7 @@
 
 import gzip
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -85,8 +86,11 @@ def test_the_peers_get_every_tenth_line(corpus: Path, tmp_path: Path) -> None:
 def test_the_tables_of_prepare_have_the_peers_and_the_phases(
     corpus: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert reviewmill.main(["bench", "prepare", str(corpus), "--repeat", "1"]) == 0
+    files = generate(corpus.with_name("half.json.gz"), 600, files=2, length=0.6)
+    assert reviewmill.main(["bench", "prepare", *map(str, files), "--repeat", "1"]) == 0
     shown = capsys.readouterr().out
+    assert re.search(r"^2 cores against 1, by the clock: [\d.]+ x; .*: [\d.]+ x one$", shown,
+                     re.MULTILINE) or len(os.sched_getaffinity(0)) == 1
     assert "600 reviews" in shown
     rows = re.findall(r"^(\S.*?)  +([\d,]+) +[\d.]+ +[\d.]+ +[\d,]+ +[\d,]+ +([\d.]+) +([\d,]+)$",
                       shown, re.MULTILINE)

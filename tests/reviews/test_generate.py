@@ -162,3 +162,11 @@ def test_a_file_that_cannot_get_its_name_leaves_nothing_behind(tmp_path: Path) -
     with pytest.raises(IsADirectoryError):
         generate(tmp_path / "taken.json", 10)
     assert [path.name for path in tmp_path.iterdir()] == ["taken.json"]
+
+
+def test_reviews_are_as_long_as_wanted(tmp_path: Path) -> None:
+    sizes = []
+    for length in (1.0, 0.6):
+        file = generate(tmp_path / f"{length}.json", 5000, length=length)[0]
+        sizes.append(file.stat().st_size / 5000)
+    assert sizes == pytest.approx([900, 600], rel=0.03)
