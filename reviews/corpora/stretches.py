@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from reviews.bits import count_ones, equal, trailing_zeros
 from reviews.corpora.inputs import BOM, TruncatedInput
+from reviews.corpora.utf8 import compiled
 
 Spans = NDArray[np.int64]
 # (data, whether the input ends with it) -> first bytes and ends of records, bytes used up
@@ -58,13 +60,45 @@ def stretches(pieces: Iterator[bytes], find: Find, at_start: bool) -> Iterator[S
         starts, ends, used = find(data, final and not cut)
         yield Stretch(data, starts, ends, line, used, cut)
         left = data[used:]
-        line += int(np.count_nonzero(np.frombuffer(data, np.uint8, used) == 10))
+        line += _count_newlines(np.frombuffer(data, np.uint8, used))
+
+
+@compiled
+def _count_newlines(codes):
+    """How many of the bytes are newlines."""
+    count = i = 0
+    while i + 64 <= codes.size:
+        count += count_ones(equal(codes, i, np.uint8(10)))
+        i += 64
+    while i < codes.size:
+        count += codes[i] == 10
+        i += 1
+    return count
+
+
+@compiled
+def _put_newlines(codes, places):
+    """Where the newlines are, into places, which has room for just these."""
+    n = i = 0
+    while i + 64 <= codes.size:
+        found = equal(codes, i, np.uint8(10))
+        while found:
+            places[n] = i + trailing_zeros(found)
+            found &= found - np.uint64(1)
+            n += 1
+        i += 64
+    while i < codes.size:
+        if codes[i] == 10:
+            places[n] = i
+            n += 1
+        i += 1
 
 
 def find_lines(data: bytes, final: bool) -> tuple[Spans, Spans, int]:
     """Lines that are not blank; the last one needs no newline when the input is at its end."""
     codes = np.frombuffer(data, np.uint8)
-    newlines = np.flatnonzero(codes == 10)
+    newlines = np.empty(_count_newlines(codes), np.int64)
+    _put_newlines(codes, newlines)
     used = int(newlines[-1]) + 1 if newlines.size else 0
     starts = np.concatenate([[0], newlines[:-1] + 1]) if newlines.size else newlines
     if final and used < len(data):
