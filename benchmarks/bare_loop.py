@@ -25,7 +25,7 @@ from mpi_train.predict import to_tensors
 from mpi_train.process import prepare_process
 from reviews.store import Store
 
-SIZES = (4096, 8192, 16_384)  # padded tokens of a micro-batch
+SIZES = (2048, 4096, 8192)  # padded tokens of a micro-batch
 CPU = torch.device("cpu")
 
 

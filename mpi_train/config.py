@@ -74,7 +74,8 @@ class TrainingConfig:
     evaluate_every: int = option(1, "epochs between validations; the last always has one")
     patience: int = option(0, "stop after so many validations without a better one; 0: never")
     batch_size: int = option(1024, "reviews of an update, over all ranks")
-    micro_batch_tokens: int = option(8192, "padded tokens a rank works on at once")
+    micro_batch_tokens: int = option(
+        4096, "padded tokens a rank works on at once: few stay in a core's cache, many fill a GPU")
     window: int = option(64, "chunks of 1,024 rows inside which rows are shuffled")
     oversample: str = option(
         "", "times that an epoch trains on the reviews of each class, as 3,1; or balanced: "
