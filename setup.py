@@ -12,11 +12,15 @@ setup(
         "mpi_train.models",
         "reports",
         "cluster",
+        "cluster.iam",
+        "bootstrap",
         "benchmarks",
     ],
     py_modules=["reviewmill", "demo"],
     package_data={
         "reviews.recipes": ["*.yaml"],
         "reports": ["*.html"],
+        "cluster.iam": ["*.json"],
+        "bootstrap": ["*.sh", "emr-requirements.txt"],
     },
 )

@@ -6,7 +6,7 @@ python=$1 folder=$2
 
 command -v "$python" >/dev/null || { echo "$python is not there; set PYTHON=..." >&2; exit 2; }
 [ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
-"$folder/bin/pip" install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,features,report,spark,hadoop,dev]'
+"$folder/bin/pip" install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,features,report,aws,dask,spark,hadoop,dev]'
 # Kernels are compiled once for an installation, not in the first run of each command.
 "$folder/bin/python" -m mapreduce.warm
 touch "$folder/ready"

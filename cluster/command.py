@@ -8,6 +8,8 @@ from reviews.options import near
 
 KINDS = {
     "spark": ("cluster.spark", "start or stop: a Spark of this machine alone"),
+    "emr": ("cluster.emr_command", "create, status, terminate or setup: clusters of AWS EMR"),
+    "cost": ("cluster.cost_command", "what such a cluster costs"),
 }
 
 

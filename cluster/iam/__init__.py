@@ -1,0 +1,1 @@
+"""Policies of AWS, as templates that cluster.emr_setup fills in."""
