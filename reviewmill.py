@@ -12,11 +12,12 @@ VERSION = "0.1.0"
 
 COMMANDS = {
     "prepare": ("mapreduce.prepare", "raw reviews to a store"),
+    "clean": ("mapreduce.clean", "raw reviews to cleaned text in Parquet, for other tools"),
     "inspect": ("mapreduce.inspect", "what is in a store; --verify checks it"),
     "train": ("mpi_train.launch", "a store to a model, on any number of ranks"),
     "evaluate": ("mpi_train.evaluate", "how good a model is, on a store or on labelled files"),
     "report": ("reports", "the page about a run, or a store"),
-    "cluster": ("cluster.command", "clusters started and stopped"),
+    "cluster": ("cluster.command", "clusters started and stopped, and what they cost"),
     "bench": ("benchmarks", "each stage beside its peer"),
     "demo": ("demo", "all of it on generated reviews"),
 }

@@ -1,0 +1,75 @@
+"""`reviewmill clean`: raw reviews to cleaned text in Parquet, on any of the runners."""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+
+from mapreduce.clean_reviews import CleanReviews
+from mapreduce.engines import ENGINES, EngineOptions, log_to_stderr, run_job
+from mapreduce.places import places_for, refuse_unless_free
+from mapreduce.prepare import SPLIT_BYTES, choose_engine
+from reviews.corpora import plan_splits
+from reviews.errors import UserError
+from reviews.files import absolute, is_remote
+from reviews.options import add_options, config_from, given, make_parser
+from reviews.recipe import Recipe, load_recipe
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    out = make_parser("reviewmill clean", "Turn raw reviews into cleaned text, in Parquet.")
+    out.add_argument("input", nargs="+", help="files, folders, patterns or addresses")
+    out.add_argument("--out", metavar="FOLDER", required=True, help="for the Parquet files")
+    out.add_argument("--recipe", default="default", help="preset, or recipe file")
+    add_options(out, EngineOptions)
+    add_options(out, Recipe)
+    return out
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; return the exit status."""
+    options = parser().parse_args(argv)
+    recipe = load_recipe(options.recipe, given(options, Recipe)).resolved()
+    log_to_stderr(verbose=False)
+    started = time.perf_counter()
+    counts = clean_files(options.input, options.out, recipe, config_from(options, EngineOptions))
+    seconds = time.perf_counter() - started
+    print(f"{options.out}: {counts['texts']:,} texts of {counts['records']:,} records, "
+          f"{counts['records'] / seconds:,.0f} reviews/s, {seconds:.1f} s")
+    return 0
+
+
+def clean_files(
+    inputs: Sequence[str], out: str, recipe: Recipe, options: EngineOptions
+) -> dict[str, int]:
+    """Write a Parquet file for each piece of the inputs; returns the counts of all.
+
+    A folder on this machine appears whole or not at all.
+    """
+    refuse_unless_free(out, overwrite=False)
+    engine = ENGINES[options.runner or "inline"]
+    engine.check(options)
+    with places_for(out, options.work_dir, engine.is_cluster) as places:
+        splits = {"corpus": plan_splits(inputs, recipe, SPLIT_BYTES)}
+        options = choose_engine(options, splits)
+        places.local.mkdir(exist_ok=True)
+        recipe_file = places.local / "recipe.yaml"
+        recipe_file.write_text(recipe.to_yaml(), "utf-8")
+        lines = [
+            orjson.dumps({**vars(split), "path": absolute(split.path), "number": number})
+            for number, split in enumerate(splits["corpus"])
+        ]
+        arguments = ["--recipe-file", str(recipe_file), "--work-dir", places.work,
+                     "--out", places.store]
+        with ENGINES[options.runner or "inline"].session(options, places, splits) as options:
+            [(_, counts)] = run_job(CleanReviews, lines, arguments, options, places).pairs
+        bad = counts["bad"]
+        if bad > recipe.max_bad_fraction * counts["records"]:
+            raise UserError(f"{bad:,} of {counts['records']:,} records cannot be read, more than "
+                            f"--max-bad-fraction {recipe.max_bad_fraction:g}")
+        if not is_remote(out):
+            Path(places.store).rename(out)
+    return dict(counts)

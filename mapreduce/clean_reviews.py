@@ -1,0 +1,81 @@
+"""A job of its own: raw reviews to cleaned text in Parquet, for other tools than ours.
+
+Each piece of the input becomes one file with the columns text (the words that the recipe keeps,
+with single spaces between them) and label (the class's name; null where the recipe calls the
+rating neutral). Nothing is de-duplicated, split or encoded.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from mrjob.protocol import RawValueProtocol
+
+from mapreduce.job import ReviewsJob
+from reviews.cleaning import clean
+from reviews.corpora import Split, read_blocks
+from reviews.folders import join, whole_file
+from reviews.labels import NO_LABEL, settle_labels
+from reviews.recipe import Recipe
+from reviews.tokenizer import Tokenizer
+
+SCHEMA = pa.schema([pa.field("text", pa.string(), nullable=False), pa.field("label", pa.string())])
+RESTART_WORDS = 1 << 20
+
+
+class CleanReviews(ReviewsJob):
+    """Raw reviews to Parquet files."""
+
+    INPUT_PROTOCOL = RawValueProtocol
+
+    def configure_args(self) -> None:
+        super().configure_args()
+        self.add_passthru_arg("--out", required=True, help="folder of the Parquet files")
+
+    def mapper(self, _: Any, line: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        """One split to one file; the name is the split's, so attempts may be repeated."""
+        values = orjson.loads(line)
+        name = f"part-{values.pop('number'):05d}.parquet"
+        counts = {"records": 0, "bad": 0, "texts": 0}
+        with (whole_file(join(self.options.out, name)) as file,
+              pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer):
+            tokenizer = Tokenizer(self.recipe)
+            for block in read_blocks(Split(**values), self.recipe):
+                cleaned = clean_block(block.reviews, tokenizer, self.recipe)
+                writer.write_batch(cleaned)
+                counts["records"] += block.records
+                counts["bad"] += sum(block.bad.values())
+                counts["texts"] += len(cleaned)
+        yield 0, counts
+
+    def reducer(
+        self, key: int, counts: Iterator[dict[str, int]]
+    ) -> Iterator[tuple[int, dict[str, int]]]:
+        """What all of them counted."""
+        total: Counter[str] = Counter()
+        for some in counts:
+            total.update(some)
+        yield key, dict(total)
+
+
+def clean_block(rows: pa.RecordBatch, tokenizer: Tokenizer, recipe: Recipe) -> pa.RecordBatch:
+    """The texts and labels of a block's reviews, without those of which no word is left."""
+    tokens = tokenizer.tokenize(clean(rows["text"], recipe))
+    words = tokenizer.table.words().take(pa.array(tokens.ids))
+    bounds = pa.array(np.concatenate([[0], tokens.ends]), pa.int32())
+    text = pc.binary_join(pa.ListArray.from_arrays(bounds, words), " ")
+    if len(tokenizer.table) >= RESTART_WORDS:
+        tokenizer.restart()
+    label, _ = settle_labels(rows["label"], rows["rating"], recipe)
+    names = pa.array(recipe.class_names).take(pa.array(label, mask=label == NO_LABEL))
+    kept = pa.array(np.diff(tokens.ends, prepend=0) > 0)
+    return pa.record_batch([text, names], schema=SCHEMA).filter(kept)
+
+
+if __name__ == "__main__":
+    CleanReviews.run()

@@ -1,0 +1,70 @@
+"""`reviewmill clean`: cleaned text in Parquet, by the rules of a recipe."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import reviewmill
+from reviews.tokenizer import fold, pattern
+from tests.mapreduce.corpus import make_reviews, write_reviews
+
+
+def call(*arguments: str | Path) -> int:
+    return reviewmill.main(["clean", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    top = tmp_path_factory.mktemp("corpus")
+    rows = make_reviews(600)
+    return [write_reviews(top / f"{i}.json", rows[i::2]) for i in range(2)]
+
+
+def read(folder: Path) -> list[tuple[str, str | None]]:
+    frame = pd.concat([pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))])
+    labels = frame["label"].astype(object).where(frame["label"].notna(), None)
+    return list(zip(frame["text"], labels, strict=True))
+
+
+@pytest.mark.parametrize("tokens", ["letters", "words+marks"])
+def test_texts_are_the_words_that_the_recipe_keeps(
+    tokens: str, inputs: list[str], tmp_path: Path
+) -> None:
+    assert call(*inputs, "--out", tmp_path / "clean", "--tokens", tokens) == 0
+    expected = []
+    for path in inputs:
+        for _, row in pd.read_json(path, lines=True).iterrows():
+            text = " ".join(re.findall(pattern(tokens), fold(row["reviewText"])))
+            label = {1: "negative", 2: "negative", 4: "positive", 5: "positive"}.get(row["overall"])
+            if text:
+                expected.append((text, label))
+    assert read(tmp_path / "clean") == expected
+
+
+def test_every_runner_writes_the_same_rows(inputs: list[str], tmp_path: Path) -> None:
+    for runner in ("inline", "local"):
+        assert call(*inputs, "--out", tmp_path / runner, "--runner", runner) == 0
+    assert read(tmp_path / "local") == read(tmp_path / "inline")
+
+
+def test_the_command_says_how_many_texts_are_left(
+    inputs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(inputs[0], "--out", tmp_path / "clean") == 0
+    texts = len(read(tmp_path / "clean"))
+    assert f"clean: {texts} texts of 300 records, " in capsys.readouterr().out
+
+
+def test_what_cannot_be_read_stops_it_and_leaves_nothing(
+    inputs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (bad := tmp_path / "bad.json").write_text(Path(inputs[0]).read_text() + '{"a": 1}\n' * 99)
+    assert call(bad, "--out", tmp_path / "clean") == 2
+    assert "99 of 399 records cannot be read" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [bad]
+    (tmp_path / "clean").mkdir()
+    (tmp_path / "clean" / "mine").write_text("mine")
+    assert call(*inputs, "--out", tmp_path / "clean") == 2
+    assert "is not empty" in capsys.readouterr().err
