@@ -9,6 +9,7 @@ from reviews.options import near
 BENCHMARKS = {
     "prepare": ("benchmarks.prepare", "beside a per-line Python version of the 2019 way"),
     "engines": ("benchmarks.engines", "the same preparation on every engine that is here"),
+    "dask": ("benchmarks.on_dask", "the runner dask beside pandas and plain Dask"),
     "train": ("benchmarks.train", "beside a plain torch DDP script"),
     "accuracy": ("benchmarks.accuracy", "beside fastText and a plain BiLSTM"),
     "balance": ("benchmarks.balance", "unequal ranks, beside the sum of their speeds"),

@@ -35,7 +35,11 @@ def run_pandas(source: Path, recipe: Recipe) -> Rows:
     with igzip.open(source) as file:
         frame = pd.read_json(file, lines=True, dtype_backend="pyarrow")[[TEXT, RATING]]
     text = frame[TEXT].str.lower().str.replace("[^a-z]+", " ", regex=True).str.strip()
-    frame = frame.assign(text=text)[text != ""]
+    return encode_pandas(frame.assign(text=text)[text != ""], recipe)
+
+
+def encode_pandas(frame: Any, recipe: Recipe) -> Rows:
+    """Merge, count and number the words of a frame with the columns text and RATING."""
     sizes = frame.groupby(["text", RATING], sort=False).size()
     return _numbered(sizes.reset_index(name="n"), recipe)
 
