@@ -4,9 +4,10 @@ Every engine gets the same jobs and the same lines of input. What differs is whe
 of a run lie, how the lines become tasks, and what mrjob has to be told.
 """
 
+import contextlib
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,9 +15,10 @@ from typing import Any, NamedTuple
 from mrjob.job import MRJob
 from mrjob.step import StepFailedException
 
-from mapreduce import hadoop, spark
+from mapreduce import dask_runner, emr, hadoop, spark
 from mapreduce.job import FAILURES
 from mapreduce.places import Places
+from reviews.corpora import Split
 from reviews.errors import EngineError, UserError
 from reviews.files import is_remote
 from reviews.folders import join, names_below, put, read_whole
@@ -27,7 +29,7 @@ PER_WORKER, PER_LINE, ONE = "a file for each worker", "a file for each line", "o
 LAST_LINES = 12  # of a failed task, that are shown
 
 
-RUNNERS = ("inline", "local", "hadoop", "spark")
+RUNNERS = ("inline", "local", "hadoop", "spark", "dask", "emr")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,13 @@ class EngineOptions:
     python_bin: str = option(
         sys.executable, "Python of the nodes, which has what reviewmill requires")
     spark_master: str | None = option(None, "address of the Spark cluster, spark://HOST:PORT")
+    scheduler: str | None = option(
+        None, "address of Dask's scheduler, tcp://HOST:PORT (default: a Dask of this machine)")
+    emr_config: str | None = option(
+        None, "file that describes the cluster of EMR, as `cluster emr create --print-config` "
+        "writes it (default: a small one)")
+    cluster_id: str | None = option(
+        None, "a running cluster of EMR, j-... (default: one is started, and ended)")
 
 
 class Ran(NamedTuple):
@@ -52,6 +61,14 @@ class Ran(NamedTuple):
     counters: dict[str, dict[str, int]]
 
 
+Session = Callable[
+    [EngineOptions, Places, Mapping[str, Sequence[Split]]],
+    contextlib.AbstractContextManager[EngineOptions]]
+
+RunJob = Callable[
+    [type[MRJob], Sequence[bytes], Sequence[str], EngineOptions, Places], list[tuple[Any, Any]]]
+
+
 @dataclass(frozen=True)
 class Engine:
     """One runner.
@@ -59,11 +76,17 @@ class Engine:
     arguments: what mrjob is told about one job, given its number of reducers.
     check: raises a UserError or EngineError where the engine cannot be had.
     work_dir: where intermediate files go for a local store, None for beside it.
+    session: what has to be there while the jobs run.
+    run: runs a job on lines of input, where mrjob has no runner for the engine.
+    last_words: what is known of a failed task that left no words in the work folder.
     """
 
     arguments: Callable[[EngineOptions, Places, int], list[str]]
     check: Callable[[EngineOptions], None] = lambda options: None
     work_dir: Callable[[], str | None] = lambda: None
+    session: Session = lambda options, places, splits: contextlib.nullcontext(options)
+    run: RunJob | None = None
+    last_words: Callable[[EngineOptions, Places], str] = lambda options, places: ""
     is_cluster: bool = True  # tasks may run on other machines
     files: str = PER_WORKER  # how lines of input become files: tasks, for most engines
     splits_per_task: int = 1  # where a task takes long to start, it gets more to do
@@ -79,6 +102,10 @@ ENGINES = {
     "local": Engine(_no_arguments, is_cluster=False),
     "hadoop": Engine(hadoop.arguments, hadoop.check, hadoop.work_dir, files=ONE,
                      splits_per_task=4),
+    "emr": Engine(emr.arguments, emr.check, session=emr.session, files=ONE, splits_per_task=4,
+                  last_words=emr.last_words),
+    "dask": Engine(_no_arguments, dask_runner.check, session=dask_runner.session,
+                   run=dask_runner.run_job),
     "spark": Engine(spark.arguments, spark.check, files=PER_LINE),
 }
 assert set(ENGINES) == set(RUNNERS)
@@ -94,6 +121,8 @@ def run_job(
     """
     runner = options.runner or "inline"
     engine = ENGINES[runner]
+    if engine.run:
+        return Ran(engine.run(job, lines, arguments, options, places), {})
     inputs = list(map(str, deal(places.local / job.__name__, lines, engine, options.workers or 1)))
     given = ["-r", runner, "--no-conf", "--quiet", *engine.arguments(options, places, reducers)]
     output = None
@@ -114,7 +143,7 @@ def run_job(
             groups = next(iter(running.counters()), {})
             return Ran(pairs, {name.strip(): group for name, group in groups.items()})
     except StepFailedException as error:
-        said = last_words(places.work) or str(error)
+        said = last_words(places.work) or engine.last_words(options, places) or str(error)
         kind = EngineError if engine.is_cluster else UserError
         raise kind(f"{job.__name__} failed on the runner {runner}: {said}") from None
 

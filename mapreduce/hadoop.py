@@ -61,6 +61,20 @@ def check(options: "EngineOptions") -> None:
 
 def arguments(options: "EngineOptions", places: "Places", reducers: int) -> list[str]:
     """mrjob's arguments for one job."""
+    jar = find_streaming_jar(os.environ)
+    return [
+        "--hadoop-bin", find_hadoop(os.environ),
+        *(["--hadoop-streaming-jar", jar] if jar else []),
+        "--python-bin", options.python_bin,
+        "--no-bootstrap-mrjob",
+        # The folder is ours, and goes with the run: no program has to be called for it.
+        "--hadoop-tmp-dir", join(places.shared, "mrjob"), "--cleanup", "LOCAL_TMP",
+        *how_tasks_run(options, reducers),
+    ]
+
+
+def how_tasks_run(options: "EngineOptions", reducers: int) -> list[str]:
+    """mrjob's arguments about tasks, on any Hadoop."""
     conf: dict[str, object] = {
         "mapreduce.job.reduces": reducers,
         "mapreduce.map.memory.mb": TASK_MB,
@@ -74,13 +88,4 @@ def arguments(options: "EngineOptions", places: "Places", reducers: int) -> list
     if options.workers:
         conf |= {"mapreduce.job.running.map.limit": options.workers,
                  "mapreduce.job.running.reduce.limit": options.workers}
-    jar = find_streaming_jar(os.environ)
-    return [
-        "--hadoop-bin", find_hadoop(os.environ),
-        *(["--hadoop-streaming-jar", jar] if jar else []),
-        "--python-bin", options.python_bin,
-        "--no-bootstrap-mrjob",
-        # The folder is ours, and goes with the run: no program has to be called for it.
-        "--hadoop-tmp-dir", join(places.shared, "mrjob"), "--cleanup", "LOCAL_TMP",
-        *(part for name, value in conf.items() for part in ("-D", f"{name}={value}")),
-    ]
+    return [part for name, value in conf.items() for part in ("-D", f"{name}={value}")]

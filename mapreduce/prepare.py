@@ -171,7 +171,8 @@ def prepare(
         splits = _plan(inputs, recipe, places, engine)
         options = choose_engine(options, splits)
         try:
-            figures = _run_jobs(places, splits, recipe, options, words)
+            with ENGINES[options.runner or "inline"].session(options, places, splits) as options:
+                figures = _run_jobs(places, splits, recipe, options, words)
         finally:
             METER.end()  # an error stands on a line of its own
         store = Store(places.store)

@@ -21,12 +21,14 @@ from mapreduce import on_node
 PACKAGES = (reviews, mapreduce)
 _DATE = (2000, 1, 1, 0, 0, 0)  # the same package has the same bytes
 
-_TEMPLATE = """{head}
+_UNPACKING = """{head}
 
 import sys
 
 sys.path.insert(0, unpack("{package}", "{digest}"))
+"""
 
+_TEMPLATE = """{unpacking}
 from {module} import {name} as _Job
 
 
@@ -42,15 +44,27 @@ if __name__ == "__main__":
 @cache
 def launcher(module: str, name: str) -> Path:
     """The file that runs the job of this module and name; it lasts as long as the process."""
-    package = _package()
-    digest = hashlib.sha256(package).hexdigest()[:16]
-    text = _TEMPLATE.format(
-        head=Path(on_node.__file__).read_text("utf-8"), package=base64.b64encode(package).decode(),
-        digest=digest, module=module, name=name,
-    )
+    text = _TEMPLATE.format(unpacking=_unpacking(), module=module, name=name)
     path = Path(_folder().name, module.rsplit(".", 1)[-1] + ".py")
     path.write_text(text, "utf-8")
     return path
+
+
+@cache
+def unpacker() -> Path:
+    """A module that, when it is imported, makes a process find the package that it carries."""
+    path = Path(_folder().name, "reviewmill_package.py")
+    path.write_text(_unpacking(), "utf-8")
+    return path
+
+
+@cache
+def _unpacking() -> str:
+    package = _package()
+    return _UNPACKING.format(
+        head=Path(on_node.__file__).read_text("utf-8"), package=base64.b64encode(package).decode(),
+        digest=hashlib.sha256(package).hexdigest()[:16],
+    )
 
 
 @cache
@@ -66,7 +80,6 @@ def module_of(job: type) -> str:
     return spec.name if spec else f"mapreduce.{Path(sys.argv[0]).stem}"
 
 
-@cache
 def _package() -> bytes:
     """The packages as a zip, with the kernels that were compiled from their present text."""
     buffer = io.BytesIO()

@@ -33,7 +33,6 @@ def names_below(folder: str) -> dict[str, int]:
         top = Path(folder)
         return {str(p.relative_to(top)): p.stat().st_size for p in top.rglob("*") if p.is_file()}
     with _naming(folder) as system:
-        system.invalidate_cache()
         start = system._strip_protocol(folder).rstrip("/") + "/"
         try:
             system.info(folder)  # `find` would take what cannot be reached for an empty folder
@@ -56,7 +55,6 @@ def delete(path: str) -> None:
             Path(path).unlink(missing_ok=True)
         return
     with _naming(path) as system, contextlib.suppress(FileNotFoundError):
-        system.invalidate_cache()
         system.rm(path, recursive=True)
 
 
@@ -149,7 +147,9 @@ def _naming(path: str, absent: bool = False) -> Iterator[Any]:
     `absent` lets a FileNotFoundError through.
     """
     try:
-        yield file_system(path)
+        system = file_system(path)
+        system.invalidate_cache()  # other machines write there, too
+        yield system
     except errors_of() as error:
         if absent and isinstance(error, FileNotFoundError):
             raise
