@@ -43,7 +43,7 @@ class CleanReviews(ReviewsJob):
         name = f"part-{values.pop('number'):05d}.parquet"
         counts = {"records": 0, "bad": 0, "texts": 0}
         with (whole_file(join(self.options.out, name)) as file,
-              pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer):
+              pq.ParquetWriter(file, SCHEMA, use_dictionary=["label"]) as writer):
             tokenizer = Tokenizer(self.recipe)
             for block in read_blocks(Split(**values), self.recipe):
                 cleaned = clean_block(block.reviews, tokenizer, self.recipe)

@@ -1,6 +1,7 @@
 """The runner emr: input and store on S3, a cluster that is always ended."""
 
 import contextlib
+import importlib.util
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -28,19 +29,21 @@ from tests.cluster.aws import (
 )
 from tests.mapreduce.corpus import bytes_of, make_reviews, run, write_reviews
 from tests.mapreduce.emr_double import Double, put, working
+from tests.requirements import need
 
 IN = f"s3://{BUCKET}/in"
 
 
 @pytest.fixture(scope="module")
 def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Double]:
-    """A pretended AWS whose clusters work, with three files of reviews on its S3."""
+    """A pretended AWS whose clusters work, with two files of reviews on its S3."""
+    need(importlib.util.find_spec("s3fs") is not None, "s3fs is not installed")
     for _ in pretended_aws():
         with working(tmp_path_factory.mktemp("nodes")) as double:
             top = tmp_path_factory.mktemp("corpus")
             rows = make_reviews(1200)
-            for i in range(3):
-                path = write_reviews(top / f"{i}.json", rows[i::3] + rows[:50])
+            for i in range(2):
+                path = write_reviews(top / f"{i}.json", rows[i::2] + rows[:50])
                 put(f"{IN}/{i}.json", Path(path).read_bytes())
             yield double
 
