@@ -1,13 +1,9 @@
 """Clusters of EMR, on a pretended AWS: what is asked for, what it costs, and that it ends."""
 
-import hashlib
 import json
-import os
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +12,6 @@ import pytest
 import reviewmill
 from cluster import emr, emr_setup
 from cluster.aws import client
-from cluster.costs import INSTANCES, estimate, hours_for
 from cluster.emr import Bootstrap
 from cluster.emr_config import EmrConfig, load_config
 from reviews.errors import UserError
@@ -123,68 +118,6 @@ class TestWhatIsAskedFor:
             core_count=7, tags=("a=b", "c=d"), task_bid=0.5)
         assert call("emr", "setup", "--config", str(saved), "--print-config") == 0
         assert capsys.readouterr().out == printed
-
-
-class TestCosts:
-    def test_an_estimate_adds_up_machines_emr_and_disks(self) -> None:
-        config = EmrConfig(master_type="m5.xlarge", core_type="m5.2xlarge", core_count=2,
-                           disk_gb=100)
-        found = estimate(config, hours=2.0)
-        disk = 100 * 0.08 / 730
-        assert found.hourly == {"master": pytest.approx(0.24 + disk),
-                                "core": pytest.approx(2 * (0.48 + disk))}
-        assert found.total == pytest.approx(2 * sum(found.hourly.values()))
-
-    def test_a_bid_takes_the_place_of_the_price_and_not_of_what_emr_adds(self) -> None:
-        config = EmrConfig(task_count=4, task_type="m5.2xlarge", task_bid=0.1, disk_gb=10)
-        disk = 10 * 0.08 / 730
-        assert estimate(config, 1.0).hourly["task (at most)"] == pytest.approx(
-            4 * (0.1 + 0.096 + disk))
-
-    def test_a_price_that_is_given_replaces_that_of_the_table(self) -> None:
-        config = EmrConfig(core_type="m9z.2xlarge", core_count=1, disk_gb=10)
-        with pytest.raises(UserError, match=r"give --price m9z.2xlarge=DOLLARS"):
-            estimate(config, 1.0)
-        found = estimate(config, 1.0, {"m9z.2xlarge": 1.0})
-        assert found.hourly["core"] == pytest.approx(1.25 + 10 * 0.08 / 730)
-        assert hours_for(config, 1e9, {"m9z.2xlarge": 1.0}) == hours_for(
-            EmrConfig(core_count=1), 1e9)
-
-    def test_twice_the_nodes_take_half_the_time_after_the_start(self) -> None:
-        start = hours_for(EmrConfig(), 0.0)
-        some, more = (hours_for(EmrConfig(core_count=n), 92e9) - start for n in (2, 4))
-        assert some == pytest.approx(2 * more)
-        with_tasks = hours_for(EmrConfig(core_count=2, task_count=2), 92e9) - start
-        assert with_tasks == pytest.approx(more)
-
-    @pytest.mark.parametrize("kind", INSTANCES)
-    def test_prices_follow_sizes(self, kind: str) -> None:
-        family, size = kind.split(".")
-        vcpus, machine, adds = INSTANCES[kind]
-        assert vcpus == 4 * int(size.removesuffix("xlarge") or 1)
-        smallest = min((entry for name, entry in INSTANCES.items()
-                        if name.startswith(family + ".")), key=lambda entry: entry[0])
-        assert machine / vcpus == pytest.approx(smallest[1] / smallest[0], rel=0.01)
-        assert adds <= 0.26 * machine
-
-    def test_the_command_prints_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert call("cost", "--hours", "1", "--core-count", "1") == 0
-        assert capsys.readouterr().out.startswith("about $0.")
-        assert call("cost", "--input", "92.45G", "--core-count", "8") == 0
-        plain = capsys.readouterr().out
-        assert call("cost", "--input", "30.8G", "--packed", "--core-count", "8") == 0
-        assert capsys.readouterr().out == plain
-
-    @pytest.mark.parametrize(("arguments", "message"), [
-        ([], "either --hours X or --input SIZE"), (["--input", "many"], "give bytes, such as"),
-        (["--hours", "0"], "a number above 0"),
-        (["--hours", "1", "--price", "m5"], "give TYPE=DOLLARS"),
-    ])
-    def test_a_mistake_is_one_line(
-        self, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert call("cost", *arguments) == 2
-        assert message in capsys.readouterr().err
 
 
 def policies(write: list[str], read: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -358,71 +291,6 @@ class TestClusters:
         assert "its bootstrap action said last: pip: no such package | bootstrap failed" in error
         assert {cluster.state for cluster in clusters().values()} <= {
             "TERMINATED", "TERMINATED_WITH_ERRORS"}
-
-
-class TestBootstrapAction:
-    """The script runs for real; sudo, python3.11 and aws are stubs that note what is asked."""
-
-    def stub(self, folder: Path, name: str, text: str) -> None:
-        folder.mkdir(exist_ok=True)
-        (path := folder / name).write_text(f"#!/bin/bash\n{text}\n")
-        path.chmod(0o755)
-
-    def run(self, tmp_path: Path, sha256: str | None = None, pip: str = "exit 0"
-            ) -> subprocess.CompletedProcess[str]:
-        programs, source = tmp_path / "bin", tmp_path / "source"
-        self.stub(programs, "sudo", 'exec "$@"')
-        self.stub(programs, "aws", f'cp {shlex.quote(str(source))}/"$(basename "$4")" "$5"')
-        python = f'echo "$@" >> {tmp_path}/asked; {pip}'
-        self.stub(programs, "venv-python", python)
-        self.stub(programs, "python3.11",
-                  f'mkdir -p "$3/bin"; cp {programs}/venv-python "$3/bin/python"')
-        source.mkdir(exist_ok=True)
-        requirements = (resources.files("bootstrap") / "emr-requirements.txt").read_bytes()
-        (source / "emr-requirements.txt").write_bytes(requirements)
-        sha256 = sha256 or hashlib.sha256(requirements).hexdigest()
-        script = resources.files("bootstrap") / "emr.sh"
-        return subprocess.run(
-            ["bash", str(script), "s3://b/bootstrap", sha256], capture_output=True, text=True,
-            timeout=60, env={"PATH": f"{programs}:{os.environ['PATH']}", "TMPDIR": str(tmp_path),
-                             "REVIEWMILL_FOLDER": str(tmp_path / "opt")})
-
-    def test_it_installs_hashed_requirements_into_a_folder_of_its_own(self, tmp_path: Path) -> None:
-        done = self.run(tmp_path)
-        assert done.returncode == 0, done.stderr
-        assert f"{tmp_path}/opt is ready" in done.stdout
-        asked = (tmp_path / "asked").read_text()
-        assert "-m pip install" in asked and "--require-hashes" in asked
-        assert list(tmp_path.glob("tmp.*")) == []
-
-    def test_requirements_of_another_content_are_refused(self, tmp_path: Path) -> None:
-        done = self.run(tmp_path, sha256="0" * 64)
-        assert done.returncode != 0
-        assert "bootstrap failed in line" in done.stderr and "sha256sum" in done.stderr
-        assert not (tmp_path / "asked").exists()
-
-    def test_it_fails_loudly_where_pip_does(self, tmp_path: Path) -> None:
-        done = self.run(tmp_path, pip="echo no such package >&2; exit 1")
-        assert done.returncode == 1
-        assert "no such package" in done.stderr
-        assert "bootstrap failed in line" in done.stderr
-
-    def test_every_requirement_is_pinned_and_hashed(self) -> None:
-        text = (resources.files("bootstrap") / "emr-requirements.txt").read_text()
-        entries = [line for line in text.replace("\\\n", "").splitlines() if line[0] != "#"]
-        assert all("==" in entry and "--hash=sha256:" in entry for entry in entries)
-        names = {entry.split("==")[0] for entry in entries}
-        assert {"mrjob", "numba", "pyarrow", "h5py", "boto3", "s3fs"} <= names
-
-    def test_pins_are_those_of_the_constraints(self) -> None:
-        root = Path(__file__).parents[2]
-        pins = dict(line.lower().split("==") for line in
-                    (root / "constraints.txt").read_text().splitlines() if "==" in line)
-        text = (resources.files("bootstrap") / "emr-requirements.txt").read_text()
-        for line in text.splitlines():
-            if "==" in line:
-                name, version = line.removesuffix(" \\").split("==")
-                assert pins.get(name, version) == version, f"python -m bootstrap.lock ({name})"
 
 
 def test_the_module_needs_no_aws_to_be_looked_at() -> None:
