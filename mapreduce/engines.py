@@ -6,8 +6,10 @@ of a run lie, how the lines become tasks, and what mrjob has to be told.
 
 import contextlib
 import logging
+import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,13 +22,14 @@ from mapreduce.job import FAILURES
 from mapreduce.places import Places
 from reviews.corpora import Split
 from reviews.errors import EngineError, UserError
-from reviews.files import is_remote
+from reviews.files import is_remote, reason
 from reviews.folders import join, names_below, put, read_whole
 from reviews.options import option
 
 # How many files the lines of input are dealt out to.
 PER_WORKER, PER_LINE, ONE = "a file for each worker", "a file for each line", "one file"
 LAST_LINES = 12  # of a failed task, that are shown
+_COMPLAINT = re.compile(r"Error|Exception|FAILED|[Ff]ailed|No such file|not found|denied")
 
 
 RUNNERS = ("inline", "local", "hadoop", "spark", "dask", "emr")
@@ -136,16 +139,43 @@ def run_job(
         given += ["--output-dir", output, "--no-cat-output", "--no-check-input-paths"]
     instance = job([*given, *arguments, *inputs])
     try:
-        with instance.make_runner() as running:
+        with instance.make_runner() as running, _listening() as heard:
             running.run()
             chunks = running.cat_output() if output is None else _parts(output)
             pairs = list(instance.parse_output(chunks))
             groups = next(iter(running.counters()), {})
             return Ran(pairs, {name.strip(): group for name, group in groups.items()})
     except StepFailedException as error:
-        said = last_words(places.work) or engine.last_words(options, places) or str(error)
+        said = (last_words(places.work) or engine.last_words(options, places)
+                or complaints(heard) or reason(error))
         kind = EngineError if engine.is_cluster else UserError
         raise kind(f"{job.__name__} failed on the runner {runner}: {said}") from None
+
+
+@contextlib.contextmanager
+def _listening() -> Iterator[deque[str]]:
+    """What mrjob says meanwhile, with what the engine's own programs tell it: the last of it."""
+    heard: deque[str] = deque(maxlen=2000)
+    logger, handler = logging.getLogger("mrjob"), logging.Handler(logging.INFO)
+    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    level, passed_on = logger.level, logger.propagate
+    logger.addHandler(handler)
+    if level == logging.CRITICAL:  # its messages are not asked for
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+    try:
+        yield heard
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = passed_on
+
+
+def complaints(heard: Iterable[str]) -> str:
+    """The last of these messages that are about an error."""
+    lines = [line.strip() for message in heard for line in message.splitlines()]
+    telling = [line for line in lines if _COMPLAINT.search(line)]
+    return "\n".join(list(dict.fromkeys(telling))[-LAST_LINES:])
 
 
 def _put(path: str, folder: str) -> str:

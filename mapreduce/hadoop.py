@@ -33,12 +33,19 @@ def find_hadoop(environment: Mapping[str, str]) -> str:
     raise UserError("no Hadoop: set HADOOP_HOME or HADOOP_BIN, or put `hadoop` on the PATH")
 
 
-def find_streaming_jar(environment: Mapping[str, str]) -> str | None:
-    """$HADOOP_STREAMING_JAR, else None: then mrjob looks for it below the Hadoop it was given."""
-    named = environment.get("HADOOP_STREAMING_JAR")
-    if named and not Path(named).is_file():
+def find_streaming_jar(environment: Mapping[str, str]) -> str:
+    """$HADOOP_STREAMING_JAR, else the one that lies where releases of Hadoop have it."""
+    if named := environment.get("HADOOP_STREAMING_JAR"):
+        if Path(named).is_file():
+            return named
         raise UserError(f"HADOOP_STREAMING_JAR names {named}, which is not there")
-    return named
+    homes = [environment.get("HADOOP_HOME"), Path(find_hadoop(environment)).resolve().parents[1],
+             "/usr/lib/hadoop-mapreduce"]
+    for home in filter(None, homes):
+        for folder in ("share/hadoop/tools/lib", "."):
+            if found := sorted(Path(home, folder).glob("hadoop-streaming*.jar")):
+                return str(found[0])
+    raise UserError("no jar of Hadoop streaming: set HADOOP_STREAMING_JAR")
 
 
 def work_dir() -> str:
@@ -61,10 +68,9 @@ def check(options: "EngineOptions") -> None:
 
 def arguments(options: "EngineOptions", places: "Places", reducers: int) -> list[str]:
     """mrjob's arguments for one job."""
-    jar = find_streaming_jar(os.environ)
     return [
         "--hadoop-bin", find_hadoop(os.environ),
-        *(["--hadoop-streaming-jar", jar] if jar else []),
+        "--hadoop-streaming-jar", find_streaming_jar(os.environ),
         "--python-bin", options.python_bin,
         "--no-bootstrap-mrjob",
         # The folder is ours, and goes with the run: no program has to be called for it.

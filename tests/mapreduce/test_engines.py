@@ -153,6 +153,19 @@ def test_the_last_words_of_a_failed_task_are_shown(engine: EngineOptions, tmp_pa
     assert not names_below(out)
 
 
+def test_a_python_that_the_nodes_do_not_have_is_named(
+    spark: EngineOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_reviews(tmp_path / "reviews.json", make_reviews(60))
+    assert reviewmill.main(["prepare", path, "--out", str(tmp_path / "store"), "--runner", "spark",
+                            "--spark-master", str(spark.spark_master), "--python-bin",
+                            "/nowhere/python"]) == 3
+    said = capsys.readouterr().err
+    assert "GatherReviews failed on the runner spark: " in said
+    assert "/nowhere/python: No such file" in said and "Traceback" not in said
+    assert [entry.name for entry in tmp_path.iterdir()] == ["reviews.json"]
+
+
 def test_a_job_carries_its_package_to_where_no_checkout_is(tmp_path: Path) -> None:
     reviews = write_reviews(tmp_path / "reviews.json", make_reviews(100))
     task = launcher("mapreduce.gather_reviews", "GatherReviews")
@@ -186,7 +199,7 @@ def test_an_engine_that_cannot_be_had_is_one_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("HADOOP_BIN", "HADOOP_HOME", "HADOOP_CONF_DIR"):
+    for name in ("HADOOP_BIN", "HADOOP_HOME", "HADOOP_CONF_DIR", "HADOOP_STREAMING_JAR"):
         monkeypatch.delenv(name, raising=False)
     spark = ["--runner", "spark"]
     status, said = refusal(capsys, *spark)
@@ -199,9 +212,16 @@ def test_an_engine_that_cannot_be_had_is_one_line(
     monkeypatch.setenv("PATH", "/nowhere")
     status, said = refusal(capsys, "--runner", "hadoop")
     assert status == 2 and "no Hadoop: set HADOOP_HOME or HADOOP_BIN" in said
-    (tmp_path / "hadoop").write_text("#!/bin/sh\n")
-    (tmp_path / "hadoop").chmod(0o755)
-    monkeypatch.setenv("HADOOP_BIN", str(tmp_path / "hadoop"))
+    program = tmp_path / "home" / "bin" / "hadoop"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("HADOOP_HOME", str(tmp_path / "home"))
+    status, said = refusal(capsys, "--runner", "hadoop")
+    assert status == 2 and "no jar of Hadoop streaming: set HADOOP_STREAMING_JAR" in said
+    jars = tmp_path / "home" / "share" / "hadoop" / "tools" / "lib"
+    jars.mkdir(parents=True)
+    (jars / "hadoop-streaming-3.4.2.jar").touch()
     status, said = refusal(capsys, "--runner", "hadoop")
     assert status == 2 and "set HADOOP_CONF_DIR" in said
     (tmp_path / "hdfs-site.xml").write_text(
