@@ -24,15 +24,11 @@ from reviews.features import Encoding, feature_columns
 from reviews.folders import join, sha256, whole_file
 from reviews.options import to_mapping
 from reviews.recipe import SPLITS, Recipe
-from reviews.sequences import cut
+from reviews.sequences import cut, room_for_words
 from reviews.store import commit_store, empty_manifest, write_shard
-from reviews.vocabulary import (
-    FIRST_WORD,
-    given_vocabulary,
-    id_type,
-    most_frequent,
-    word_ids,
-)
+from reviews.subwords import FILE as TOKENIZER
+from reviews.subwords import Subwords
+from reviews.vocabulary import Coding, given_vocabulary, most_frequent
 
 Array = np.ndarray
 
@@ -57,10 +53,13 @@ class EncodeReviews(ReviewsJob):
         if self.options.vocabulary:
             self.vocabulary = given_vocabulary(Path(self.options.vocabulary))
         self.encoding = read_encoding(Path(self.options.words), self.recipe)
+        self.subwords = Subwords(self.tokenizer_file) if self.tokenizer_file else None
+        self.coding = Coding(pa.array(self.vocabulary, pa.string()))
+        if self.subwords:
+            self.coding = self.subwords.coding
 
     def mapper_init(self) -> None:
         self._load()
-        self.known = pa.array(self.vocabulary, pa.string())
 
     def mapper(self, partition: int, line: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
         """One partition file to one shard."""
@@ -69,7 +68,7 @@ class EncodeReviews(ReviewsJob):
         parcel = read_parcel(line)
         split = self.gathered.splits(parcel.rows)
         shard = f"shards/part-{partition:05d}.h5"
-        columns, statistics = encode(parcel, split, self.known, self.recipe, self.encoding)
+        columns, statistics = encode(parcel, split, self.coding, self.recipe, self.encoding)
         # Attempts of one task write the same bytes, so either may win the name.
         with whole_file(join(self.options.store, shard)) as file:
             write_shard(file, columns)
@@ -92,7 +91,7 @@ class EncodeReviews(ReviewsJob):
         """All shards: write the vocabulary, reviews.h5 and, last, the manifest."""
         self.gathered.check()
         ordered = sorted(shards, key=lambda shard: shard["name"])
-        manifest = build_manifest(self.recipe, self.gathered, ordered, self.vocabulary, self.totals)
+        manifest = build_manifest(self.recipe, self.gathered, ordered, self.coding, self.totals)
         if self.encoding.names:
             manifest["features"] = {"names": self.encoding.names,
                                     "encoding": self.encoding.entries}
@@ -104,7 +103,13 @@ class EncodeReviews(ReviewsJob):
             manifest["vectors"] = {"dimension": vectors.shape[1],
                                    "words": int(vectors.any(1).sum())}
             extra["vectors.npy"] = Path(self.options.vectors)
-        commit_store(self.options.store, manifest, self.vocabulary, extra)
+        if self.subwords and self.tokenizer_file:
+            manifest |= {"padding": self.coding.padding, "unknown": self.coding.unknown,
+                         "special": self.subwords.special}
+            extra[TOKENIZER] = self.tokenizer_file
+        # A token may hold what ends a line.
+        words = [word.replace("\n", "\\n") for word in self.coding.words.to_pylist()]
+        commit_store(self.options.store, manifest, words, extra)
         yield "records", manifest["records"]
 
 
@@ -129,11 +134,10 @@ def read_counts(path: Path, recipe: Recipe) -> tuple[list[str], dict[str, int]]:
 
 
 def encode(
-    parcel: Parcel, split: Array, vocabulary: pa.Array, recipe: Recipe, encoding: Encoding
+    parcel: Parcel, split: Array, coding: Coding, recipe: Recipe, encoding: Encoding
 ) -> tuple[dict[str, dict[str, Array]], dict[str, dict[str, Any]]]:
     """The columns of a shard for each split, and what the manifest says about them."""
-    dtype = id_type(len(vocabulary))
-    numbers = word_ids(parcel.words, vocabulary)
+    room = room_for_words(recipe.length, coding)
     row, ids = np.asarray(parcel.rows["row"]), parcel.ids
     sizes = np.diff(ids.ends, prepend=0)[row]
     rows = {name: np.asarray(parcel.rows[name]) for name in ("label", "rating", "review_id")}
@@ -144,7 +148,7 @@ def encode(
     for number, name in enumerate(SPLITS):
         here = np.flatnonzero(split == number)
         tokens, length, unknown = cut(
-            ids.values, ids.ends, row[here], numbers, recipe.length, recipe.keep, dtype
+            ids.values, ids.ends, row[here], parcel.words, recipe.length, recipe.keep, coding
         )
         columns[name] = {"tokens": tokens, "length": length}
         columns[name] |= {column: values[here] for column, values in rows.items()}
@@ -162,7 +166,7 @@ def encode(
             "lengths": lengths.tolist(),
             "words": int(words.sum()),
             "unknown_words": unknown,
-            "truncated": int((words > recipe.length).sum()),
+            "truncated": int((words > room).sum()),
         }
     return columns, statistics
 
@@ -171,12 +175,12 @@ def build_manifest(
     recipe: Recipe,
     gathered: Gathered,
     shards: list[dict[str, Any]],
-    vocabulary: list[str],
+    coding: Coding,
     totals: dict[str, int],
 ) -> dict[str, Any]:
     """The manifest of all shards; no number in it comes from an engine's counters."""
     manifest = empty_manifest(to_mapping(recipe), recipe.class_names)
-    manifest["vocabulary_size"] = len(vocabulary) + FIRST_WORD
+    manifest["vocabulary_size"] = coding.size
     manifest["distinct_words"] = totals.get("distinct", 0)
     manifest["files"] = {shard["name"]: shard["file"] for shard in shards}
     manifest["splits"] = {

@@ -34,6 +34,7 @@ from reviews.recipe import Recipe
 from reviews.record import Block
 from reviews.sequences import Compactor, gather
 from reviews.strings import hash_strings, mix_hashes
+from reviews.subwords import Subwords, tokenizer_for
 from reviews.tokenizer import Tokenizer
 from reviews.word_table import grown
 
@@ -75,7 +76,8 @@ class GatherReviews(ReviewsJob):
             self.increment_counter("reviews", "bytes read", block.size)
             METER.add(block.size)
 
-        return _Gather(self.recipe, self.work, options.partitions, role,
+        tokenizer = tokenizer_for(self.recipe, self.tokenizer_file)
+        return _Gather(self.recipe, tokenizer, self.work, options.partitions, role,
                        SEGMENT_IDS // options.threads, count)
 
     def reducer(
@@ -99,12 +101,12 @@ class _Gather:
     """The rows of one thread of a task, buffered until there are enough of them."""
 
     def __init__(
-        self, recipe: Recipe, work: str, partitions: int, role: int, segment_ids: int,
-        count: Callable[[Block], None],
+        self, recipe: Recipe, tokenizer: Tokenizer | Subwords, work: str, partitions: int,
+        role: int, segment_ids: int, count: Callable[[Block], None],
     ) -> None:
         self.segment_ids, self.count = segment_ids, count
         self.recipe, self.partitions, self.role = recipe, partitions, role
-        self.tokenizer = Tokenizer(recipe)
+        self.tokenizer = tokenizer
         self.writer = ParcelWriter(join(work, "gathered"), "task")
         self.counts: Counter[str] = Counter()
         self.bad: Counter[str] = Counter()

@@ -5,6 +5,7 @@ import traceback
 import uuid
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from reviews.errors import UserError
 from reviews.folders import join, write_whole
 from reviews.memory import keep_freed_memory
 from reviews.recipe import Recipe, load_recipe
+from reviews.subwords import tokenizer_file
 
 FAILURES = "failures"  # folder below the work folder, with a file for each attempt that failed
 HERE = (None, "inline", "local")  # runners whose tasks are this process and its forks
@@ -42,6 +44,7 @@ class ReviewsJob(MRJob):
         super().configure_args()
         self.add_passthru_arg("--recipe", default="default", help="name of a preset")
         self.add_file_arg("--recipe-file", help="file of a recipe, in place of a preset")
+        self.add_file_arg("--tokenizer-file", help="tokenizer.json, in place of the recipe's")
         self.add_passthru_arg("--work-dir", help="folder for parcels, that all tasks can see")
 
     def _runner_class(self) -> type[MRJobRunner]:
@@ -76,6 +79,12 @@ class ReviewsJob(MRJob):
         if not self.options.work_dir:
             raise UserError("give --work-dir, a folder for the parcels")
         return str(self.options.work_dir)
+
+    @property
+    def tokenizer_file(self) -> Path | None:
+        """The tokenizer.json of a recipe that names one."""
+        given = self.options.tokenizer_file
+        return Path(given) if given else tokenizer_file(self.recipe)
 
     @cached_property
     def recipe(self) -> Recipe:

@@ -36,7 +36,9 @@ from reviews.files import absolute, is_remote, open_input, save_standard_input
 from reviews.folders import join, put, write_whole
 from reviews.options import add_options, config_from, given, make_parser
 from reviews.recipe import SPLITS, Recipe, load_recipe
+from reviews.sequences import room_for_words
 from reviews.store import Store
+from reviews.subwords import Subwords, tokenizer_file
 from reviews.vectors import read_vectors
 from reviews.vocabulary import given_vocabulary
 
@@ -162,6 +164,7 @@ def prepare(
         raise UserError(f"--workers is {options.workers}: give 1 or more")
     started = time.time()
     words.check()
+    tokenizer = _check_tokenizer(recipe, words)
     refuse_unless_free(out, overwrite)
     engine = ENGINES[options.runner or "inline"]
     engine.check(options)
@@ -172,7 +175,7 @@ def prepare(
         options = choose_engine(options, splits)
         try:
             with ENGINES[options.runner or "inline"].session(options, places, splits) as options:
-                figures = _run_jobs(places, splits, recipe, options, words)
+                figures = _run_jobs(places, splits, recipe, options, words, tokenizer)
         finally:
             METER.end()  # an error stands on a line of its own
         store = Store(places.store)
@@ -194,6 +197,19 @@ def prepare(
         if not is_remote(out):
             put_in_place(places)
     return summary
+
+
+def _check_tokenizer(recipe: Recipe, words: Words) -> Path | None:
+    """The tokenizer.json that the recipe names, None for words; UserError if it cannot be used."""
+    file = tokenizer_file(recipe)
+    if file is None:
+        return None
+    if words != NO_WORDS:
+        raise UserError("--vocabulary and --vectors are for words; a tokenizer has its own")
+    room = room_for_words(recipe.length, Subwords(file).coding)
+    if room < 1:
+        raise UserError(f"length {recipe.length} has no room beside the tokenizer's special ids")
+    return file.resolve()
 
 
 def _plan(
@@ -230,7 +246,7 @@ def _copy_inputs(splits: dict[str, list[Split]], places: Places) -> None:
 
 def _run_jobs(
     places: Places, splits: dict[str, list[Split]], recipe: Recipe, options: EngineOptions,
-    words: Words,
+    words: Words, tokenizer: Path | None,
 ) -> dict[str, Any]:
     """The three jobs; returns the seconds of each, the bytes read, and the engine's counters."""
     local, phases, counters = places.local, {}, {}
@@ -239,6 +255,8 @@ def _run_jobs(
     # mrjob's own files lie with ours, so that what a killed run leaves is found and removed.
     common = ["--recipe-file", str(recipe_file), "--work-dir", places.work,
               "--local-tmp-dir", str(local)]
+    if tokenizer:
+        common += ["--tokenizer-file", str(tokenizer)]
     partitions = partitions_of(splits)
     progress(f"splits: {sum(map(len, splits.values()))}, shards: {partitions}, "
              f"runner: {options.runner}, workers: {options.workers or 'all'}")

@@ -89,7 +89,8 @@ def file_blocks(
         raise UserError(f"{request.model} reads features beside the text, which a store has: "
                         "give --store")
     recipe = dataclasses.replace(bundle.recipe, **request.file_options)
-    encoded = encode_files(request.inputs, recipe, bundle.vocabulary)
+    encoded = encode_files(
+        request.inputs, recipe, bundle.vocabulary, tokenizer_json=bundle.tokenizer_file)
     for number, block in enumerate(encoded):
         left_out.update(block.dropped)
         left_out.update(block.bad)

@@ -32,7 +32,7 @@ def save_model(
     }
     card = model_card(config, options, store, figures)
     write_bundle(Path(config.out) / "model", weights, description, store.recipe.to_yaml(),
-                 store.vocabulary_file, card)
+                 store.vocabulary_file, card, store.tokenizer_file)
 
 
 def load_model(bundle: Bundle) -> nn.Module:

@@ -7,7 +7,7 @@ import numpy as np
 
 from reviews.errors import UserError
 from reviews.store import CHUNK_ROWS, Store, read_chunk
-from reviews.vocabulary import FIRST_WORD, read_vocabulary
+from reviews.vocabulary import read_vocabulary
 
 Array = np.ndarray
 ROWS = 500_000  # training reviews that are looked at, which is enough for any list of words
@@ -51,7 +51,10 @@ def count_words(store: Store, rows: int = ROWS) -> Words:
             raise UserError(f"{shard.path} cannot be read: {error}; "
                             "reviewmill inspect --verify says more") from None
     known = read_vocabulary(store.vocabulary_file)
-    return Words(known, counts[:, FIRST_WORD:], seen, int(counts.sum()))
+    total = int(counts.sum())
+    # What a tokenizer puts around every review tells nothing.
+    counts[:, list(store.manifest["special"].values())] = 0
+    return Words(known, counts[:, store.vocabulary_size - len(known) :], seen, total)
 
 
 def telling(words: Words, number: int) -> tuple[Array, Array]:

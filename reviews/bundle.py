@@ -21,6 +21,8 @@ from reviews.vocabulary import read_vocabulary
 FORMAT = "reviewmill-bundle/1"
 FILES = ("weights.safetensors", "model.json", "recipe.yaml", "vocabulary.txt", "card.md")
 
+TOKENIZER = "tokenizer.json"
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -32,10 +34,16 @@ class Bundle:
     recipe: Recipe
     vocabulary: list[str]
 
+    @property
+    def tokenizer_file(self) -> Path | None:
+        """The tokenizer.json, where the tokens are not words."""
+        file = self.path / TOKENIZER
+        return file if file.is_file() else None
+
 
 def write_bundle(
     folder: Path, weights: Mapping[str, np.ndarray], model: Mapping[str, Any],
-    recipe_yaml: str, vocabulary_file: Path, card: str,
+    recipe_yaml: str, vocabulary_file: Path, card: str, tokenizer_file: Path | None = None,
 ) -> None:
     """Write a bundle whole or not at all; one that is there already is replaced."""
     from safetensors.numpy import save_file
@@ -46,6 +54,8 @@ def write_bundle(
         (temporary / "model.json").write_text(json.dumps(model, indent=1) + "\n", "utf-8")
         (temporary / "recipe.yaml").write_text(recipe_yaml, "utf-8")
         shutil.copyfile(vocabulary_file, temporary / "vocabulary.txt")
+        if tokenizer_file:
+            shutil.copyfile(tokenizer_file, temporary / TOKENIZER)
         (temporary / "card.md").write_text(card, "utf-8")
         files = {path.name: _sha256(path.read_bytes()) for path in sorted(temporary.iterdir())}
         body = json.dumps({"format": FORMAT, "files": files}, indent=1)

@@ -15,7 +15,8 @@ from reviews.characters import emoji_words, fold_ascii, squeeze_repeats
 from reviews.contractions import expand_contractions
 from reviews.html import clean_html
 from reviews.recipe import Recipe
-from reviews.tokenizer import MARKS, Tokenizer, Tokens
+from reviews.subwords import Subwords
+from reviews.tokenizer import Tokenizer, Tokens
 
 Array = np.ndarray
 Rule = tuple[str, str]  # a regular expression that RE2 and Python understand alike, what it becomes
@@ -78,11 +79,11 @@ _APPLIED: dict[str, Callable[[pa.Array], pa.Array]] = {
 RULES = tuple(_APPLIED)
 
 
-def too_short(tokens: Tokens, tokenizer: Tokenizer, recipe: Recipe) -> Array:
+def too_short(tokens: Tokens, tokenizer: Tokenizer | Subwords, recipe: Recipe) -> Array:
     """Which texts (n,) bool have fewer words than the recipe wants; marks are no words."""
     if recipe.min_words == 1:  # a text without any token is dropped as such
         return np.zeros(len(tokens.ends), bool)
-    marks = tokenizer.table.intern(pa.array(list(MARKS), pa.string()))
+    marks = tokenizer.marks()
     is_mark = np.zeros(len(tokenizer.table), bool)
     is_mark[marks] = True
     before = np.concatenate([[0], np.cumsum(~is_mark[tokens.ids])])

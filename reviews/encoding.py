@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +13,9 @@ from reviews.features import Encoding, feature_columns
 from reviews.labels import NO_LABEL, settle_labels
 from reviews.recipe import Recipe
 from reviews.sequences import cut
+from reviews.subwords import Subwords, tokenizer_for
 from reviews.tokenizer import Tokenizer
-from reviews.vocabulary import id_type, word_ids
+from reviews.vocabulary import Coding
 
 Array = np.ndarray
 
@@ -33,36 +35,39 @@ class Encoded:
 
 def encode_files(
     inputs: Sequence[str], recipe: Recipe, vocabulary: Sequence[str],
-    features: Encoding | None = None,
+    features: Encoding | None = None, tokenizer_json: Path | None = None,
 ) -> Iterator[Encoded]:
     """Encode files block by block; nothing is de-duplicated, sampled or split.
 
-    `features` is the encoding of the recipe's features, as the training store's manifest has it.
+    `features` is the encoding of the recipe's features, as the training store's manifest has it;
+    `tokenizer_json` the store's copy of a tokenizer that the recipe names.
     """
-    known = pa.array(vocabulary, pa.string())
     for split in plan_splits(inputs, recipe):
-        tokenizer = Tokenizer(recipe)
+        tokenizer = tokenizer_for(recipe, tokenizer_json)
+        if isinstance(tokenizer, Subwords):
+            coding = tokenizer.coding
+        else:
+            coding = Coding(pa.array(vocabulary, pa.string()))
         for block in read_blocks(split, recipe):
             if len(tokenizer.table) > 1 << 20:
                 tokenizer.restart()
-            yield encode_block(block.reviews, block.bad, recipe, tokenizer, known, features)
+            yield encode_block(block.reviews, block.bad, recipe, tokenizer, coding, features)
 
 
 def encode_block(
-    reviews: pa.RecordBatch, bad: dict[str, int], recipe: Recipe, tokenizer: Tokenizer,
-    known: pa.Array, features: Encoding | None = None,
+    reviews: pa.RecordBatch, bad: dict[str, int], recipe: Recipe,
+    tokenizer: Tokenizer | Subwords, coding: Coding, features: Encoding | None = None,
 ) -> Encoded:
     """Encode the reviews of one block; `bad` is passed on."""
     tokens = tokenizer.tokenize(clean(reviews["text"], recipe))
     short = too_short(tokens, tokenizer, recipe)
-    numbers = word_ids(tokenizer.table.words(), known)
     label, rating = settle_labels(reviews["label"], reviews["rating"], recipe)
     wordless = np.diff(tokens.ends, prepend=0) == 0
     short &= ~wordless
     neutral = ~wordless & ~short & (label == NO_LABEL)
     rows = np.flatnonzero(~wordless & ~short & ~neutral)
     out, length, _ = cut(
-        tokens.ids, tokens.ends, rows, numbers, recipe.length, recipe.keep, id_type(len(known))
+        tokens.ids, tokens.ends, rows, tokenizer.table.words(), recipe.length, recipe.keep, coding
     )
     dropped = {"no_words": int(wordless.sum()), "too_few_words": int(short.sum()),
                "neutral": int(neutral.sum())}

@@ -13,6 +13,7 @@ from reviews.errors import UserError
 from reviews.options import from_mapping, near, option, to_mapping
 
 SPLITS = ("train", "validation", "test")
+HUGGING_FACE = "huggingface:"
 CLASSES = {
     "two": ("negative", "positive"),
     "three": ("negative", "neutral", "positive"),
@@ -62,6 +63,9 @@ class Recipe:
     mark_capitals: bool = option(False, "put a word, allcaps, before words in capitals")
     expand_contractions: bool = option(False, "write don't as do not, it's as it is")
     fold_ascii: bool = option(False, "bring letters and marks to ASCII; emoji stay")
+    tokenizer: str = option(
+        "words", "words, or huggingface:FOLDER for the tokenizer.json of a folder"
+    )
     tokens: str = option(
         "words+marks",
         "what a token is: runs of a-z; words of any script with inner apostrophes; "
@@ -110,6 +114,10 @@ class Recipe:
         mark = self.delimiter_mark
         if mark is not None and (len(mark) != 1 or not mark.isascii() or mark in '"\r\n'):
             raise UserError(f"delimiter is {self.delimiter!r}: give one ASCII character, or tab")
+        if self.tokenizer != "words" and not self.tokenizer.removeprefix(HUGGING_FACE):
+            raise UserError("tokenizer huggingface: needs a folder, huggingface:FOLDER")
+        if self.tokenizer != "words" and not self.tokenizer.startswith(HUGGING_FACE):
+            raise UserError(f"tokenizer is {self.tokenizer!r}: give words or huggingface:FOLDER")
         if len(set(self.features)) < len(self.features) or "" in self.features:
             raise UserError(f"features {','.join(self.features)}: name each field once")
         if self.feature_values < 1:

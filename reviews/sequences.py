@@ -1,16 +1,18 @@
 """Word ids of any length to rows of fixed length."""
 
 import numpy as np
+import pyarrow as pa
 from numba import njit
 
-from reviews.vocabulary import PADDING, UNKNOWN
+from reviews.vocabulary import Coding
 
 Array = np.ndarray
 
 
 @njit(cache=True, nogil=True)
 def _cut(
-    ids: Array, ends: Array, rows: Array, numbers: Array, head: int, tokens: Array, length: Array
+    ids: Array, ends: Array, rows: Array, numbers: Array, head: int, unknown_id: int,
+    tokens: Array, length: Array,
 ) -> int:
     size = tokens.shape[1]
     unknown = 0
@@ -25,24 +27,36 @@ def _cut(
             place = begin + k if n <= size or k < head else begin + n - size + k
             tokens[out, k] = numbers[ids[place]]
         for k in range(begin, begin + n):
-            unknown += numbers[ids[k]] == UNKNOWN
+            unknown += numbers[ids[k]] == unknown_id
     return unknown
 
 
 def cut(
-    ids: Array, ends: Array, rows: Array, numbers: Array, length: int, keep: str, dtype: np.dtype
+    ids: Array, ends: Array, rows: Array, words: pa.Array, length: int, keep: str, coding: Coding
 ) -> tuple[Array, Array, int]:
     """Rows of a ragged array as tokens (n, length) right-padded, ids kept (n,) uint16, and how
     many of all their words, before the cut, are unknown.
 
-    numbers (words,) says what an id becomes. keep "head" takes the first `length` words;
-    "head+tail" the first and the last halves.
+    words are what the ids stand for. keep "head" takes the first words that fit; "head+tail"
+    the first and the last halves. What the coding puts around a review is inside of the length.
     """
-    tokens = np.full((len(rows), length), PADDING, dtype)
+    before, room = len(coding.prefix), room_for_words(length, coding)
+    tokens = np.full((len(rows), length), coding.padding, coding.dtype)
     kept = np.empty(len(rows), np.uint16)
-    head = length if keep == "head" else (length + 1) // 2
-    unknown = _cut(ids, ends, rows, numbers, head, tokens, kept)
+    head = room if keep == "head" else (room + 1) // 2
+    unknown = _cut(ids, ends, rows, coding.numbers(words), head, coding.unknown,
+                   tokens[:, before : before + room], kept)
+    if before + len(coding.suffix):
+        tokens[:, :before] = coding.prefix
+        for place, number in enumerate(coding.suffix):
+            tokens[np.arange(len(rows)), before + kept + place] = number
+        kept += np.uint16(before + len(coding.suffix))
     return tokens, kept, unknown
+
+
+def room_for_words(length: int, coding: Coding) -> int:
+    """How many words of a review a row has room for."""
+    return length - len(coding.prefix) - len(coding.suffix)
 
 
 @njit(cache=True, nogil=True)

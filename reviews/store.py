@@ -86,6 +86,12 @@ class Store:
         """The words, one a line."""
         return self.file("vocabulary.txt")
 
+    @property
+    def tokenizer_file(self) -> Path | None:
+        """The tokenizer.json, where the tokens are not words."""
+        name = "tokenizer.json"
+        return self.file(name) if name in self.manifest["files"] else None
+
     def file(self, name: str) -> Path:
         """The local path of a file that the manifest names."""
         if self._staged:

@@ -351,6 +351,10 @@ class Tokenizer:
         self.table.intern(self._stop_words)
         self.stops = len(self.table)
 
+    def marks(self) -> Array:
+        """The ids of single punctuation marks."""
+        return self.table.intern(pa.array(list(MARKS), pa.string()))
+
     def tokenize(self, texts: pa.Array) -> Tokens:
         """Words and identities of the texts, which hold valid UTF-8 and no nulls."""
         data, offsets = string_buffers(texts)

@@ -11,7 +11,7 @@ from reviews.errors import UserError
 from reviews.folders import sha256
 from reviews.recipe import SPLITS
 from reviews.store import CHUNK_ROWS, COLUMNS, FEATURES, Store
-from reviews.vocabulary import FIRST_WORD, PADDING, id_type, read_vocabulary
+from reviews.vocabulary import FIRST_WORD, id_type, read_vocabulary
 
 _ROWS = 64 * CHUNK_ROWS  # looked at together
 
@@ -40,9 +40,11 @@ def _verify_vocabulary(store: Store) -> Iterator[str]:
         words = read_vocabulary(store.vocabulary_file)
     except UserError:
         return  # Missing or damaged, which has been said.
-    if len(words) != len(set(words)):
+    if len(words) != len(set(words)) and not store.manifest["special"]:
         yield "vocabulary.txt names a word twice"
-    if len(words) + len({store.padding, store.unknown}) != store.vocabulary_size:
+    # The ids of another tokenizer are all in vocabulary.txt.
+    apart = 0 if store.manifest["special"] else len({store.padding, store.unknown})
+    if len(words) + apart != store.vocabulary_size:
         yield f"vocabulary.txt has {len(words)} words for {store.vocabulary_size} ids"
 
 
@@ -96,7 +98,7 @@ def _faults(store: Store, part: Mapping[str, np.ndarray]) -> Iterator[str]:
         yield "tokens has ids that are not in the vocabulary"
     if (tokens[~inside] != store.padding).any():
         yield f"tokens is not padded with {store.padding}"
-    if store.padding == PADDING and (tokens[inside] == PADDING).any():
+    if not store.manifest["special"] and (tokens[inside] == store.padding).any():
         yield "tokens has padding inside of a review"
     if not np.isfinite(part.get("features", 0)).all():
         yield "features has values that are not finite"

@@ -1,5 +1,6 @@
 """Which words a store knows, and their ids."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +43,31 @@ def given_vocabulary(path: Path) -> list[str]:
     return words
 
 
-def word_ids(words: pa.Array, vocabulary: pa.Array) -> np.ndarray:
-    """Ids (n,) int32 of the words: 2 + position in the vocabulary, or 1 when unknown."""
-    found = pc.index_in(words, value_set=vocabulary)
-    return np.asarray(pc.add(found, FIRST_WORD).fill_null(UNKNOWN), np.int32)
+@dataclass(frozen=True)
+class Coding:
+    """How words become the ids of rows, and what else stands in a row."""
+
+    words: pa.Array  # of vocabulary.txt
+    first: int = FIRST_WORD  # id of the first of them
+    padding: int = PADDING
+    unknown: int = UNKNOWN
+    prefix: tuple[int, ...] = ()  # ids before every review
+    suffix: tuple[int, ...] = ()  # and after it
+
+    @property
+    def size(self) -> int:
+        """Number of ids."""
+        return len(self.words) + self.first
+
+    @property
+    def dtype(self) -> np.dtype:
+        """What the ids are stored in."""
+        return id_type(self.size - FIRST_WORD)
+
+    def numbers(self, words: pa.Array) -> np.ndarray:
+        """Ids (n,) int32 of the words."""
+        found = pc.index_in(words, value_set=self.words)
+        return np.asarray(pc.add(found, self.first).fill_null(self.unknown), np.int32)
 
 
 def id_type(words: int) -> np.dtype:

@@ -54,7 +54,8 @@ def changed(config: type, field: dataclasses.Field) -> Any:
         return next(choice for choice in field.metadata["choices"] if choice != field.default)
     kind = typing.get_type_hints(config)[field.name]
     values: dict[Any, Any] = {
-        bool: not field.default, int: 3, str: "other",
+        bool: not field.default, int: 3,
+        str: "huggingface:folder" if field.name == "tokenizer" else "other",
         str | None: ";" if field.name == "delimiter" else "other",
         float: 2.5 if kind is float and field.default > 1 else 0.75,
         tuple[float, ...]: (0.5, 0.25, 0.25), tuple[str, ...]: ("one", "two"),
