@@ -18,16 +18,22 @@ def _cut(
     unknown = 0
     for out in range(rows.size):
         row = rows[out]
-        begin = ends[row - 1] if row > 0 else 0
-        n = ends[row] - begin
-        kept = min(n, size)
+        words = ids[ends[row - 1] if row > 0 else 0 : ends[row]]
+        kept = min(words.size, size)
         length[out] = kept
-        for k in range(kept):
-            # The head comes from the front, the rest from the end of the review.
-            place = begin + k if n <= size or k < head else begin + n - size + k
-            tokens[out, k] = numbers[ids[place]]
-        for k in range(begin, begin + n):
-            unknown += numbers[ids[k]] == unknown_id
+        # The head comes from the front, the rest from the end of the review.
+        front = kept if words.size <= size else head
+        skipped = words.size - kept
+        for k in range(front):
+            number = numbers[words[k]]
+            tokens[out, k] = number
+            unknown += number == unknown_id
+        for k in range(front, kept):
+            number = numbers[words[skipped + k]]
+            tokens[out, k] = number
+            unknown += number == unknown_id
+        for k in range(front, front + skipped):
+            unknown += numbers[words[k]] == unknown_id
     return unknown
 
 
