@@ -3,8 +3,9 @@
     python -m benchmarks.plain_fasttext STORE
 
 It sees what the models see, so no word outside the vocabulary and none beyond the length: on
-whole texts it may do better. wordNgrams 2, 10 dimensions, 2,000,000 buckets, 5 epochs, a thread for each core. Prints test and
-validation accuracy, and the seconds of training without those of reading the words, as JSON.
+whole texts it may do better. wordNgrams 2, 10 dimensions, 2,000,000 buckets, 5 epochs, a thread
+for each core. Prints test and validation accuracy, and the seconds of training without those of
+reading the words, as JSON.
 """
 
 import argparse
