@@ -88,6 +88,8 @@ class Double:
             cluster.state = "WAITING"
 
     def run(self, cluster: Any, step: Any) -> None:
+        from botocore.exceptions import ClientError
+
         step.state = "RUNNING"
         step.start()
         self.before_step(cluster)
@@ -96,6 +98,8 @@ class Double:
         except TaskFailed as error:
             log(cluster, "containers/application_1/container_1/stderr.gz", error.said)
             step.state = "FAILED"
+        except ClientError:  # the run was stopped, and its files are gone
+            step.state = "CANCELLED"
         else:
             step.state = "COMPLETED"
         if cluster.state == "RUNNING":
