@@ -64,7 +64,7 @@ def test_the_wheel_has_every_module_and_data_file_of_the_packages(installed: Ins
 
 def test_the_wheel_has_no_tests_and_nothing_of_the_checkout(installed: Installation) -> None:
     tops = {name.split("/")[0] for name in zipfile.ZipFile(installed.wheel).namelist()}
-    assert not tops & {"tests", "docs", "bootstrap", ".ci", "build"}
+    assert not tops & {"tests", "docs", ".ci", "build"}
 
 
 def test_prepare_makes_a_store_outside_of_a_checkout(installed: Installation) -> None:

@@ -7,9 +7,8 @@ import torch
 
 
 @pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """Denormal numbers and threads as other tests in the same process need them."""
+def threads_as_before() -> Iterator[None]:
+    """Threads as other tests in the same process need them."""
     threads = torch.get_num_threads()
     yield
-    torch.set_flush_denormal(False)
     torch.set_num_threads(threads)
