@@ -3,12 +3,14 @@
 `mpirun -n R python -m benchmarks.balance_ranks STORE ...`; rank 0 prints one line of JSON.
 
 Alone, all ranks train their parts of the same updates at the same time, optimizer included, but
-exchange nothing; the sum of their speeds is the ideal. Both kinds of phases alternate inside the
-same processes, since two starts differ by more than what is looked for.
+exchange nothing; the sum of their speeds, each measured while all are busy, is the ideal. Both
+kinds of phases alternate inside the same processes, since two starts differ by more than what is
+looked for.
 """
 
 import argparse
 import dataclasses
+import itertools
 import json
 import time
 from collections.abc import Sequence
@@ -98,24 +100,35 @@ class Ranks:
         moments = [{name: value.clone() for name, value in self.optimizer.state[p].items()}
                    for p in self.model.parameters()]
         self.meet()
-        started, reviews = time.perf_counter(), 0
+        started = time.perf_counter()
         for number, share in enumerate(shares, first):
-            if not share[rank]:
-                continue
-            batch = self.reader.batch(0, number % self.reader.plan.updates)
-            prefix_cost(batch.lengths, self.config.micro_batch_tokens)
-            begin = int(share[:rank].sum())
-            reviews += int(share[rank])
-            self.updater.backward.run(batch, (begin, begin + int(share[rank])), (0, number),
-                                      lambda: False)
-            self.optimizer.step()
-        speed = reviews / (time.perf_counter() - started)
-        self.meet()
+            self._train_alone(number, share)
+        speed = sum(int(share[rank]) for share in shares) / (time.perf_counter() - started)
+        # Who is done goes on until all are: the others' cores do not get faster meanwhile.
+        everybody = self.communicator.world.Ibarrier()
+        busy = [(number, share) for number, share in enumerate(shares, first) if share[rank]]
+        for number, share in itertools.cycle(busy):
+            if everybody.Test():
+                break
+            self._train_alone(number, share)
+        patiently(everybody)
         for parameter, weight, moment in zip(self.model.parameters(), weights, moments,
                                              strict=True):
             parameter.data.copy_(weight)
             self.optimizer.state[parameter].update(moment)
         return speed
+
+    def _train_alone(self, number: int, share: np.ndarray) -> None:
+        """An update of this rank's share (R,), the optimizer's step too."""
+        rank = self.communicator.rank
+        if not share[rank]:
+            return
+        batch = self.reader.batch(0, number % self.reader.plan.updates)
+        prefix_cost(batch.lengths, self.config.micro_batch_tokens)
+        begin = int(share[:rank].sum())
+        self.updater.backward.run(batch, (begin, begin + int(share[rank])), (0, number),
+                                  lambda: False)
+        self.optimizer.step()
 
 
 def measure(ranks: Ranks, options: argparse.Namespace) -> dict[str, Any]:
