@@ -54,14 +54,15 @@ class SharedGradients:
             ratios: (R,) parts of the update's work, adding up to 1; 0 for ranks outside.
 
         Returns:
-            Seconds until all sums were there, and this process's CPU seconds for its part.
+            Seconds until all sums were there, and CPU seconds of this thread for its part; other
+            threads may read the next batch meanwhile.
         """
-        started, cpu_started = time.perf_counter(), time.process_time()
+        started, cpu_started = time.perf_counter(), time.thread_time()
         if self._group.size > 1:
             self._add_up(ratios)
             self._show(self._sum)
         self._tables.finish()
-        return time.perf_counter() - started, time.process_time() - cpu_started
+        return time.perf_counter() - started, time.thread_time() - cpu_started
 
     def _add_up(self, ratios: Array) -> None:
         self._meet()

@@ -1,6 +1,7 @@
 """A pretended AWS on this machine, by moto: S3, EMR, EC2, IAM and STS."""
 
 import os
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,6 +36,9 @@ def pretended_aws() -> Iterator[str]:
         host, port = server.get_host_and_port()
         patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
         client.cache_clear()
+        # All servers of a process have one state; another file of tests may have left its own.
+        reset = urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")
+        urllib.request.urlopen(reset).close()
         try:
             make_bucket(BUCKET, REGION)
             yield f"http://{host}:{port}"
