@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from reviews.commands import usage
 from reviews.errors import UserError
 from reviews.options import near
 
@@ -28,12 +29,6 @@ COMMANDS = {
 EXTRAS = {"train": ("torch", "mpi4py", "safetensors"), "report": ("matplotlib",)}
 NEEDS = {"train": ["train"], "evaluate": ["train"], "report": ["report"],
          "bench": ["train"], "demo": ["train", "report"]}
-
-
-def usage() -> str:
-    """One line for each subcommand."""
-    rows = "\n".join(f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items())
-    return f"usage: reviewmill COMMAND ...\n\n{rows}\n\nreviewmill COMMAND --help says more."
 
 
 def check_extras(name: str) -> None:
@@ -67,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(usage())
+        print(usage("reviewmill COMMAND", COMMANDS), "\n\nreviewmill COMMAND --help says more.",
+              sep="")
         return 0
     name, *rest = arguments
     if name == "--version":

@@ -1,10 +1,8 @@
 """`reviewmill bench`: each stage beside its peer, in the same run on the same machine."""
 
-import importlib
 from collections.abc import Sequence
 
-from reviews.errors import UserError
-from reviews.options import near
+from reviews.commands import dispatch
 
 BENCHMARKS = {
     "prepare": ("benchmarks.prepare", "beside a per-line Python version of the 2019 way"),
@@ -18,12 +16,4 @@ BENCHMARKS = {
 
 def main(argv: Sequence[str]) -> int:
     """Run a benchmark; return the exit status."""
-    if not argv or argv[0] in ("-h", "--help"):
-        rows = "\n".join(f"  {name:<10} {text}" for name, (_, text) in BENCHMARKS.items())
-        print(f"usage: reviewmill bench STAGE ...\n\n{rows}")
-        return 0
-    name, *rest = argv
-    if name not in BENCHMARKS:
-        raise UserError(f"no benchmark {name!r}{near(name, BENCHMARKS)}; there are "
-                        + ", ".join(BENCHMARKS))
-    return int(importlib.import_module(BENCHMARKS[name][0]).main(rest))
+    return dispatch("reviewmill bench STAGE", "benchmark", BENCHMARKS, argv)

@@ -97,8 +97,13 @@ class LocalSpark:
     def _await(self, name: str, sign: str) -> None:
         """Wait until a process has said that it is ready."""
         log, deadline = self.folder / f"{name}.log", time.monotonic() + START_SECONDS
-        while sign not in (said := log.read_text(errors="replace")):
-            if not _is_running(self._read()[name]) or time.monotonic() > deadline:
+        while True:
+            # Asked before the log is read: what a process said at its very end is in it then.
+            hopeless = not _is_running(self._read()[name]) or time.monotonic() > deadline
+            said = log.read_text(errors="replace")
+            if sign in said:
+                return
+            if hopeless:
                 last = " ".join(said.split("\n")[-3:]).strip()
                 raise EngineError(f"Spark did not start; {log} ends in: {last}")
             time.sleep(0.1)

@@ -161,7 +161,7 @@ class Recipe:
         return yaml.safe_dump(to_mapping(self), sort_keys=False, allow_unicode=True)
 
 
-# libyaml's, where PyYAML was built with it: tasks read recipes again and again.
+# A safe one, libyaml's where PyYAML was built with it: tasks read recipes again and again.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -177,7 +177,7 @@ def load_recipe(name: str = "default", changes: Mapping[str, Any] | None = None)
         known = ", ".join(sorted(presets))
         raise UserError(f"no recipe {name!r}{near(name, presets)}; presets: {known}, or a file")
     try:
-        values = yaml.load(data, _Loader) or {}
+        values = _Loader(data).get_single_data() or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
