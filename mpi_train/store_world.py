@@ -5,7 +5,6 @@ that nobody waits for are entries in torch's key-value store, which rank 0 or to
 """
 
 import os
-import pickle
 import platform
 import re
 import socket
@@ -18,6 +17,8 @@ import numpy as np
 import torch
 import torch.distributed
 from torch import Tensor
+
+from mpi_train.messages import from_bytes, to_bytes
 
 Array = np.ndarray
 
@@ -118,12 +119,12 @@ class StoreWorld:
         self._gloo.barrier().wait()
 
     def allgather(self, value: Any) -> list[Any]:
-        data = np.frombuffer(pickle.dumps(value), np.uint8)
+        data = np.frombuffer(to_bytes(value), np.uint8)
         lengths = np.empty(self._size, np.int64)
         self.Iallgather(np.array([len(data)]), lengths)
         every = np.empty(int(lengths.sum()), np.uint8)
         self.Iallgatherv(data, (every, lengths.tolist()))
-        return [pickle.loads(part.tobytes()) for part in np.split(every, lengths.cumsum()[:-1])]
+        return [from_bytes(part.tobytes()) for part in np.split(every, lengths.cumsum()[:-1])]
 
     def gather(self, value: Any) -> list[Any] | None:
         every = self.allgather(value)
@@ -158,7 +159,7 @@ class StoreWorld:
         self.Ibcast(values)
 
     def isend(self, value: Any, target: int, tag: int) -> Done:
-        self._store.set(self._next(self._rank, target, tag), pickle.dumps(value))
+        self._store.set(self._next(self._rank, target, tag), to_bytes(value))
         self._counts[self._rank, target, tag] += 1
         return Done()
 
@@ -167,7 +168,7 @@ class StoreWorld:
 
     def recv(self, source: int, tag: int) -> Any:
         key = self._next(source, self._rank, tag)
-        value = pickle.loads(self._store.get(key))
+        value = from_bytes(self._store.get(key))
         self._store.delete_key(key)
         self._counts[source, self._rank, tag] += 1
         return value
