@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks.throttle import join
 from mpi_train.ddp import BalancedBatches, time_and_sum
 from mpi_train.process import prepare_process
+from mpi_train.process_groups import leave
 from mpi_train.water_filling import whole_shares
 
 
@@ -125,7 +126,8 @@ def main() -> None:
             "images_per_s": median(speed for speed, _ in pairs),
             "efficiency": median(speed / alone for speed, alone in pairs),
             "equal": equal / ideal, "shares": shares}))
-    dist.destroy_process_group()
+    MPI.Finalize()
+    leave()
 
 
 if __name__ == "__main__":

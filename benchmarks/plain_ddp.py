@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
+from mpi_train.process_groups import leave
 from reviews.store import Store
 
 
@@ -107,7 +108,7 @@ def main() -> None:
                 break
     if torch.distributed.get_rank() == 0:
         print(json.dumps(seconds))
-    torch.distributed.destroy_process_group()
+    leave()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from reviews.errors import EngineError, UserError
 from reviews.folders import write_atomically
@@ -25,6 +26,23 @@ START_SECONDS = 90
 STOP_SECONDS = 20
 MASTER, WORKER = (f"org.apache.spark.deploy.{kind}" for kind in ("master.Master", "worker.Worker"))
 STATE = "processes.json"
+
+
+class Process(NamedTuple):
+    """A process, and not another that got its number later."""
+
+    number: int
+    start: int | None
+
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self.start is not None and _start_of(self.number) == self.start
+
+    def await_end(self, seconds: float) -> None:
+        """Wait until it has ended, for so long at most."""
+        deadline = time.monotonic() + seconds
+        while self.is_running() and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 class LocalSpark:
@@ -62,18 +80,15 @@ class LocalSpark:
     def stop(self) -> None:
         """End what `start` started: the Workers, then the Master."""
         for process in reversed(self._read().values()):
-            if not _is_running(process):
-                continue
-            os.kill(process, signal.SIGTERM)
-            _await_end(process, STOP_SECONDS)
-            if _is_running(process):
-                os.kill(process, signal.SIGKILL)
-                _await_end(process, STOP_SECONDS)
+            for request in (signal.SIGTERM, signal.SIGKILL):
+                if process.is_running():
+                    os.kill(process.number, request)
+                    process.await_end(STOP_SECONDS)
         (self.folder / STATE).unlink(missing_ok=True)
 
     def running(self) -> bool:
         """Whether any process of this folder's cluster is there."""
-        return any(_is_running(process) for process in self._read().values())
+        return any(process.is_running() for process in self._read().values())
 
     def __enter__(self) -> str:
         return self.start()
@@ -87,19 +102,20 @@ class LocalSpark:
             process = subprocess.Popen(
                 [_spark_class(), main, *arguments], env=environment, cwd=self.folder,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        state = {**self._read(), name: process.pid}
+        state = {**self._read(), name: Process(process.pid, _start_of(process.pid))}
         write_atomically(self.folder / STATE, json.dumps(state).encode())
 
-    def _read(self) -> dict[str, int]:
+    def _read(self) -> dict[str, Process]:
         file = self.folder / STATE
-        return dict(json.loads(file.read_bytes())) if file.is_file() else {}
+        known = json.loads(file.read_bytes()) if file.is_file() else {}
+        return {name: Process(*numbers) for name, numbers in known.items()}
 
     def _await(self, name: str, sign: str) -> None:
         """Wait until a process has said that it is ready."""
         log, deadline = self.folder / f"{name}.log", time.monotonic() + START_SECONDS
         while True:
             # Asked before the log is read: what a process said at its very end is in it then.
-            hopeless = not _is_running(self._read()[name]) or time.monotonic() > deadline
+            hopeless = not self._read()[name].is_running() or time.monotonic() > deadline
             said = log.read_text(errors="replace")
             if sign in said:
                 return
@@ -124,20 +140,16 @@ def _free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def _is_running(process: int) -> bool:
-    """Whether this is a running Spark process, and not another that got its number."""
+def _start_of(process: int) -> int | None:
+    """When a process was started, in the kernel's ticks; None if it has ended."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(process, os.WNOHANG)  # our own child: collect it
     try:
-        return b"org.apache.spark.deploy" in Path(f"/proc/{process}/cmdline").read_bytes()
+        # After the name, which may hold spaces: the 3rd field, and the 22nd.
+        state, *fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return False
-
-
-def _await_end(process: int, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while _is_running(process) and time.monotonic() < deadline:
-        time.sleep(0.05)
+        return None
+    return None if state in "ZX" else int(fields[18])
 
 
 def main(argv: Sequence[str]) -> int:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 import torch.distributed
 
+from mpi_train.process_groups import make_process_group
 from mpi_train.shared_memory import share_memory
 from mpi_train.store_world import StoreWorld, meeting
 from reviews.errors import UserError
@@ -168,7 +169,7 @@ class Communicator:
         # With shm, ranks still wait for each other, and gloo's waiting leaves the core to others.
         kind = "ProcessGroupNCCL" if self.backend == "nccl" else "ProcessGroupGloo"
         store = torch.distributed.PrefixStore(",".join(map(str, ranks)), self._store)
-        return getattr(torch.distributed, kind)(store, ranks.index(self.rank), len(ranks))
+        return make_process_group(kind, store, ranks.index(self.rank), len(ranks))
 
     def gather_rows(self, values: Array) -> Array | None:
         """The (n_r,) arrays of all ranks, one after another, on rank 0; None elsewhere."""

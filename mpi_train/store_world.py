@@ -19,6 +19,7 @@ import torch.distributed
 from torch import Tensor
 
 from mpi_train.messages import from_bytes, to_bytes
+from mpi_train.process_groups import make_process_group
 
 Array = np.ndarray
 
@@ -78,8 +79,9 @@ class StoreWorld:
         self._store = torch.distributed.PrefixStore(",".join(map(str, ranks)), store)
         self._ranks, self._own = tuple(ranks), own
         self._rank, self._size = self._ranks.index(own), len(ranks)
-        self._gloo = torch.distributed.ProcessGroupGloo(
-            torch.distributed.PrefixStore("gloo", self._store), self._rank, self._size)
+        self._gloo = make_process_group(
+            "ProcessGroupGloo", torch.distributed.PrefixStore("gloo", self._store), self._rank,
+            self._size)
         self._counts: dict[tuple[int, int, int], int] = {}  # messages of (source, target, tag)
 
     @classmethod
