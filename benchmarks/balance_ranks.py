@@ -53,7 +53,7 @@ class Ranks:
         self.config = TrainingConfig(store=options.store, batch_size=options.batch_size,
                                      pooling="last")
         prepare_process(1, 1)
-        self.communicator.connect("gloo")
+        self.communicator.connect("auto")
         store = Store(options.store)
         self.reader = BatchReader(store, "train", self.config.batch_size, 0, self.config.window)
         torch.manual_seed(0)

@@ -138,7 +138,7 @@ class Communicator:
             self.device = torch.device("cuda", self.local_rank)
             torch.cuda.set_device(self.device)
         self.backend = backend
-        if self.size > 1 and backend != "mpi":
+        if self.size > 1 and backend in ("gloo", "nccl"):
             self._store = self._start_store()
 
     def _see_each_other(self) -> bool:
@@ -159,14 +159,14 @@ class Communicator:
         return store or torch.distributed.TCPStore(host, port, is_master=False)
 
     def exchange(self, ranks: Sequence[int]) -> Any:
-        """What sums tensors over some ranks, all of which call this; None for mpi and one rank.
+        """What sums tensors over some ranks, all of which call this; None where MPI or shared
+        memory does, and for one rank.
 
         Not by torch's new_group: without the ranks that are left out, it names groups differently
         on ranks that were in different groups before, and never returns.
         """
-        if len(ranks) == 1 or self.backend == "mpi":
+        if len(ranks) == 1 or self._store is None:
             return None
-        # With shm, ranks still wait for each other, and gloo's waiting leaves the core to others.
         kind = "ProcessGroupNCCL" if self.backend == "nccl" else "ProcessGroupGloo"
         store = torch.distributed.PrefixStore(",".join(map(str, ranks)), self._store)
         return make_process_group(kind, store, ranks.index(self.rank), len(ranks))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mpi_train.board import Board
 from mpi_train.communicator import Communicator
 from mpi_train.shared_memory import share_memory
 
@@ -37,6 +38,7 @@ class Group:
         self.ranks = tuple(range(communicator.size))
         # Groups stay: a second one of the same ranks would find the addresses of the first.
         self._known: dict[tuple[int, ...], tuple[Any, Any]] = {}
+        self._board = Board(communicator.world) if self.shares_memory else None
         self.become(self.ranks)
 
     @property
@@ -61,13 +63,24 @@ class Group:
         return self._all.backend == "mpi"
 
     def become(self, ranks: Sequence[int]) -> None:
-        """Be these ranks (ascending) from now on. They call this, and nobody else."""
+        """Be these ranks (ascending) from now on. They call this, and those that were it before."""
+        if self._board:
+            self._board.begin(self.ranks if self.rank in self.ranks else (self.rank,))
         self.ranks = tuple(ranks)
+        if self.rank not in self.ranks:
+            return
         if self.ranks not in self._known:
             world = self._all.world
             control = world.Create_group(world.Get_group().Incl(self.ranks))
             self._known[self.ranks] = control, self._all.exchange(self.ranks)
         self._control, self._data = self._known[self.ranks]
+
+    def meet(self) -> None:
+        """Wait for all ranks of the group, without keeping a core busy."""
+        if self._board:
+            self._board.meet(self.ranks)
+        else:
+            self.gather_all([0.0])
 
     def sum_start(self, values: Tensor, rounded: bool = False) -> Handle:
         """Start to replace `values` by their sum over the group; with nccl or gloo, they may
@@ -89,8 +102,11 @@ class Group:
             (all ranks, len(values)) float64; 0 for ranks outside.
         """
         own = np.array(values, np.float64)
-        members = np.empty((self.size, len(own)), np.float64)
-        patiently(self._control.Iallgather(own, members))
+        if self._board:
+            members = self._board.gather(own, self.ranks)
+        else:
+            members = np.empty((self.size, len(own)), np.float64)
+            patiently(self._control.Iallgather(own, members))
         everyone = np.zeros((self._all.size, len(own)), np.float64)
         everyone[list(self.ranks)] = members
         return everyone

@@ -35,7 +35,6 @@ class SharedGradients:
         memory = group.memory((group.all_ranks + 1) * padded * first.element_size())
         rows = torch.from_numpy(memory).view(first.dtype).view(-1, padded)  # (ranks + 1, padded)
         self._rows, self._own, self._sum = rows, rows[group.rank], rows[-1]
-        self._met = torch.zeros(1)
 
     def start(self, words: Tensor | None = None) -> None:
         """Begin an update: all gradients 0."""
@@ -65,7 +64,7 @@ class SharedGradients:
         return time.perf_counter() - started, time.thread_time() - cpu_started
 
     def _add_up(self, ratios: Array) -> None:
-        self._meet()
+        self._group.meet()
         bounds = np.rint(np.append(0, np.cumsum(ratios)) * (len(self._sum) / LINE)) * LINE
         first, last = bounds[self._group.rank : self._group.rank + 2].astype(int).tolist()
         for begin in range(first, last, PIECE):
@@ -73,7 +72,7 @@ class SharedGradients:
             self._sum[piece] = self._rows[self._group.ranks[0], piece]
             for rank in self._group.ranks[1:]:
                 self._sum[piece] += self._rows[rank, piece]
-        self._meet()
+        self._group.meet()
 
     def clip(self, limit: float) -> None:
         """Scale the finished gradient down to a global norm, as torch's clip_grad_norm_."""
@@ -82,10 +81,6 @@ class SharedGradients:
             self._own.copy_(self._sum)
             self._show(self._own)
         clip([self._own, *self._tables.values()], limit)
-
-    def _meet(self) -> None:
-        """Wait for all ranks of the group, without keeping a core busy."""
-        self._group.sum_start(self._met).wait()
 
     def _show(self, row: Tensor) -> None:
         """Make every parameter's gradient a view into a row."""

@@ -101,11 +101,7 @@ class Sharing:
         """Go on from a checkpoint; all ranks hold its parameters."""
         if state and self.rule:
             self.rule.restore(state)
-            active = np.flatnonzero(self.rule.active).tolist()
-            if self._communicator.rank in active:
-                self._group.become(active)
-            else:
-                self._group.ranks = tuple(active)
+            self._group.become(np.flatnonzero(self.rule.active).tolist())
 
     def lines(self) -> dict[str, list[float]]:
         """What is thought of the ranks: seconds of an update (R,) and of a token (R,)."""
@@ -158,9 +154,7 @@ class Sharing:
 
     def _regroup(self, active: list[int]) -> tuple[int, ...]:
         before, now = set(self._group.ranks), set(active)
-        if self._communicator.rank not in now:
-            self._group.ranks = tuple(active)
-        elif now != before:
+        if now != before:
             self._group.become(active)
         return tuple(sorted(now - before))
 

@@ -147,7 +147,7 @@ class Updater:
 
     def meet(self) -> None:
         """Wait for all ranks that are not parked."""
-        self.group.gather_all([0.0])
+        self.group.meet()
 
     def sit_out(self, last: int) -> int:
         """On a parked rank: time trials until there is something else to do.

@@ -61,8 +61,8 @@ def main() -> None:
         world.isend((early, calls, other, bool(world.Iprobe(0, TAG))), 0, TAG).wait()
     group = Group(ranks)
     for members in ((0, 1), (0,), (0, 1)):
+        group.become(members)
         if rank in members:
-            group.become(members)
             told = group.tell_all(np.array([rank + 7.0, 2.0]))
             parts = group.collect(torch.full((rank, 2), float(rank)))
             summed = torch.full((3,), float(rank))
