@@ -76,7 +76,7 @@ def read_input(path: str) -> Iterator[bytes]:
     """The uncompressed bytes of a file; TruncatedInput at an early end."""
     codec = codec_of(path)
     if codec is None:
-        return _read_plain(path)
+        return read_plain(path)
     return _read_zstd(path) if codec == ZSTD else _inflate(path, codec)
 
 
@@ -89,9 +89,8 @@ def _inflate(path: str, codec: str) -> Iterator[bytes]:
     with open_input(path) as file:
         member = open_member()
         begun = ended = False
-        waiting = b""
-        # bz2 keeps what it could not use yet, gzip hands it back.
-        while waiting or _holds_more(member) or (waiting := file.read(_READ)):
+        waiting, more = b"", False
+        while waiting or more or (waiting := file.read(_READ)):
             if ended and not begun:  # zeros may pad a file after its last member
                 waiting = waiting.lstrip(b"\0")
                 if not waiting:
@@ -101,19 +100,17 @@ def _inflate(path: str, codec: str) -> Iterator[bytes]:
                 piece = member.decompress(waiting, _PIECE)
             except (isal_zlib.error, OSError) as error:  # type: ignore[misc]
                 raise UserError(f"{path}: damaged {codec} file: {error}") from None
+            # bz2 keeps what it could not use yet; gzip hands some of it back, and keeps the rest.
             waiting = getattr(member, "unconsumed_tail", b"")
+            more = len(piece) == _PIECE or not getattr(member, "needs_input", True)
             if member.eof:
-                waiting = member.unused_data
+                waiting, more = member.unused_data, False
                 member = open_member()
                 begun, ended = False, True
             if piece:
                 yield piece
         if begun:
             raise TruncatedInput
-
-
-def _holds_more(member: Any) -> bool:
-    return not getattr(member, "needs_input", True)
 
 
 def _read_zstd(path: str) -> Iterator[bytes]:
@@ -131,11 +128,13 @@ def _read_zstd(path: str) -> Iterator[bytes]:
             yield piece
 
 
-def _read_plain(path: str) -> Iterator[bytes]:
-    """The bytes of a file as they are."""
+def read_plain(path: str, ends_early: bool = False) -> Iterator[bytes]:
+    """The bytes of a file as they are, and then TruncatedInput if they end early."""
     with open_input(path) as file:
         while piece := file.read(_PIECE):
             yield piece
+    if ends_early:
+        raise TruncatedInput
 
 
 def read_lines_from(path: str, offset: int, length: int) -> Iterator[bytes]:

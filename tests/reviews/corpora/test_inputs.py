@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,6 +82,16 @@ def test_wherever_a_compressed_file_ends_early_what_came_before_is_read(
     assert found.texts == texts[: len(found.texts)]
     # bz2 packs 900 kB at a time, and a piece of what came before can be lost with the end.
     assert len(found.texts) >= share * len(texts) - 60_000
+
+
+def test_no_byte_before_an_early_end_of_a_gzip_file_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reviews.corpora.inputs._PIECE", 500)
+    packed = gzip.compress(PLAIN * 20)[:-50]
+    there = zlib.decompressobj(wbits=31).decompress(packed).count(b"\n")
+    (path := tmp_path / "reviews.json.gz").write_bytes(packed)
+    assert len(read(path).texts) == there > 100
 
 
 def test_a_compressed_file_damaged_otherwise_is_refused(
