@@ -45,6 +45,10 @@ class EngineOptions:
     work_dir: str | None = option(
         None, "where intermediate files go, which every node can see: a folder, hdfs:// or s3:// "
         "(default: beside the store)")
+    cut_above: int = option(
+        1000, "MB from which on a cluster a file that can only be read from front to back "
+        "(compressed, JSON objects, CSV with quoted newlines) is first cut into pieces for many "
+        "tasks")
     python_bin: str = option(
         sys.executable, "Python of the nodes, which has what reviewmill requires")
     spark_master: str | None = option(None, "address of the Spark cluster, spark://HOST:PORT")

@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 
 from mapreduce.count_words import CountWords, word_partitions
+from mapreduce.cut_files import CutFiles, files_to_cut, pieces_of
 from mapreduce.encode_reviews import EncodeReviews, read_counts
 from mapreduce.engines import ENGINES, Engine, EngineOptions, log_to_stderr, run_job
 from mapreduce.feature_counts import read_encoding
@@ -162,6 +163,8 @@ def prepare(
     """
     if options.workers is not None and options.workers < 1:
         raise UserError(f"--workers is {options.workers}: give 1 or more")
+    if options.cut_above < 0:
+        raise UserError(f"--cut-above is {options.cut_above}: give 0 or more MB")
     started = time.time()
     words.check()
     tokenizer = _check_tokenizer(recipe, words)
@@ -224,8 +227,7 @@ def _plan(
     splits: dict[str, list[Split]] = {}
     for role, paths in inputs.items():
         files = [save_standard_input(places.local) if path == "-" else path for path in paths]
-        size = SPLIT_BYTES * engine.splits_per_task
-        splits[role] = plan_splits(files, recipe, size) if files else []
+        splits[role] = plan_splits(files, recipe, split_bytes(engine)) if files else []
     if is_remote(places.work) and engine.is_cluster:
         _copy_inputs(splits, places)
     return splits
@@ -248,7 +250,7 @@ def _run_jobs(
     places: Places, splits: dict[str, list[Split]], recipe: Recipe, options: EngineOptions,
     words: Words, tokenizer: Path | None,
 ) -> dict[str, Any]:
-    """The three jobs; returns the seconds of each, the bytes read, and the engine's counters."""
+    """The jobs; returns the seconds of each, the bytes read, and the engine's counters."""
     local, phases, counters = places.local, {}, {}
     recipe_file = local / "recipe.yaml"
     recipe_file.write_text(recipe.to_yaml(), "utf-8")
@@ -262,6 +264,17 @@ def _run_jobs(
              f"runner: {options.runner}, workers: {options.workers or 'all'}")
 
     clock = time.perf_counter()
+    engine = ENGINES[options.runner or "inline"]
+    if engine.is_cluster:
+        long, short = files_to_cut(splits, options.cut_above)
+        if lines := descriptors(long):
+            METER.begin("cut", sum(map(raw_bytes, long.values())))
+            ran = run_job(CutFiles, lines,
+                          [*common, "--piece-bytes", str(split_bytes(engine))], options, places)
+            pieces, counters["cut"] = pieces_of(ran.pairs), ran.counters
+            splits = {role: short[role] + pieces.get(role, []) for role in splits}
+            found = sum(map(len, pieces.values()))
+            clock = _phase(phases, "cut", clock, f"{len(lines)} long files, {found} pieces")
     arguments = [*common, "--partitions", str(partitions),
                  "--threads", str(threads_of(splits, options))]
     METER.begin("gather", sum(map(raw_bytes, splits.values())))
@@ -317,6 +330,11 @@ def choose_engine(options: EngineOptions, splits: dict[str, list[Split]]) -> Eng
     elif not ENGINES[runner].is_cluster:
         workers = workers or len(os.sched_getaffinity(0))
     return replace(options, runner=runner, workers=workers)
+
+
+def split_bytes(engine: Engine) -> int:
+    """The size of a split where a file can be cut."""
+    return SPLIT_BYTES * engine.splits_per_task
 
 
 def reducers_of(partitions: int, options: EngineOptions) -> int:

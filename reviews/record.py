@@ -18,7 +18,8 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, order=True)
 class BadRecord:
-    """Where a record stands that could not be read; `line` counts from 1 within its split."""
+    """Where a record stands that could not be read; `line` counts from 1 within its split, or
+    within the file where that is read from front to back."""
 
     path: str
     line: int

@@ -11,7 +11,7 @@ from reviews.corpora.columns import REASONS, Column, to_reviews
 from reviews.corpora.csv import Csv
 from reviews.corpora.detect import CSV, FASTTEXT, JSON_LINES, JSON_OBJECTS, PARQUET
 from reviews.corpora.fasttext import FastText
-from reviews.corpora.inputs import codec_of, read_input, read_lines_from
+from reviews.corpora.inputs import codec_of, read_input, read_lines_from, read_plain
 from reviews.corpora.json_lines import JsonLines
 from reviews.corpora.json_objects import JsonObjects
 from reviews.corpora.parquet import Parquet
@@ -66,18 +66,33 @@ def read_parts(split: Split, recipe: Recipe, rows: int = 16384) -> Generator[Par
         for block in _parquet_blocks(split, recipe, features, rows):
             yield partial(iter, [block])
         return
-    reader: Reader
-    if split.format == CSV:
-        reader = Csv(split.path, recipe, at_start=split.offset == 0)
-    else:
-        reader = _READERS[split.format](split.path, recipe)
-    if is_lines(split.format, recipe) and codec_of(split.path) is None:
+    reader = _reader(split, recipe)
+    meanings = label_meanings(recipe) if reader.labelled else None
+    for stretch in read_stretches(split, recipe, reader):
+        yield partial(_blocks, split.path, reader, meanings, features, stretch, rows)
+
+
+def read_stretches(
+    split: Split, recipe: Recipe, reader: Reader | None = None
+) -> Iterator[Stretch]:
+    """The bytes of a split that is no Parquet, in stretches of whole records."""
+    reader = reader or _reader(split, recipe)
+    at_start = split.offset == 0
+    if split.piece is not None:
+        pieces = read_plain(split.piece, split.ends_early)
+        at_start = False  # its BOM was left out when it was cut
+    elif is_lines(split.format, recipe) and codec_of(split.path) is None:
         pieces = read_lines_from(split.path, split.offset, split.length)
     else:
         pieces = read_input(split.path)
-    meanings = label_meanings(recipe) if reader.labelled else None
-    for stretch in stretches(pieces, reader.find, at_start=split.offset == 0):
-        yield partial(_blocks, split.path, reader, meanings, features, stretch, rows)
+    return stretches(pieces, reader.find, at_start, split.line)
+
+
+def _reader(split: Split, recipe: Recipe) -> Reader:
+    """What reads the records of a split; names of fields are those of the whole file."""
+    if split.format == CSV:
+        return Csv(split.path, recipe, at_start=split.offset == 0)
+    return _READERS[split.format](split.path, recipe)
 
 
 def _blocks(

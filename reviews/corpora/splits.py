@@ -17,13 +17,18 @@ class Split:
     """The records of a file whose first bytes lie in [offset, offset + length).
 
     A length of -1 reaches to the end of the file. `format` is one of corpora.detect. Of a Parquet
-    file offset and length count row groups.
+    file offset and length count row groups. Of a file that was cut into pieces, `piece` names the
+    one that holds these bytes, inflated and whole records of them; offset and length count
+    inflated bytes, `line` lines lie before, and `ends_early` says that the file is cut off there.
     """
 
     path: str
     offset: int
     length: int
     format: str
+    piece: str | None = None
+    line: int = 0
+    ends_early: bool = False
 
 
 def plan_splits(inputs: Sequence[str], recipe: Recipe, split_bytes: int = 64 << 20) -> list[Split]:
@@ -57,6 +62,11 @@ def plan_splits(inputs: Sequence[str], recipe: Recipe, split_bytes: int = 64 << 
 def is_lines(format: str, recipe: Recipe) -> bool:
     """Whether every line is a record, so that a plain file can be cut anywhere."""
     return format in (JSON_LINES, FASTTEXT) or (format == CSV and rows_are_lines(recipe))
+
+
+def is_read_by_one(split: Split) -> bool:
+    """Whether a split is a file that can only be read from front to back."""
+    return split.length < 0 and split.format != PARQUET
 
 
 def raw_bytes(splits: Sequence[Split]) -> int:

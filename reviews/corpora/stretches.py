@@ -37,9 +37,14 @@ class Stretch:
         return self.line + self.data.count(b"\n", 0, position) + 1
 
 
-def stretches(pieces: Iterator[bytes], find: Find, at_start: bool) -> Iterator[Stretch]:
-    """Cut pieces of bytes into stretches; a BOM is left out when they are a file's start."""
-    left, line, cut, final = b"", 0, False, False
+def stretches(
+    pieces: Iterator[bytes], find: Find, at_start: bool, line: int = 0
+) -> Iterator[Stretch]:
+    """Cut pieces of bytes into stretches; a BOM is left out when they are a file's start.
+
+    `line` lines of the file lie before them.
+    """
+    left, cut, final = b"", False, False
     while not final:
         fresh, size = [left], 0
         while size < max(_STRETCH, len(left)):  # at least doubling: long records stay linear

@@ -1,0 +1,98 @@
+"""A job before job 1, on clusters: long files that one task alone could read, in pieces for many.
+
+A compressed file, or one whose records may be anywhere, is read once from front to back and
+written to the work folder as plain bytes, cut between records. Each piece is then a split of its
+own, which still says where it lies in the file: messages name the file and its lines.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pyarrow as pa
+from mrjob.protocol import RawValueProtocol
+
+from mapreduce.job import ReviewsJob
+from mapreduce.parcels import ParcelWriter
+from reviews.corpora import Split, is_read_by_one, read_stretches
+from reviews.errors import UserError
+from reviews.files import size_of
+from reviews.folders import join
+from reviews.recipe import Recipe
+
+MB = 10**6
+
+
+class CutFiles(ReviewsJob):
+    """Long files to pieces."""
+
+    INPUT_PROTOCOL = RawValueProtocol
+
+    def configure_args(self) -> None:
+        super().configure_args()
+        self.add_passthru_arg("--piece-bytes", type=int, required=True, help="size of a piece")
+
+    def mapper(self, _: Any, line: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """One file: its pieces, each with the file's role."""
+        values = orjson.loads(line)
+        role, split = values.pop("role"), Split(**values)
+        try:
+            for piece in cut_file(split, self.recipe, self.options.piece_bytes, self.work):
+                yield role, vars(piece)
+        except UserError as error:
+            yield role, {"error": str(error)}
+
+    def reducer(
+        self, role: str, lines: Iterator[dict[str, Any]]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """All of them, as they are."""
+        for line in lines:
+            yield role, line
+
+
+def cut_file(split: Split, recipe: Recipe, piece_bytes: int, work: str) -> Iterator[Split]:
+    """Write a file's bytes to pieces of about so many; yields a split for each, in order."""
+    begun = replace(split, length=0)
+    writer = ParcelWriter(join(work, "pieces"), "piece")
+    for stretch in read_stretches(split, recipe):
+        if begun.length >= piece_bytes:
+            writer.close()
+            yield begun
+            begun = replace(split, offset=begun.offset + begun.length, length=0, line=stretch.line)
+            writer = ParcelWriter(join(work, "pieces"), "piece")
+        # Behind the last whole record lies what an early end of the file has left of one.
+        used = len(stretch.data) if stretch.cut else stretch.used
+        writer.write(pa.py_buffer(stretch.data).slice(0, used))
+        begun = replace(begun, piece=writer.path, length=begun.length + used,
+                        ends_early=stretch.cut)
+    writer.close()
+    yield begun
+
+
+def files_to_cut(
+    splits: dict[str, list[Split]], above_mb: int
+) -> tuple[dict[str, list[Split]], dict[str, list[Split]]]:
+    """The files that are to be cut, and all other splits, by role."""
+    def is_long(split: Split) -> bool:
+        return is_read_by_one(split) and size_of(split.path) > above_mb * MB
+
+    long = {role: list(filter(is_long, some)) for role, some in splits.items()}
+    rest = {role: [split for split in some if split not in long[role]]
+            for role, some in splits.items()}
+    return long, rest
+
+
+def pieces_of(pairs: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, list[Split]]:
+    """The splits that the job put out, by role; the UserError of a file that cannot be read."""
+    errors = [line["error"] for _, line in pairs if "error" in line]
+    if errors:
+        raise UserError(min(errors))
+    pieces: dict[str, list[Split]] = {}
+    for role, line in pairs:
+        pieces.setdefault(role, []).append(Split(**line))
+    return pieces
+
+
+if __name__ == "__main__":
+    CutFiles.run()
