@@ -23,7 +23,7 @@ from reviews.store import Store
 
 MIXES = ("1,1", "2,1", "4,1", "4,3,2,1", "8,1,1")
 BATCHES = (4096, 1024)
-FASTEST = 0.8  # of a core
+JUMP_UPDATES = 24
 HEADER = ["ranks", "batch", "reviews/s", "efficiency", "ceiling", "of it", "equal", "2019",
           "predicted within", "parked", "cold", "slower", "back"]
 DDP_HEADER = ["ranks", "batch", "images/s", "efficiency", "equal"]
@@ -42,8 +42,11 @@ def main(argv: Sequence[str]) -> int:
                         help=f"one mix of ranks or more (default: {' '.join(MIXES)})")
     parser.add_argument("--batch-size", type=int, metavar="N", nargs="+", default=BATCHES,
                         help="over all ranks (default: 4096 and 1024)")
-    parser.add_argument("--jumps", action="store_true",
-                        help="also let the last rank turn 4 times slower, and back")
+    parser.add_argument("--fastest", type=float, default=0.8, metavar="PART",
+                        help="of a core that the fastest rank has (default: 0.8)")
+    parser.add_argument("--jumps", type=int, nargs="?", default=0, const=JUMP_UPDATES, metavar="N",
+                        help="also let the last rank turn 4 times slower, and back, for N updates "
+                        f"each ({JUMP_UPDATES})")
     parser.add_argument("--ddp", action="store_true",
                         help="instead: a small CNN under torch's DDP, balanced as in "
                         f"docs/balance-your-own.md, batch {DDP_BATCH}")
@@ -54,8 +57,10 @@ def main(argv: Sequence[str]) -> int:
                         f"--ddp: {DDP_UPDATES})")
     options = parser.parse_args(argv)
     mixes = [speeds(text) for text in options.speeds]
-    if min(options.pairs, *options.batch_size) < 1 or options.updates < 0:
-        raise UserError("give --pairs and --batch-size 1 or more, and --updates 0 or more")
+    if min(options.pairs, *options.batch_size) < 1 or min(options.updates, options.jumps) < 0:
+        raise UserError("give --pairs and --batch-size 1 or more, --updates and --jumps 0 or more")
+    if not 0 < options.fastest <= 1:
+        raise UserError(f"--fastest is a part of a core, over 0 and up to 1, not {options.fastest}")
     if options.ddp:
         print(f"{machine()}; CNN under DDP; medians of {options.pairs} pairs\n")
         print(table(DDP_HEADER, [_ddp_row(mix, options) for mix in mixes]))
@@ -90,9 +95,9 @@ def speeds(text: str) -> list[float]:
 
 def _row(store: str, mix: Sequence[float], batch: int, options: argparse.Namespace) -> list[str]:
     updates = options.updates or default_updates(batch)
-    figures = run(mix, ["benchmarks.balance_ranks", store, "--batch-size", str(batch),
-                        "--pairs", str(options.pairs), "--updates", str(updates),
-                        *(["--jumps"] if options.jumps else [])])
+    figures = run(parts(mix, options.fastest), [
+        "benchmarks.balance_ranks", store, "--batch-size", str(batch),
+        "--pairs", str(options.pairs), "--updates", str(updates), "--jumps", str(options.jumps)])
     print(json.dumps({"speeds": mix, "batch": batch, **figures}), file=sys.stderr, flush=True)
     efficiency, ceiling = figures["efficiency"], figures["ceiling"]
     return [_name(mix), f"{batch:,}",
@@ -103,9 +108,9 @@ def _row(store: str, mix: Sequence[float], batch: int, options: argparse.Namespa
 
 
 def _ddp_row(mix: Sequence[float], options: argparse.Namespace) -> list[str]:
-    figures = run(mix, ["benchmarks.balance_ddp", "--batch-size", str(DDP_BATCH),
-                        "--pairs", str(options.pairs),
-                        "--updates", str(options.updates or DDP_UPDATES)])
+    figures = run(parts(mix, options.fastest), [
+        "benchmarks.balance_ddp", "--batch-size", str(DDP_BATCH),
+        "--pairs", str(options.pairs), "--updates", str(options.updates or DDP_UPDATES)])
     return [_name(mix), f"{DDP_BATCH}", f"{figures['images_per_s']:,.0f}",
             f"{figures['efficiency']:.1%}", f"{figures['equal']:.1%}"]
 
@@ -119,17 +124,21 @@ def default_updates(batch: int) -> int:
     return min(max(8192 // batch, 2), 64)
 
 
-def run(mix: Sequence[float], program: Sequence[str]) -> dict[str, Any]:
-    """Start ranks of these speeds; return what rank 0 prints as its last line of JSON.
+def parts(mix: Sequence[float], fastest: float) -> list[float]:
+    """Of a core for each rank, when the fastest has so much."""
+    return [fastest * speed / max(mix) for speed in mix]
+
+
+def run(cores: Sequence[float], program: Sequence[str]) -> dict[str, Any]:
+    """Start ranks on these parts of a core; return what rank 0 prints as its last line of JSON.
 
     Args:
         program: a module that takes the ranks' control groups as --quotas, and their parts of a
             core as --parts, and its other arguments.
     """
-    parts = [FASTEST * speed / max(mix) for speed in mix]
-    with quotas(parts) as folders:
-        command = mpirun_command(len(mix), [
-            sys.executable, "-m", *program, "--parts", *map(str, parts),
+    with quotas(cores) as folders:
+        command = mpirun_command(len(cores), [
+            sys.executable, "-m", *program, "--parts", *map(str, cores),
             "--quotas", *map(str, folders)])
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

@@ -39,7 +39,6 @@ from reviews.store import Store
 
 WARM_UP = 10  # updates from cold
 RULE_UPDATES = 3  # of each other rule
-JUMP_UPDATES = 24  # after a change of speed
 SLOWER = 4  # a rank turns so many times slower
 IN_A_ROW = 3  # updates that have to be settled,
 SETTLED = 1.1  # which is: at most that much more, by the token, than where it ends
@@ -157,7 +156,7 @@ def measure(ranks: Ranks, options: argparse.Namespace) -> dict[str, Any]:
         for name, factor in (("slower", 1 / SLOWER), ("back", 1.0)):
             if ranks.communicator.rank == 0:
                 set_part(options.quotas[-1], options.parts[-1] * factor)
-            figures[name] = updates_to_settle(ranks.together(JUMP_UPDATES)[1])
+            figures[name] = updates_to_settle(ranks.together(options.jumps)[1])
 
     ranks.rule(balance="equal")
     seconds, found = ranks.together(RULE_UPDATES)
@@ -207,7 +206,7 @@ def main() -> None:
     parser.add_argument("--updates", type=int, required=True)
     parser.add_argument("--quotas", nargs="+", type=Path, required=True)
     parser.add_argument("--parts", nargs="+", type=float, required=True)
-    parser.add_argument("--jumps", action="store_true")
+    parser.add_argument("--jumps", type=int, default=0)
     options = parser.parse_args()
     ranks = Ranks(options)
     with ranks.communicator.together():

@@ -2,12 +2,15 @@
 
 import contextlib
 import os
+import signal
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from reviews.errors import UserError
 
 LEAST_PERIOD_US, LEAST_QUOTA_US = 10_000, 1_000
+REMOVE_S = 10
 
 
 def _controller() -> tuple[Path, int]:
@@ -25,8 +28,8 @@ def _controller() -> tuple[Path, int]:
 def quotas(parts: Sequence[float]) -> Iterator[list[Path]]:
     """Control groups with these parts of a core; a process goes into one by `join`.
 
-    Raises UserError where this machine or user cannot have them. The processes have ended before
-    the context does.
+    Raises UserError where this machine or user cannot have them. What still runs in them when
+    the context ends is killed.
     """
     top, version = _controller()
     folders = [top / f"reviewmill-{os.getpid()}-{number}" for number in range(len(parts))]
@@ -44,7 +47,22 @@ def quotas(parts: Sequence[float]) -> Iterator[list[Path]]:
         yield folders
     finally:
         for folder in made:
-            folder.rmdir()
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a control group, and end what an interrupted run has left in it."""
+    deadline = time.monotonic() + REMOVE_S
+    while True:
+        for process in (folder / "cgroup.procs").read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(process), signal.SIGKILL)
+        try:
+            return folder.rmdir()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
 
 
 def set_part(folder: Path, part: float) -> None:

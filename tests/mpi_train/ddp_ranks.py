@@ -19,7 +19,7 @@ from torch.nn import functional
 from mpi_train.ddp import BalancedBatches
 from mpi_train.process_groups import leave
 
-ROW_S, SLOWER = 5e-4, 3
+ROW_S, SLOWER = 1e-3, 3
 PER_EPOCH = 64  # updates
 
 shares: list[list[int]] = []

@@ -34,11 +34,11 @@ def part_of_rank_0(run: dict[str, Any], first: int, last: int) -> float:
 
 def test_from_equal_shares_it_finds_the_ratio(run: dict[str, Any]) -> None:
     assert run["shares"][0] == [32, 32]
-    assert part_of_rank_0(run, 20, 2 * PER_EPOCH) == pytest.approx(0.75, abs=0.06)
+    assert part_of_rank_0(run, 20, 2 * PER_EPOCH) == pytest.approx(0.75, abs=0.1)
 
 
 def test_and_again_after_the_speeds_have_changed(run: dict[str, Any]) -> None:
-    assert part_of_rank_0(run, 2 * PER_EPOCH + 20, 4 * PER_EPOCH) == pytest.approx(0.25, abs=0.06)
+    assert part_of_rank_0(run, 2 * PER_EPOCH + 20, 4 * PER_EPOCH) == pytest.approx(0.25, abs=0.1)
 
 
 def test_a_step_is_that_of_one_process(run: dict[str, Any]) -> None:
