@@ -1,15 +1,18 @@
-"""Checkpoints after any update: whole or absent, and without code in them."""
+"""Checkpoints after any update: whole or absent, written beside the training, no code in them."""
 
+import copy
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
@@ -48,43 +51,84 @@ class Checkpoint:
                 place.copy_(self.average.get(name, self.weights[name]))
 
 
-def save_checkpoint(
-    run: Path, state: dict[str, Any], model: nn.Module,
-    optimizer: torch.optim.Optimizer | Joined, average: Average | None, kept: int,
+class CheckpointWriter:
+    """Writes the checkpoints of a run in a thread of its own, one at a time.
+
+    Args:
+        run: the run folder.
+        kept: how many of the latest checkpoints stay.
+    """
+
+    def __init__(self, run: Path, kept: int) -> None:
+        self._run, self._kept = run, kept
+        self._thread = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
+
+    def write(
+        self, state: Mapping[str, Any], model: nn.Module,
+        optimizer: torch.optim.Optimizer | Joined, average: Average | None,
+    ) -> None:
+        """Copy what a checkpoint holds, and begin to write step-NNNNNNNN, named by state["step"].
+
+        Waits for the checkpoint before. When this returns, training may go on.
+        """
+        self.wait()
+        moments = {
+            f"{name}/{key}": value
+            for name, parameter in model.named_parameters()
+            for key, value in optimizer.state[parameter].items()
+            if isinstance(value, Tensor)
+        }
+        averages = average.weights if average else {}
+        tensors = [_copies(part) for part in (model.state_dict(), moments, averages)]
+        self._writing = self._thread.submit(
+            _write, self._run / "checkpoints", copy.deepcopy(dict(state)), tensors, self._kept)
+
+    def check(self) -> None:
+        """Raise the UserError of a checkpoint that could not be written; waits for none."""
+        if self._writing is not None and self._writing.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Until the last checkpoint is there; UserError when it could not be written."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+
+def _write(
+    parent: Path, state: dict[str, Any], tensors: list[dict[str, Tensor]], kept: int
 ) -> None:
-    """Write checkpoints/step-NNNNNNNN, named by state["step"]; keep the latest `kept`."""
-    parent = run / "checkpoints"
-    parent.mkdir(exist_ok=True)
     target = parent / f"step-{state['step']:08d}"
     temporary = parent / f".{target.name}.partial"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    weights = _on_cpu(model.state_dict())
-    moments = _on_cpu({
-        f"{name}/{key}": value
-        for name, parameter in model.named_parameters()
-        for key, value in optimizer.state[parameter].items()
-        if isinstance(value, Tensor)
-    })
-    averages = _on_cpu(average.weights) if average else {}
-    files = {}
-    for name, tensors in zip(PARTS, (weights, moments, averages), strict=True):
-        file = temporary / f"{name}.safetensors"
-        save_file(tensors, file)
-        _flush(file)
-        files[file.name] = sha256(file)
-    body = {"format": FORMAT, **state, "files": files}
-    (temporary / "state.json").write_text(json.dumps(body, indent=1) + "\n", "utf-8")
-    _flush(temporary / "state.json")
-    shutil.rmtree(target, ignore_errors=True)
-    temporary.rename(target)
-    for old in _checkpoints(run)[:-kept]:
-        shutil.rmtree(old)
+    try:
+        parent.mkdir(exist_ok=True)
+        for left in parent.glob(".step-*"):  # by a run that was killed
+            shutil.rmtree(left)
+        temporary.mkdir()
+        files = {}
+        for name, part in zip(PARTS, tensors, strict=True):
+            file = temporary / f"{name}.safetensors"
+            save_file(part, file)
+            _flush(file)
+            files[file.name] = sha256(file)
+        body = {"format": FORMAT, **state, "files": files}
+        (temporary / "state.json").write_text(json.dumps(body, indent=1) + "\n", "utf-8")
+        _flush(temporary / "state.json")
+        _flush(temporary)
+        temporary.rename(target)
+        _flush(parent)
+        for old in _checkpoints(parent)[:-kept]:
+            # Half removed, it would be one that is damaged.
+            shutil.rmtree(old.rename(parent / f".{old.name}.old"))
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise UserError(f"{target} could not be written: {error}") from None
 
 
 def last_checkpoint(run: Path) -> Checkpoint | None:
     """The newest checkpoint of a run; UserError when it is damaged, None when there is none."""
-    found = _checkpoints(run)
+    found = _checkpoints(run / "checkpoints")
     if not found:
         return None
     folder = found[-1]
@@ -108,14 +152,18 @@ def last_checkpoint(run: Path) -> Checkpoint | None:
     return Checkpoint(state, *(load(data) for data in contents.values()))
 
 
-def _checkpoints(run: Path) -> list[Path]:
-    return sorted((run / "checkpoints").glob("step-*"))
+def _checkpoints(parent: Path) -> list[Path]:
+    return sorted(parent.glob("step-*"))
 
 
-def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().to("cpu", copy=True).contiguous()
+            for name, value in tensors.items()}
 
 
 def _flush(path: Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -143,6 +143,7 @@ class TrainingConfig:
     )
     average_decay: float = option(0.999, "average: part of it that an update leaves")
     checkpoint_every: int = option(0, "updates between checkpoints; 0: at the end of an epoch only")
+    checkpoint_minutes: float = option(0.0, "minutes between checkpoints; 0: however many")
     checkpoints_kept: int = option(2, "latest checkpoints that are kept")
     threads: int = option(0, "threads per rank; 0: the cores divided by the ranks of the host")
     pin: bool = option(False, "keep every rank to cores of its own")
@@ -158,7 +159,8 @@ class TrainingConfig:
                      "checkpoints_kept", "rebalance_every", "evaluate_every"):
             _check(self, name, getattr(self, name) >= 1, "give 1 or more")
         for name in ("max_steps", "patience", "warmup_steps", "warmup_epochs", "threads", "seed",
-                     "focal_gamma", "weight_decay", "clip_norm", "checkpoint_every", "ngrams"):
+                     "focal_gamma", "weight_decay", "clip_norm", "checkpoint_every",
+                     "checkpoint_minutes", "ngrams"):
             _check(self, name, 0 <= getattr(self, name) < float("inf"), "give 0 or more")
         for name in ("dropout", "word_dropout", "momentum", "label_smoothing", "average_decay",
                      "warmup_fraction"):

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from mpi_train.averages import Average
-from mpi_train.checkpoint import last_checkpoint, save_checkpoint
+from mpi_train.checkpoint import CheckpointWriter, last_checkpoint
 from mpi_train.communicator import Communicator, Stopped
 from mpi_train.config import TrainingConfig
 from mpi_train.data import BatchReader, SplitReader
@@ -27,6 +28,7 @@ from mpi_train.profiler import Profiler
 from mpi_train.schedules import Schedule
 from mpi_train.smote import synthetic_rows
 from mpi_train.update import NotFinite, Update, Updater
+from reviews.errors import UserError, disk_is_full
 from reviews.metrics import evaluate_scores
 from reviews.store import Store
 
@@ -40,17 +42,22 @@ def train(config: TrainingConfig, communicator: Communicator) -> dict[str, Any]:
     """Train as configured; return the summary. All ranks of the communicator call this.
 
     Raises Stopped, on all ranks: before the update when a loss is not finite, after it and a
-    checkpoint when a rank was asked to end.
+    checkpoint when a rank was asked to end. UserError, on rank 0, when its disk is full.
     """
-    with Interruption() as interruption:
-        run = Run(config, communicator, interruption)
-        run.greet()
-        patient = True
-        while run.step < run.total and patient:
-            epoch = run.step // run.plan.updates
-            run.train_epoch(epoch)
-            patient = run.end_epoch(epoch)
-        return run.summarize()
+    try:
+        with Interruption() as interruption:
+            run = Run(config, communicator, interruption)
+            run.greet()
+            patient = True
+            while run.step < run.total and patient:
+                epoch = run.step // run.plan.updates
+                run.train_epoch(epoch)
+                patient = run.end_epoch(epoch)
+            return run.summarize()
+    except (OSError, SafetensorError) as error:
+        if disk_is_full(error):
+            raise UserError(f"no space left on the disk of {Path(config.out).resolve()}") from None
+        raise
 
 
 class Run:
@@ -91,6 +98,8 @@ class Run:
         self.updater.sharing.restore(self.state["balancer"])
         self.journal = Journal(config, communicator.rank == 0)
         self.journal.forget_after(self.step, self.step // self.plan.updates)
+        self.writer = CheckpointWriter(self.journal.out, config.checkpoints_kept)
+        self._checkpointed = time.monotonic()
         profiles = config.profile and communicator.rank == 0
         self.profiler = Profiler(self.journal.out / "profile") if profiles else None
 
@@ -157,16 +166,16 @@ class Run:
 
     def _between_updates(self, done: int, last: int, asked: int) -> None:
         """After `done` of an epoch's updates, of which this run does `last`."""
-        config = self.config
         if self.communicator.rank == 0:
             if self.average is not None:
                 self.average.update(self.step)
-            every = config.checkpoint_every and self.step % config.checkpoint_every == 0
+            self.writer.check()
             # At an epoch's end, its figures come before the checkpoint.
-            if (every or asked or done == last) and done < self.plan.updates:
+            if (self._checkpoint_is_due() or asked or done == last) and done < self.plan.updates:
                 self._checkpoint()
         if asked and done < last:
             # Who ends first may take the others along, so rank 0 has to be done.
+            self.writer.wait()
             self.updater.meet()
             name = signal.Signals(asked).name
             reason = f"ended by {name} after update {self.step} of {self.total}"
@@ -174,15 +183,20 @@ class Run:
             self.updater.sharing.dismiss(reason, 128 + asked)
             raise Stopped(reason, 128 + asked)
 
+    def _checkpoint_is_due(self) -> bool:
+        every, seconds = self.config.checkpoint_every, 60 * self.config.checkpoint_minutes
+        late = bool(seconds) and time.monotonic() - self._checkpointed >= seconds
+        return late or (every > 0 and self.step % every == 0)
+
     def _checkpoint(self) -> None:
-        """On rank 0: write down where the run stands."""
+        """On rank 0: begin to write down where the run stands."""
+        self._checkpointed = time.monotonic()
         state = {**self.state, "seconds": self._seconds(),
                  "balancer": self.updater.sharing.state()}
         if state["epoch"]["reviews"]:
             seconds = state["epoch"]["seconds"] + time.perf_counter() - self._epoch_started
             state["epoch"] = {**state["epoch"], "seconds": seconds}
-        save_checkpoint(self.journal.out, state, self.model, self.optimizer, self.average,
-                        self.config.checkpoints_kept)
+        self.writer.write(state, self.model, self.optimizer, self.average)
 
     def _stop(self, epoch: int, number: int, problem: str) -> NoReturn:
         place = f"epoch {epoch + 1}, update {number + 1}"
@@ -190,6 +204,8 @@ class Run:
         self.journal.record("failure", step=self.step + 1, epoch=epoch, update=number,
                             reason=reason)
         self.journal.log(reason)
+        self.writer.wait()
+        self.updater.meet()
         self.updater.sharing.dismiss(reason, 3)
         raise Stopped(reason, 3) from None
 
@@ -275,7 +291,8 @@ class Run:
         return float(self._earlier_s + time.perf_counter() - self._started)
 
     def summarize(self) -> dict[str, Any]:
-        """Write and return the summary."""
+        """Write and return the summary, when the last checkpoint is there."""
+        self.writer.wait()
         ranks, state = self.communicator, self.state
         summary = {
             "finished": True, "epochs": -(-self.step // self.plan.updates), "steps": self.step,

@@ -20,7 +20,6 @@ class EngineError(UserError):
 
 def disk_is_full(error: BaseException) -> bool:
     """Whether an error says that a disk or a quota has no room left."""
-    # HDF5 says it in its message alone.
-    return isinstance(error, OSError) and (
-        error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
-    )
+    known = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    # HDF5 and safetensors say it in their messages alone.
+    return known or "No space left on device" in str(error)
