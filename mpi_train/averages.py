@@ -21,7 +21,7 @@ class Average:
         self._decay = decay
         tables = {module.weight for module in model.modules() if isinstance(module, Table)}
         self._parameters = {name: value for name, value in model.named_parameters()
-                            if value not in tables}
+                            if value.requires_grad and value not in tables}
         self.weights: dict[str, Tensor] = {
             name: value.detach().clone() for name, value in self._parameters.items()}
 

@@ -26,8 +26,8 @@ TERMINAL = "REVIEWMILL_TERMINAL"
 # A resume that changed one of these would not continue the same training.
 FIXED = (
     "config", "seed", "batch_size", "window", "oversample", "smote", "model", "embedding_dim",
-    "hidden_dim", "layers", "bidirectional", "pooling", "widths", "filters", "ngrams", "buckets",
-    "ngram_dim", "loss", "optimizer", "precision",
+    "word_vectors", "freeze_vectors", "hidden_dim", "layers", "bidirectional", "pooling", "widths",
+    "filters", "ngrams", "buckets", "ngram_dim", "loss", "optimizer", "precision",
 )
 
 MOST_TIMES = 1000  # that an epoch trains on one review
@@ -51,6 +51,10 @@ class TrainingConfig:
     stage: str = option("", "folder of each host's own disk that the store is copied to first")
     model: str = option("lstm", "kind of model; it has defaults of its own", tuple(OWN_OPTIONS))
     embedding_dim: int = option(100, "width of the word vectors")
+    word_vectors: str = option(
+        "none", "recurrent models, cnn: vectors that words begin with, random ones or those of the "
+        "store (prepare --vectors), as wide as they are", ("none", "store"))
+    freeze_vectors: bool = option(False, "keep the vectors of --word-vectors store as they are")
     hidden_dim: int = option(64, "width of a recurrent layer, per direction")
     layers: int = option(1, "recurrent layers on one another")
     bidirectional: bool = option(False, "lstm, gru: read every review in both directions")
@@ -205,6 +209,8 @@ class TrainingConfig:
         if self.smote and (self.model != "mlp" or self.ngrams or self.oversample):
             raise UserError("--smote is for --model mlp without --ngrams and --oversample: "
                             "nobody can make up a text between two others")
+        if self.freeze_vectors and self.word_vectors == "none":
+            raise UserError("--freeze-vectors is about --word-vectors store")
         if self.weight_decay and self.optimizer == "adagrad":
             raise UserError("--weight-decay is for sgd, adam and adamw")
 

@@ -43,8 +43,9 @@ class GradientBuckets:
         self._bucket: dict[Tensor, int] = {}
         filling: list[nn.Parameter] = []
         self._tables = TableGradients(model, group)
-        dense = [p for p in model.parameters() if p not in self._tables.weights]
-        embeddings = [module for module in model.modules() if isinstance(module, Embedding)]
+        dense = [p for p in model.parameters() if p.requires_grad and p not in self._tables.weights]
+        embeddings = [module for module in model.modules()
+                      if isinstance(module, Embedding) and module.weight.requires_grad]
         vectors = {embedding.weight for embedding in embeddings}
         for parameter in reversed(dense):
             alone = parameter in vectors or any(p in vectors for p in filling)

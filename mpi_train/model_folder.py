@@ -59,6 +59,10 @@ def model_card(
         f"{figures['accuracy']:.2%} on {figures['n']:,} validation reviews" if figures
         else "not measured"
     )
+    begun = ""
+    if config.word_vectors == "store":
+        begun = (f"- Words began with given vectors of {options.embedding_dim} numbers"
+                 f"{', which were kept' if config.freeze_vectors else ''}.\n")
     shown = options.to_mapping()
     shape = ", ".join([options.model, *(
         f"{name.replace('_', ' ')} {shown[name]}"
@@ -69,6 +73,7 @@ def model_card(
         f"- Model: {shape}.\n"
         f"- Trained on {store.rows('train'):,} reviews (store {store.fingerprint[:16]}), "
         f"seed {config.seed}.\n"
+        f"{begun}"
         f"- Knows {store.vocabulary_size:,} word ids, reads {store.length} words of a review.\n"
         f"- Accuracy: {accuracy}.\n\n"
         "It learned from the ratings that people gave. It knows no other language, kind of "

@@ -54,7 +54,25 @@ def resolve(named: Mapping[str, Any]) -> TrainingConfig:
             if name in named:
                 flag = "--" + name.replace("_", "-")
                 raise UserError(f"{flag} is about word vectors, and --model mlp has none")
-    return _with_classes(config, store, named)
+    return _with_classes(_with_vectors(config, store, named), store, named)
+
+
+def _with_vectors(
+    config: TrainingConfig, store: Store, named: Mapping[str, Any]
+) -> TrainingConfig:
+    """The configuration with words as wide as the store's vectors, where it begins with those.
+
+    Raises UserError if the store has none, or if another width was chosen.
+    """
+    width = store.vector_width
+    if config.word_vectors == "none" or config.embedding_dim == width:
+        return config
+    if not width:
+        raise UserError(f"{config.store} has no word vectors: prepare it with --vectors FILE")
+    if "embedding_dim" in named or config.embedding_dim != TrainingConfig.embedding_dim:
+        raise UserError(f"--embedding-dim is {config.embedding_dim}, but the word vectors of "
+                        f"{config.store} have {width} numbers: give --embedding-dim {width}")
+    return dataclasses.replace(config, embedding_dim=width)
 
 
 def _with_classes(

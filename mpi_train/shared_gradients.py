@@ -28,7 +28,8 @@ class SharedGradients:
 
     def __init__(self, model: nn.Module, group: Group) -> None:
         self._group, self._tables = group, TableGradients(model, group)
-        self._parameters = [p for p in model.parameters() if p not in self._tables.weights]
+        self._parameters = [p for p in model.parameters()
+                            if p.requires_grad and p not in self._tables.weights]
         first = self._parameters[0]
         numbers = sum(p.numel() for p in self._parameters)
         padded = -(-numbers // LINE) * LINE

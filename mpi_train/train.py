@@ -22,6 +22,7 @@ from mpi_train.interrupt import Interruption
 from mpi_train.journal import Journal, environment, store_entry
 from mpi_train.model_folder import save_model
 from mpi_train.models import build
+from mpi_train.models.embedding import Embedding
 from mpi_train.optimizers import make_optimizer
 from mpi_train.predict import gather_logits
 from mpi_train.profiler import Profiler
@@ -78,9 +79,8 @@ class Run:
         self.total = min(updates, config.max_steps) if config.max_steps else updates
         self.schedule = Schedule.of(config, self.total, self.plan.updates)
 
-        torch.manual_seed(config.seed)
         self.options = config.model_options(self.store)
-        self.model = build(self.options).to(communicator.device, PRECISIONS[config.precision])
+        self.model = self._new_model().to(communicator.device, PRECISIONS[config.precision])
         self.optimizer = make_optimizer(config, self.model)
         averaged = config.keep == "average"
         self.average = Average(self.model, config.average_decay) if averaged else None
@@ -111,7 +111,18 @@ class Run:
     @property
     def parameters(self) -> int:
         """Numbers that are learned."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
+        return sum(parameter.numel() for parameter in self.model.parameters()
+                   if parameter.requires_grad)
+
+    def _new_model(self) -> nn.Module:
+        """The model before its first update, the same on every rank."""
+        torch.manual_seed(self.config.seed)
+        model = build(self.options)
+        if self.config.word_vectors == "store":
+            assert isinstance(model.embedding, Embedding)
+            vectors = torch.from_numpy(self.store.vectors())
+            model.embedding.begin_with(vectors, self.config.freeze_vectors)
+        return model
 
     def _resume(self) -> None:
         """Go on from the last checkpoint, if there is one."""

@@ -80,6 +80,8 @@ class Store:
         self.classes: list[str] = self.manifest["classes"]
         # Names of the columns of the dataset `features`; empty where a store has none.
         self.feature_names: list[str] = self.manifest.get("features", {}).get("names", [])
+        # Numbers of each given word vector; 0 where a store has none.
+        self.vector_width: int = self.manifest.get("vectors", {}).get("dimension", 0)
 
     @property
     def vocabulary_file(self) -> Path:
@@ -91,6 +93,19 @@ class Store:
         """The tokenizer.json, where the tokens are not words."""
         name = "tokenizer.json"
         return self.file(name) if name in self.manifest["files"] else None
+
+    def vectors(self) -> Array:
+        """The given word vectors (ids, d) float32, of a store that has some.
+
+        UserError when their file is missing or damaged.
+        """
+        path = self.file("vectors.npy")
+        if not path.is_file():
+            raise UserError(f"{path} is missing from the store")
+        if sha256(path) != self.manifest["files"][path.name]["sha256"]:
+            raise UserError(f"{path} is damaged: its sha256 is not the manifest's")
+        vectors: Array = np.load(path, allow_pickle=False)
+        return vectors
 
     def file(self, name: str) -> Path:
         """The local path of a file that the manifest names."""

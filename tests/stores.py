@@ -21,10 +21,12 @@ def make_store(
     shards: int = 2,
     classes: Sequence[str] = (),
     features: Sequence[str] = (),
+    vectors: np.ndarray | None = None,
 ) -> Store:
     """A store of random reviews; each class prefers the words of its part of the vocabulary.
 
-    Features are random numbers; the first is a hint about the label.
+    Features are random numbers; the first is a hint about the label. Vectors (ids, d) float32
+    are put into the store as they are.
     """
     rng = np.random.default_rng(seed)
     recipe = Recipe(length=length, vocabulary_size=vocabulary, seed=seed)
@@ -65,7 +67,12 @@ def make_store(
     stored = sum(rows.values())
     manifest["records"] = {"read": stored, "stored": stored, "bad": {},
                            "dropped": {"duplicate": 0, "neutral": 0, "no_words": 0}}
-    commit_store(str(folder), manifest, [f"w{i}" for i in range(vocabulary)])
+    extra = {}
+    if vectors is not None:
+        manifest["vectors"] = {"dimension": vectors.shape[1], "words": int(vectors.any(1).sum())}
+        np.save(folder / "vectors.npy", vectors)
+        extra["vectors.npy"] = folder / "vectors.npy"
+    commit_store(str(folder), manifest, [f"w{i}" for i in range(vocabulary)], extra)
     return Store(folder)
 
 

@@ -22,6 +22,13 @@ class Embedding(nn.Module):
         self.weight = nn.Parameter(torch.randn(words, dim) * 0.1)
         self.on_gradient: Callable[[Tensor], None] | None = None
 
+    @torch.no_grad()
+    def begin_with(self, vectors: Tensor, frozen: bool) -> None:
+        """Take given vectors (V, D). Words whose row is all zeros have none, and stay random."""
+        given = vectors.any(1)
+        self.weight[given] = vectors[given]
+        self.weight.requires_grad_(not frozen)
+
     def forward(self, tokens: Tensor) -> Tensor:
         """Look up ids of any shape (...): vectors (..., D)."""
         if self.weight.is_cuda or not torch.is_grad_enabled():

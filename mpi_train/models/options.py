@@ -5,14 +5,15 @@ from typing import Any
 
 _NGRAMS = ("ngrams", "buckets")
 _JOINED = (*_NGRAMS, "ngram_dim", "ngram_rate")
-_RECURRENT = ("hidden_dim", "layers", "bidirectional", "pooling", *_JOINED)
+_VECTORS = ("word_vectors", "freeze_vectors")
+_RECURRENT = ("hidden_dim", "layers", "bidirectional", "pooling", *_JOINED, *_VECTORS)
 
 # The options that only some models have.
 OWN_OPTIONS: dict[str, tuple[str, ...]] = {
     "lstm": _RECURRENT,
     "gru": _RECURRENT,
-    "bilstm-attention": ("hidden_dim", "layers", *_JOINED),
-    "cnn": ("widths", "filters"),
+    "bilstm-attention": ("hidden_dim", "layers", *_JOINED, *_VECTORS),
+    "cnn": ("widths", "filters", *_VECTORS),
     "bag": _NGRAMS,
     "mlp": ("hidden_dim", "layers", *_JOINED),
 }

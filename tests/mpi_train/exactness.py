@@ -43,6 +43,8 @@ MODELS = {
     "bilstm-attention": {"model": "bilstm-attention", "layers": 2},
     "ngrams": {"model": "lstm", "bidirectional": True, "ngrams": 3, "buckets": 300,
                "ngram_dim": 6},
+    "frozen": {"model": "gru", "bidirectional": True, "word_vectors": "store",
+               "freeze_vectors": True},
     "cnn": {"model": "cnn", "widths": (1, 2, 5), "filters": 6},
     "mlp": {"model": "mlp", "layers": 2, "ngrams": 2, "buckets": 300, "ngram_dim": 6},
     "bag": {"model": "bag", "optimizer": "adagrad", "ngrams": 3, "buckets": 300},
@@ -81,7 +83,8 @@ def cases() -> list[Case]:
         found += [Case(3, "gloo", SHARES[3][-1], model, "bce", "bf16")]
     found += [Case(ranks, "gloo", shares[-1], "lstm", "bce", "fp32-bf16")
               for ranks, shares in SHARES.items()]
-    for backend, ranks, model in itertools.product(("mpi", "shm"), (2, 3), ("lstm", "bag")):
+    for backend, ranks, model in itertools.product(
+            ("mpi", "shm"), (2, 3), ("lstm", "frozen", "bag")):
         for shares in SHARES[ranks]:
             found += [Case(ranks, backend, shares, model, "bce", "fp64")]
     return sorted(set(found))
@@ -114,6 +117,15 @@ def mean_loss(config: TrainingConfig, logits: torch.Tensor, labels: torch.Tensor
         pos_weight=torch.tensor(config.positive_weight, dtype=logits.dtype))
 
 
+def new_model(store: Store, config: TrainingConfig) -> torch.nn.Module:
+    """The model of a start, the same each time."""
+    torch.manual_seed(config.seed)
+    model = build(config.model_options(store)).to(PRECISIONS[config.precision])
+    if config.freeze_vectors:
+        model.embedding.weight.requires_grad_(False)
+    return model
+
+
 def plain_gradient(store: Store, config: TrainingConfig) -> list[torch.Tensor]:
     """The gradient of the mean loss over the batch, by torch alone."""
     reader = BatchReader(store, "train", config.batch_size, config.seed, config.window,
@@ -122,8 +134,7 @@ def plain_gradient(store: Store, config: TrainingConfig) -> list[torch.Tensor]:
     rows = batch.take(0, len(batch.lengths))
     tokens = np.zeros((len(rows.lengths), store.length), np.int64)
     tokens[:, : rows.tokens.shape[1]] = rows.tokens
-    torch.manual_seed(config.seed)
-    model = build(config.model_options(store)).to(PRECISIONS[config.precision])
+    model = new_model(store, config)
     draws = Draws.of(config.seed, *PLACE, torch.arange(len(tokens)))
     inputs = [torch.from_numpy(tokens), torch.from_numpy(rows.lengths)]
     if rows.features is not None:
@@ -134,7 +145,7 @@ def plain_gradient(store: Store, config: TrainingConfig) -> list[torch.Tensor]:
         if isinstance(module, Table):
             [(found, values)] = module.parts
             module.weight.grad = torch.zeros_like(module.weight).index_add_(0, found, values)
-    return [parameter.grad for parameter in model.parameters()]
+    return [parameter.grad for parameter in model.parameters() if parameter.requires_grad]
 
 
 def divided_gradient(
@@ -143,8 +154,7 @@ def divided_gradient(
     """The gradient as the trainer computes it."""
     reader = BatchReader(store, "train", config.batch_size, config.seed, config.window,
                          features=config.reads_features)
-    torch.manual_seed(config.seed)
-    model = build(config.model_options(store)).to(PRECISIONS[config.precision])
+    model = new_model(store, config)
     gradients: GradientBuckets | SharedGradients
     if group.shares_memory:
         gradients = SharedGradients(model, group)
@@ -159,7 +169,8 @@ def divided_gradient(
         bounds = cut(prefix_cost(batch.lengths, config.micro_batch_tokens), shares)
         backward.run(batch, (int(bounds[rank]), int(bounds[rank + 1])), place)
         gradients.finish(np.array(shares) / sum(shares))
-    return [parameter.grad.to_dense() for parameter in model.parameters()]
+    return [parameter.grad.to_dense() for parameter in model.parameters()
+            if parameter.requires_grad]
 
 
 def relative_error(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
