@@ -17,6 +17,7 @@ from mpi_train.process import prepare_process
 from reviews.bundle import Bundle, read_bundle
 from reviews.encoding import encode_files
 from reviews.errors import UserError
+from reviews.features import Encoding
 from reviews.metrics import evaluate_scores
 from reviews.options import add_options, given, make_parser
 from reviews.recipe import SPLITS, Recipe
@@ -85,17 +86,23 @@ def file_blocks(
     request: Request, bundle: Bundle, communicator: Communicator, left_out: Counter[str]
 ) -> Iterator[tuple[int, Rows]]:
     """This rank's blocks of the files; what is no labelled review is counted in left_out."""
+    recipe, features = dataclasses.replace(bundle.recipe, **request.file_options), None
     if bundle.model.get("features"):
-        raise UserError(f"{request.model} reads features beside the text, which a store has: "
-                        "give --store")
-    recipe = dataclasses.replace(bundle.recipe, **request.file_options)
+        if "feature_encoding" not in bundle.model:
+            raise UserError(f"{request.model} does not say how the features it reads are made from "
+                            "fields: give --store, or train it again")
+        features = Encoding(bundle.model["feature_encoding"])
+    else:
+        # What no model reads, files need not have.
+        recipe = dataclasses.replace(recipe, features=())
     encoded = encode_files(
-        request.inputs, recipe, bundle.vocabulary, tokenizer_json=bundle.tokenizer_file)
+        request.inputs, recipe, bundle.vocabulary, features, bundle.tokenizer_file)
     for number, block in enumerate(encoded):
         left_out.update(block.dropped)
         left_out.update(block.bad)
         if number % communicator.size == communicator.rank and len(block.label):
-            yield number, Rows(block.tokens, block.length.astype("int64"), block.label)
+            yield number, Rows(block.tokens, block.length.astype("int64"), block.label,
+                               block.features)
 
 
 def evaluate(

@@ -26,6 +26,7 @@ def save_model(
         "classes": store.classes,
         "length": store.length,
         "features": store.feature_names if config.reads_features else [],
+        "feature_encoding": store.feature_encoding if config.reads_features else [],
         "store": store.fingerprint,
         "seed": config.seed,
         "validation": figures,

@@ -79,7 +79,10 @@ class Store:
         self.unknown: int = self.manifest["unknown"]
         self.classes: list[str] = self.manifest["classes"]
         # Names of the columns of the dataset `features`; empty where a store has none.
-        self.feature_names: list[str] = self.manifest.get("features", {}).get("names", [])
+        features = self.manifest.get("features", {})
+        self.feature_names: list[str] = features.get("names", [])
+        # How they are made from fields, as reviews.features.Encoding takes it.
+        self.feature_encoding: list[dict[str, Any]] = features.get("encoding", [])
         # Numbers of each given word vector; 0 where a store has none.
         self.vector_width: int = self.manifest.get("vectors", {}).get("dimension", 0)
 

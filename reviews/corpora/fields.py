@@ -68,7 +68,7 @@ def choose_names(path: str, recipe: Recipe, samples: Sequence[Mapping[str, Any]]
     features = tuple(feature.field for feature in features_of(recipe))
     for name in features:
         if samples and name not in counts:
-            raise UserError(f"{path}: no field {name!r} among {shown}; see --features")
+            raise UserError(f"{path}: no field {name!r} among {shown}, for the features")
     for role in _PARTS:
         given = getattr(recipe, f"{role}_field")
         if given is not None and samples and given not in counts:

@@ -159,7 +159,7 @@ def test_csv_and_parquet_give_the_same_values(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("features", "message"),
     [
-        ("nothing", "no field 'nothing' among text, rating, likes, app, at; see --features"),
+        ("nothing", "no field 'nothing' among text, rating, likes, app, at, for the features"),
         ("app", "no training row has a number in app; names take :category"),
         ("likes,likes", "name each field once"),
         ("at:date", "no field 'at:date' among"),

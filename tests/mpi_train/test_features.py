@@ -1,5 +1,7 @@
 """Models that read what a store has beside the text."""
 
+import json
+import random
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from torch import nn
 
 from mpi_train import evaluate
 from mpi_train.__main__ import main
+from mpi_train.communicator import Communicator
 from mpi_train.data import BatchReader, SplitReader
 from mpi_train.models import build
 from mpi_train.models.options import ModelOptions
@@ -19,8 +22,11 @@ from mpi_train.resolve import resolve
 from mpi_train.smote import synthetic_rows
 from reviews.bundle import read_bundle
 from reviews.errors import UserError
+from reviews.recipe import Recipe
 from reviews.store import Store
-from tests.mpi_train.runs import difference, losses, records
+from tests.mapreduce.corpus import run as prepare
+from tests.mapreduce.corpus import stored_rows, write_reviews
+from tests.mpi_train.runs import arguments, difference, losses, records
 from tests.stores import make_store
 
 ROWS = {"train": 1500, "validation": 200}
@@ -130,5 +136,67 @@ def test_a_store_needs_the_features_that_a_model_reads(store: Store, tmp_path: P
     run = mlp(store, tmp_path / "run", max_steps=2, keep="last")
     with pytest.raises(UserError, match="has not the features that the model reads: likes, length"):
         evaluate.main([str(run), "--store", str(bare.path), "--split", "validation"])
-    with pytest.raises(UserError, match="reads features beside the text"):
-        evaluate.main([str(run), "--input", str(tmp_path / "reviews.json")])
+
+
+Raw = tuple[Store, list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Raw:
+    """A store made of raw reviews with fields beside the text, and those of its test split."""
+    top, rng = tmp_path_factory.mktemp("raw"), random.Random(0)
+    rows = []
+    for number in range(1200):
+        rating = rng.choice([1, 5])
+        rows.append({"text": " ".join(f"{number:04d}"), "rating": rating,
+                     "likes": rating + rng.gauss(0, 3) if rng.random() < 0.9 else None,
+                     "app": rng.choice("abcd" if rating == 5 else "cdef")})
+    recipe = Recipe(features=("likes", "app:category"), feature_values=3)
+    store = prepare([write_reviews(top / "all.json", rows)], top / "store", recipe)
+    tested = {int("".join(row["words"])) for row in stored_rows(store) if row["split"] == "test"}
+    return store, [row for number, row in enumerate(rows) if number in tested]
+
+
+def figures_of(capsys: pytest.CaptureFixture[str], *line: str | Path) -> dict[str, Any]:
+    capsys.readouterr()
+    assert evaluate.main([*map(str, line), "--json", "--threads", "1"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return found
+
+
+def test_raw_reviews_get_the_features_of_the_store_that_the_model_learned_from(
+    raw: Raw, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, tested = raw
+    run = mlp(store, tmp_path / "run", ngrams=2, buckets=500)
+    stored = figures_of(capsys, run, "--store", store.path)
+    files = figures_of(capsys, run, "--input", write_reviews(tmp_path / "raw.json", tested))
+    assert files["confusion_matrix"] == stored["confusion_matrix"]
+    assert files["loss"] == pytest.approx(stored["loss"], rel=1e-6)
+    assert stored["n"] == len(tested) > 100
+    assert stored["accuracy"] > 0.7, "a model that learned nothing would prove little"
+
+
+def test_raw_reviews_without_a_field_that_the_model_reads_are_refused_in_a_line(
+    raw: Raw, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, tested = raw
+    file = write_reviews(tmp_path / "raw.json", [
+        {"text": row["text"], "rating": row["rating"], "app": row["app"]} for row in tested])
+    run = mlp(store, tmp_path / "run", max_steps=2, keep="last")
+    with pytest.raises(UserError, match="no field 'likes' among text, rating, app, for the feat"):
+        evaluate.main([str(run), "--input", str(file)])
+    # To a model that reads the text alone it is nothing.
+    assert main(arguments(store, tmp_path / "text", epochs=1)) == 0
+    assert figures_of(capsys, tmp_path / "text", "--input", file)["n"] == len(tested)
+
+
+def test_a_model_that_does_not_say_how_its_features_are_made_needs_a_store(
+    store: Store, tmp_path: Path
+) -> None:
+    run = mlp(store, tmp_path / "run", max_steps=2, keep="last")
+    bundle = read_bundle(run)
+    del bundle.model["feature_encoding"]
+    request = evaluate.Request(str(run), None, "test", [str(run)], {}, False, 0)
+    with pytest.raises(UserError, match="does not say how the features"):
+        next(evaluate.file_blocks(request, bundle, Communicator(), Counter()))
