@@ -11,7 +11,7 @@ import numpy as np
 from mpi_train.plan import CHUNK_ROWS, Plan, cut
 from reviews.errors import UserError
 from reviews.folders import sha256
-from reviews.store import Shard, Store, read_chunk
+from reviews.store import ChunkReader, Shard, Store
 
 Array = np.ndarray
 OPEN_FILES = 64
@@ -40,39 +40,61 @@ class Rows:
 
 
 class SplitReader:
-    """Stretches of the rows of one split. A shard's sha256 is checked before it is opened.
+    """Chunks of the rows of one split. A shard's sha256 is checked before it is opened.
 
     Args:
         features: whether to read those, too.
+        more: rows that are no part of the store, as one more shard behind its own.
     """
 
-    def __init__(self, store: Store, split: str, features: bool = False) -> None:
+    def __init__(
+        self, store: Store, split: str, features: bool = False, more: Rows | None = None
+    ) -> None:
         self._names = ("tokens", "length", "label", *(["features"] if features else []))
-        self.shards = store.shards(split)
+        self.shards, self._more = store.shards(split), more
+        self.rows = [shard.rows for shard in self.shards]  # of each
+        if more is not None:
+            self.rows.append(len(more.labels))
         self._store, self._split = store, split
         self._checked: set[int] = set()
         # Opening a file and finding its datasets takes as long as inflating a chunk.
         self._columns = lru_cache(maxsize=OPEN_FILES)(self._open)
 
-    def read(self, shard: int, first: int) -> Rows:
-        """The chunk of a shard that begins at row `first`, a multiple of 1,024.
+    def read(self, places: Sequence[tuple[int, int]]) -> Rows:
+        """The rows of at least one chunk, one behind the other.
 
-        UserError when the file is missing or damaged.
+        Args:
+            places: (shard, first row, a multiple of 1,024) of each chunk.
+
+        UserError when a file is missing or damaged.
         """
-        tokens, lengths, labels, *features = (
-            read_chunk(column, first // CHUNK_ROWS) for column in self._columns(shard))
+        ends = np.cumsum([min(CHUNK_ROWS, self.rows[shard] - first) for shard, first in places])
+        columns: list[Array] = []
+        for (shard, first), begin, end in zip(places, [0, *ends], ends, strict=False):
+            found = self._columns(shard)
+            # Copies, and memory that is touched for the first time, cost as much as inflating.
+            columns = columns or [
+                np.empty((ends[-1], *column.shape[1:]), column.dtype) for column in found]
+            for column, rows in zip(found, columns, strict=True):
+                if isinstance(column, ChunkReader):
+                    column.read(first // CHUNK_ROWS, rows[begin:end])
+                else:
+                    rows[begin:end] = column[first : first + CHUNK_ROWS]
+        tokens, lengths, labels, *features = columns
         return Rows(tokens, lengths.astype(np.int64), labels, *features)
 
     def labels(self) -> Iterator[Array]:
         """The labels of every chunk, in the store's order."""
         for number, shard in enumerate(self.shards):
             for chunk in range(-(-shard.rows // CHUNK_ROWS)):
-                yield read_chunk(self._columns(number)[2], chunk)
+                yield self._columns(number)[2].read(chunk)
 
-    def _open(self, shard: int) -> list[h5py.Dataset]:
+    def _open(self, shard: int) -> list[ChunkReader] | list[Array]:
+        if self._more is not None and shard == len(self.shards):
+            return [column for column in vars(self._more).values() if column is not None]
         self._check(shard, self.shards[shard])
         group = h5py.File(self.shards[shard].path, "r")[self._split]
-        return [group[name] for name in self._names]
+        return [ChunkReader(group[name]) for name in self._names]
 
     def _check(self, number: int, shard: Shard) -> None:
         if number in self._checked:
@@ -96,7 +118,7 @@ class SplitReader:
         if places:
             cuts = cut(np.arange(len(places) + 1), ratios)
             for number in range(cuts[rank], cuts[rank + 1]):
-                yield number, self.read(*places[number])
+                yield number, self.read([places[number]])
 
 
 class Batch:
@@ -159,16 +181,13 @@ class BatchReader:
         self, store: Store, split: str, batch_size: int, seed: int, window: int,
         times: Sequence[int] = (), features: bool = False, more: Rows | None = None,
     ) -> None:
-        self._more = more
-        self._split, self._times = SplitReader(store, split, features), np.array(times, np.int64)
-        rows = [shard.rows for shard in self._split.shards]
-        if more is not None:
-            rows.append(len(more.labels))
+        self._split = SplitReader(store, split, features, more)
+        self._times = np.array(times, np.int64)
         repeated = None
         if len(times):
             counts = [self._times[labels] for labels in self._split.labels()]
             repeated = np.array([count.sum() for count in counts], np.int64)
-        self.plan = Plan(rows, batch_size, seed, window, repeated)
+        self.plan = Plan(self._split.rows, batch_size, seed, window, repeated)
         self._held: dict[tuple[int, int], Rows] = {}
         self._background = ThreadPoolExecutor(1)
         self._coming: dict[tuple[int, int], Future[Rows]] = {}
@@ -200,23 +219,11 @@ class BatchReader:
 
     def _load(self, epoch: int, window: int) -> Rows:
         plan = self.plan
-        parts = [self._read(int(plan.chunk_shard[chunk]), int(plan.chunk_start[chunk]))
-                 for chunk in plan.epoch(epoch).window_chunks(window)]
-        found = [part.features for part in parts if part.features is not None]
-        rows = Rows(
-            np.concatenate([part.tokens for part in parts]),
-            np.concatenate([part.lengths for part in parts]),
-            np.concatenate([part.labels for part in parts]),
-            np.concatenate(found) if found else None,
-        )
+        chunks = plan.epoch(epoch).window_chunks(window)
+        places = zip(plan.chunk_shard[chunks].tolist(), plan.chunk_start[chunks].tolist(),
+                     strict=True)
+        rows = self._split.read(list(places))
         if not len(self._times):
             return rows
         again = np.arange(len(rows.labels)).repeat(self._times[rows.labels])
         return rows.pick(again)
-
-    def _read(self, shard: int, first: int) -> Rows:
-        if shard < len(self._split.shards):
-            return self._split.read(shard, first)
-        assert self._more is not None
-        last = min(first + CHUNK_ROWS, len(self._more.labels))
-        return self._more.pick(np.arange(first, last))

@@ -14,6 +14,7 @@ Every rank computes the same plan from the same numbers and takes its own part o
 Hashes stand in for random generators: the order does not depend on a library's version.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -128,15 +129,18 @@ def micro_batches(lengths: Array, max_tokens: int) -> Array:
     Returns:
         Boundaries (pieces + 1,) int64, from 0 to n.
     """
-    bounds = [0]
-    n = len(lengths)
-    while bounds[-1] < n:
-        first = bounds[-1]
-        # No more rows fit than if all were as short as the first.
-        last = min(n, first + max(1, max_tokens // int(lengths[first])))
-        padded = np.arange(1, last - first + 1) * lengths[first:last]
-        bounds.append(first + max(1, int(np.searchsorted(padded, max_tokens, "right"))))
+    bounds, sizes = [0], lengths.tolist()
+    while bounds[-1] < len(sizes):
+        bounds.append(bounds[-1] + max(1, _fitting(sizes, bounds[-1], max_tokens)))
     return np.array(bounds, np.int64)
+
+
+def _fitting(sizes: list[int], first: int, max_tokens: int) -> int:
+    """How many rows from the first on make at most max_tokens padded tokens together."""
+    # No more than if all were as short as the first.
+    most = min(len(sizes) - first, max_tokens // sizes[first])
+    return bisect_right(range(1, most + 1), max_tokens,
+                        key=lambda rows: rows * sizes[first + rows - 1])
 
 
 def prefix_cost(lengths: Array, max_tokens: int) -> Array:

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 
 from reviews.errors import UserError
-from reviews.store import CHUNK_ROWS, Store, read_chunk
+from reviews.store import CHUNK_ROWS, ChunkReader, Store
 from reviews.vocabulary import read_vocabulary
 
 Array = np.ndarray
@@ -34,13 +34,12 @@ def count_words(store: Store, rows: int = ROWS) -> Words:
     for shard in store.shards("train"):
         try:
             with h5py.File(shard.path) as file:
-                tokens, length, label = (file[f"train/{name}"] for name in
-                                         ("tokens", "length", "label"))
+                columns = [ChunkReader(file[f"train/{name}"]) for name in
+                           ("tokens", "length", "label")]
                 for chunk in range(-(-shard.rows // CHUNK_ROWS)):
                     if seen >= rows:
                         break
-                    ids, sizes, labels = (read_chunk(column, chunk) for column in
-                                          (tokens, length, label))
+                    ids, sizes, labels = (column.read(chunk) for column in columns)
                     kept = np.arange(ids.shape[1]) < sizes[:, None]
                     for number in range(len(counts)):
                         some = labels == number

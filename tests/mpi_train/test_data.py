@@ -115,9 +115,9 @@ def test_a_damaged_shard_is_refused_before_a_row_of_it_is_used(tmp_path: Path) -
     data[-1] ^= 1
     shard.write_bytes(data)
     reader = SplitReader(store, "train")
-    assert len(reader.read(0, 0).labels) == 150
+    assert len(reader.read([(0, 0)]).labels) == 150
     with pytest.raises(UserError, match=r"part-00001\.h5 is damaged: its sha256 is not"):
-        reader.read(1, 0)
+        reader.read([(1, 0)])
 
 
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:

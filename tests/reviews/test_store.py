@@ -12,7 +12,7 @@ import pytest
 from reviews.errors import UserError
 from reviews.folders import sha256, write_atomically
 from reviews.recipe import SPLITS
-from reviews.store import CHUNK_ROWS, Store, read_chunk, write_shard
+from reviews.store import CHUNK_ROWS, ChunkReader, Store, write_shard
 from reviews.verify import verify_store
 from tests.stores import make_store
 
@@ -45,8 +45,13 @@ def test_a_chunk_read_directly_is_what_hdf5_reads(store: Store) -> None:
         for column in file["train"].values():
             chunks = range(-(-len(column) // CHUNK_ROWS))
             assert len(chunks) == 2
-            found = np.concatenate([read_chunk(column, number) for number in chunks])
+            reader = ChunkReader(column)
+            found = np.concatenate([reader.read(number) for number in chunks])
             np.testing.assert_array_equal(found, column[:])
+            place = np.zeros_like(found)
+            for number in chunks:
+                reader.read(number, place[number * CHUNK_ROWS :][:CHUNK_ROWS])
+            np.testing.assert_array_equal(place, found)
 
 
 def test_the_virtual_file_shows_the_rows_of_all_shards_in_order(store: Store) -> None:
