@@ -169,6 +169,16 @@ def log(cluster: Any, name: str, text: bytes) -> None:
 
 
 @contextmanager
+def impatience() -> Iterator[None]:
+    """Nobody waits between two questions."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cluster.emr.POLL_S", 0.05)
+        patch.setattr("cluster.emr.LOG_WAIT_S", 0.0)
+        patch.setattr("mapreduce.emr.CHECK_S", 0.05)
+        yield
+
+
+@contextmanager
 def working(folder: Path) -> Iterator[Double]:
     """Nodes at work while the block runs."""
     from moto.emr.models import Cluster

@@ -1,7 +1,12 @@
-"""The runner emr: input and store on S3, a cluster that is always ended."""
+"""The runner emr: a cluster that is always ended, whatever happens.
+
+That its store is the one of every other runner is in test_engines.py.
+"""
 
 import contextlib
+import gzip
 import importlib.util
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -11,9 +16,10 @@ from typing import Any
 import pytest
 
 import reviewmill
-from cluster import emr as clusters_of_emr
 from cluster.aws import client
+from mapreduce.cut_files import cut_file
 from reviews import folders
+from reviews.corpora import plan_splits
 from reviews.errors import UserError
 from reviews.files import file_system
 from reviews.store import Store
@@ -28,8 +34,9 @@ from tests.cluster.aws import (
     states,
 )
 from tests.mapreduce.corpus import bytes_of, make_reviews, run, write_reviews
-from tests.mapreduce.emr_double import Double, put, working
+from tests.mapreduce.emr_double import Double, impatience, put, working
 from tests.requirements import need
+from tests.reviews.corpora.reading import WHOLE, read_splits
 
 IN = f"s3://{BUCKET}/in"
 
@@ -49,12 +56,10 @@ def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Double]:
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits between two questions."""
-    monkeypatch.setattr(clusters_of_emr, "POLL_S", 0.05)
-    monkeypatch.setattr(clusters_of_emr, "LOG_WAIT_S", 0.0)
-    monkeypatch.setattr("mapreduce.emr.CHECK_S", 0.05)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("mapreduce.prepare.PARTITION_BYTES", 100_000)
+    with impatience():
+        yield
 
 
 @pytest.fixture
@@ -66,32 +71,6 @@ def started() -> Callable[[], set[str]]:
 
 def prepare(*arguments: str) -> int:
     return reviewmill.main(["prepare", *arguments, "--runner", "emr"])
-
-
-def test_a_store_on_s3_is_that_of_every_other_runner_and_nothing_is_left_running(
-    double: Double, started: Callable, capfd: pytest.CaptureFixture[str]
-) -> None:
-    out = f"s3://{BUCKET}/out/store"
-    assert prepare(IN, "--out", out) == 0
-    assert len(started()) == 1
-    assert states() <= {"TERMINATED"}
-    said = capfd.readouterr()
-    assert "about $" in said.err
-
-    assert reviewmill.main(["inspect", out, "--verify"]) == 0
-    inline = run([IN], f"s3://{BUCKET}/inline/store")
-    assert len(inline.manifest["files"]) >= 4
-    assert files_of("out/store/") == files_of("inline/store/")
-    # Nothing of the run is left but the store.
-    assert [key for key in objects("out/store/") if "/.work/" in key] == []
-    everything = [said.out, said.err, str([vars(c) for c in clusters().values()]),
-                  *(data.decode("latin-1") for data in objects().values())]
-    assert not any(key in text for key in KEYS.values() for text in everything)
-
-
-def files_of(prefix: str) -> dict[str, bytes]:
-    return {name.removeprefix(prefix): data for name, data in objects(prefix).items()
-            if not name.endswith("prepare.json")}
 
 
 def test_a_store_of_this_machine_is_made_on_a_cluster_that_is_there_and_stays(
@@ -107,6 +86,21 @@ def test_a_store_of_this_machine_is_made_on_a_cluster_that_is_there_and_stays(
         run([f"{IN}/0.json"], tmp_path / "inline"))
     assert objects("tmp/") == {}
     assert reviewmill.main(["cluster", "emr", "terminate", cluster]) == 0
+
+
+def test_a_long_file_is_cut_on_s3_into_pieces_that_other_nodes_read(
+    double: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reviews.corpora.stretches._STRETCH", 5_000)
+    monkeypatch.setattr("reviews.corpora.inputs._PIECE", 5_000)
+    rows = [json.dumps(row).encode() for row in make_reviews(300)]
+    put(f"{IN}/long.gz", gzip.compress(b"\n".join(rows)))
+    [split] = plan_splits([f"{IN}/long.gz"], WHOLE)
+    pieces = list(cut_file(split, WHOLE, 10_000, f"s3://{BUCKET}/tmp/work"))
+    assert len(pieces) > 3 and len(objects("tmp/work/pieces/")) == len(pieces)
+    assert read_splits(pieces, rows=1) == read_splits([split], rows=1)
+    folders.delete(f"s3://{BUCKET}/tmp")
+    folders.delete(f"{IN}/long.gz")
 
 
 def refused(

@@ -25,8 +25,10 @@ from reviews.folders import names_below, read_whole
 from reviews.generate import generate
 from reviews.recipe import Recipe
 from reviews.store import Store
+from tests.cluster.aws import BUCKET, KEYS, clusters, objects, pretended_aws, states
 from tests.mapreduce.clusters import running_hadoop, running_spark
 from tests.mapreduce.corpus import bytes_of, make_reviews, run, write_reviews
+from tests.mapreduce.emr_double import impatience, put, working
 from tests.requirements import need
 
 REVIEWS = 100_000
@@ -72,6 +74,14 @@ def hadoop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineOptions]:
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineOptions]:
     with running_spark(tmp_path_factory.mktemp("spark")) as address:
         yield EngineOptions(runner="spark", spark_master=address, workers=2)
+
+
+@pytest.fixture(scope="module")
+def emr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineOptions]:
+    need(importlib.util.find_spec("s3fs") is not None, "s3fs is not installed")
+    for _ in pretended_aws():
+        with working(tmp_path_factory.mktemp("nodes")), impatience():
+            yield EngineOptions(runner="emr")
 
 
 @pytest.fixture
@@ -144,6 +154,27 @@ def test_hadoop_makes_that_store_in_hdfs_though_a_map_task_is_killed(
     assert "verified" in capsys.readouterr().out
     assert reviewmill.main(["prepare", corpus.files[0], "--out", out, "--runner", "hadoop"]) == 2
     assert f"{out} exists and is not empty" in capsys.readouterr().err
+
+
+def test_emr_makes_that_store_on_s3_and_nothing_is_left_running(
+    emr: EngineOptions, corpus: Corpus, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for path in corpus.files:
+        put(f"s3://{BUCKET}/in/{Path(path).name}", Path(path).read_bytes())
+    out = f"s3://{BUCKET}/out/store"
+    assert reviewmill.main(["prepare", f"s3://{BUCKET}/in", "--out", out, "--runner", "emr"]) == 0
+    found = {name.removeprefix("out/store/"): data for name, data in objects("out/store/").items()}
+    assert json.loads(found.pop("prepare.json"))["runner"] == "emr"
+    # Nothing is there but the store: no work folder, and no cluster that costs money.
+    assert found == corpus.expected
+    assert len(clusters()) == 1 and states() == {"TERMINATED"}
+
+    assert reviewmill.main(["inspect", out, "--verify"]) == 0
+    said = capfd.readouterr()
+    assert "about $" in said.err and "verified" in said.out
+    everything = [said.out, said.err, str([vars(c) for c in clusters().values()]),
+                  *(data.decode("latin-1") for data in objects().values())]
+    assert not any(key in text for key in KEYS.values() for text in everything)
 
 
 @pytest.mark.parametrize("engine", ["hadoop", "spark"], indirect=True)
