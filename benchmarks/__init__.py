@@ -9,6 +9,7 @@ BENCHMARKS = {
     "engines": ("benchmarks.engines", "the same preparation on every engine that is here"),
     "dask": ("benchmarks.on_dask", "the runner dask beside pandas and plain Dask"),
     "train": ("benchmarks.train", "beside a plain torch DDP script"),
+    "models": ("benchmarks.models", "speed and size of every model"),
     "accuracy": ("benchmarks.accuracy", "beside fastText and a plain BiLSTM"),
     "balance": ("benchmarks.balance", "unequal ranks, beside the sum of their speeds"),
 }

@@ -60,6 +60,8 @@ def write_bundle(
         files = {path.name: _sha256(path.read_bytes()) for path in sorted(temporary.iterdir())}
         body = json.dumps({"format": FORMAT, "files": files}, indent=1)
         write_atomically(temporary / "manifest.json", body.encode() + b"\n")
+        # safetensors and mkdtemp make what only the owner reads.
+        (temporary / "weights.safetensors").chmod(0o644)
         temporary.chmod(0o755)
         old = folder.with_name(f".{folder.name}.old")
         shutil.rmtree(old, ignore_errors=True)

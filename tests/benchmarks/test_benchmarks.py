@@ -156,6 +156,20 @@ def test_the_table_of_accuracy_has_every_contender_with_its_time(
     assert rows[-3][4] == "1.00"
 
 
+def test_the_table_of_models_has_the_speed_and_size_of_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr("benchmarks.models.MODELS", {"--model bag": ("--model", "bag"),
+                                                     "--model gru": ("--model", "gru")})
+    store = make_store(tmp_path / "store", {"train": 3000, "validation": 100}, length=16)
+    assert reviewmill.main(["bench", "models", str(store.path), "--updates", "1"]) == 0
+    shown = capsys.readouterr().out
+    rows = re.findall(r"^(--\S+ \S+) +([\d,]+) +([\d,]+)$", shown, re.MULTILINE)
+    assert [row[0] for row in rows] == ["--model bag", "--model gru"]
+    assert int(rows[0][2]) > 100  # a table of 2 M rows of 16 numbers
+
+
 def test_a_command_is_measured_and_its_failure_told() -> None:
     usage = measure([sys.executable, "-c", "x = b'a' * 200_000_000"])
     assert usage.peak_mb > 190

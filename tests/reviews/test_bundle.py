@@ -74,6 +74,7 @@ def test_what_cannot_be_written_leaves_the_old_bundle(folder: Path) -> None:
 
 def test_others_may_read_a_bundle(folder: Path) -> None:
     assert os.stat(folder).st_mode & 0o777 == 0o755
+    assert {os.stat(file).st_mode & 0o777 for file in folder.iterdir()} == {0o644}
 
 
 @pytest.mark.parametrize(
