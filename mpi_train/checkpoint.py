@@ -110,6 +110,7 @@ def _write(
         for name, part in zip(PARTS, tensors, strict=True):
             file = temporary / f"{name}.safetensors"
             save_file(part, file)
+            file.chmod(0o644)  # like state.json; safetensors lets only the owner read
             _flush(file)
             files[file.name] = sha256(file)
         body = {"format": FORMAT, **state, "files": files}
