@@ -96,12 +96,13 @@ def _figures(
     store: Store, config: TrainingConfig, options: argparse.Namespace, run: Path
 ) -> None:
     """How near training comes to what the hardware and the plan allow."""
-    bare, alone, one, several = [], [], [], []
+    bare, crowd, alone, one, several = [], [], [], [], []
+    loop_of = [sys.executable, "-m", "benchmarks.bare_loop", str(store.path), "--updates",
+               str(options.updates), "--ranks", str(options.ranks), *_shape(config)]
     larger = dataclasses.replace(config, batch_size=2 * config.batch_size)
     for _ in range(options.repeat):
-        bare.append(json.loads(_output([
-            sys.executable, "-m", "benchmarks.bare_loop", str(store.path), "--updates",
-            str(options.updates), "--ranks", str(options.ranks), *_shape(config)])))
+        bare += at_once(loop_of, 1)
+        crowd.append(sum(loops["tokens_per_s"] for loops in at_once(loop_of, options.ranks)))
         alone.append(own(store, config, 1, options.updates, run))
         half = max(1, options.updates // 2)
         one.append(own(store, larger, 1, half, run).reviews_per_s)
@@ -115,6 +116,8 @@ def _figures(
         ["real tokens among those computed", f"{bare[0]['real_part']:.1%}"],
         [f"{options.ranks} ranks, of one rank's speed, batch {larger.batch_size}",
          f"{median(several) / median(one):.2f}"],
+        [f"{options.ranks} bare loops at once, of one's speed: what the cores allow",
+         f"{median(crowd) / loop:.2f}"],
         ["the loader alone, reviews per CPU second",
          f"{median(loops['loaded_per_s'] for loops in bare):,.0f}"],
         ["of an update: data", f"{phases['data']:.2%}"],
@@ -160,6 +163,17 @@ def own(store: Store, config: TrainingConfig, ranks: int, counted: int, run: Pat
     return Steps(sum(step["reviews"] for step in steps) / seconds,
                  sum(step["tokens"] for step in steps) / seconds,
                  {name: sum(step["phases"][name] for step in steps) for name in PHASES})
+
+
+def at_once(command: Sequence[str], processes: int) -> list[dict[str, float]]:
+    """What each of some equal processes, all started together, prints."""
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+               for _ in range(processes)]
+    printed = [process.communicate()[0] for process in running]
+    for process in running:
+        if process.returncode:
+            raise UserError(f"{' '.join(command[:5])} ... failed ({process.returncode})")
+    return [json.loads(text) for text in printed]
 
 
 def _output(command: Sequence[str]) -> str:

@@ -125,10 +125,11 @@ def test_the_tables_of_train_have_the_peers_and_what_the_hardware_allows(
     rows = re.findall(r"^(\S.*?)  +([\d,]+) +([\d.]+)$", shown, re.MULTILINE)
     assert [name for name, _, _ in rows] == [*PEERS_OF_TRAIN, "reviewmill", *SLOW_PEERS]
     assert rows[0][2] == "1.00"
-    figures = re.findall(r"^(\S.*?)  +([\d.,]+)(%?)$", shown, re.MULTILINE)[-6:]
+    figures = re.findall(r"^(\S.*?)  +([\d.,]+)(%?)$", shown, re.MULTILINE)[-7:]
     assert [name.split(",")[0] for name, _, _ in figures] == [
-        "tokens/s of one rank", "real tokens among those computed", "1 ranks", "the loader alone",
-        "of an update: data", "of an update: neither forward"]
+        "tokens/s of one rank", "real tokens among those computed", "1 ranks",
+        "1 bare loops at once", "the loader alone", "of an update: data",
+        "of an update: neither forward"]
     reader = BatchReader(store, "train", 32, 0, TrainingConfig().window)
     lengths = [reader.batch(0, update).lengths for update in range(1 + 4)]
     pieces = [piece for some in lengths for piece in np.split(
