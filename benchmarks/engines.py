@@ -4,37 +4,41 @@ import argparse
 import contextlib
 import importlib.util
 import json
-import os
 import shutil
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks.measure import machine, measure, table
 from cluster.spark import LocalSpark
-from mapreduce.engines import RUNNERS
+from mapreduce import hadoop
+from mapreduce.engines import RUNNERS, EngineOptions
 from reviews.errors import UserError
+from reviews.folders import delete, join, put, read_whole
 from reviews.generate import generate
 from reviews.options import make_parser
 
 FEW = 100  # reviews: what is left of the seconds is the engine's start
 FILES = 4  # of each worker
+REVIEWS = (200_000, 2_000_000)
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the benchmark and print its table."""
+    """Run the benchmark and print a table for each number of reviews."""
     parser = make_parser(
         "reviewmill bench engines",
         "The same preparation on every engine: start-up, reviews/s, and the same work per worker "
         "on 1 and 2 workers.",
     )
-    parser.add_argument("--reviews", type=int, default=200_000, metavar="N",
-                        help="reviews for each worker (default: 200,000)")
+    parser.add_argument("--reviews", type=int, nargs="+", default=REVIEWS, metavar="N",
+                        help="reviews for each worker (default: 200,000, and then 2,000,000)")
     parser.add_argument("--runners", nargs="+", choices=RUNNERS, metavar="RUNNER",
                         help="engines (default: all that are here; EMR only by name)")
     options = parser.parse_args(argv)
-    if options.reviews < FEW:
+    if min(options.reviews) < FEW:
         raise UserError(f"give --reviews {FEW} or more")
     with tempfile.TemporaryDirectory(prefix="reviewmill-bench-") as folder:
         _compare(Path(folder), options)
@@ -42,37 +46,44 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _compare(top: Path, options: argparse.Namespace) -> None:
-    sources = {
-        name: generate(top / name / "reviews.json.gz", reviews, files=files)
-        for name, reviews, files in (("few", FEW, 1), ("one", options.reviews, FILES),
-                                     ("two", 2 * options.reviews, 2 * FILES))
-    }
-    print(f"{machine()}\n{options.reviews:,} generated reviews for each worker, in {FILES} .gz "
-          "files; from raw files to a store\n")
+    few = generate(top / "few" / "reviews.json.gz", FEW)
+    print(f"{machine()}\nfrom raw files to a store")
     # Kernels are compiled once per installation; that is not part of any run.
     measure([sys.executable, "-m", "mapreduce.warm"])
-    rows, absent = [], []
-    for runner in options.runners or [name for name in RUNNERS if name != "emr"]:
-        if why := why_absent(runner):
-            absent.append(f"{runner}: {why}")
-            continue
-        with _cluster(runner, top / "cluster") as arguments:
-            start = _seconds(top, sources["few"], runner, 1, arguments)
-            one = _seconds(top, sources["one"], runner, 1, arguments)
-            row = [runner, f"{start:.1f}", f"{one:.1f}", f"{options.reviews / one:,.0f}"]
-            if runner != "inline":
-                two = _seconds(top, sources["two"], runner, 2, arguments)
-                row += [f"{two:.1f}", f"{2 * options.reviews / two:,.0f}", f"{one / two:.0%}"]
-            rows.append([*row, *[""] * (7 - len(row))])
-    header = ["", "start s", "1 worker s", "reviews/s", "2 workers s", "reviews/s", "efficiency"]
-    print(table(header, rows))
-    print("\n".join(absent))
+    runners = options.runners or [name for name in RUNNERS if name != "emr"]
+    absent = {runner: why for runner in runners if (why := why_absent(runner))}
+    present = [runner for runner in runners if runner not in absent]
+    starts: dict[str, float] = {}
+    for reviews in options.reviews:
+        folder = top / str(reviews)
+        sources = generate(folder / "reviews.json.gz", 2 * reviews, files=2 * FILES)
+        rows = []
+        for runner in present:
+            with _running(runner, top) as (home, arguments):
+                seconds = partial(_seconds, home, runner, arguments)
+                if runner not in starts:
+                    starts[runner] = seconds(few, 1)
+                one = seconds(sources[:FILES], 1)
+                two = seconds(sources, 1 if runner == "inline" else 2)
+            rows.append([runner, f"{starts[runner]:.1f}", f"{one:.1f}", f"{reviews / one:,.0f}",
+                         f"{two:.1f}", f"{2 * reviews / two:,.0f}",
+                         "" if runner == "inline" else f"{one / two:.0%}"])
+        shutil.rmtree(folder)
+        print(f"\n{reviews:,} generated reviews on 1 worker, in {FILES} .gz files, and "
+              f"{2 * reviews:,} in {2 * FILES} on 2 (inline has one core for both)\n")
+        header = ["", "start s", "1 worker s", "reviews/s", "2 workers s", "reviews/s",
+                  "efficiency"]
+        print(table(header, rows), flush=True)
+    print("\n".join(f"{runner}: {why}" for runner, why in absent.items()))
 
 
 def why_absent(runner: str) -> str:
     """Why an engine cannot be had here, empty where it can."""
-    if runner == "hadoop" and not (os.environ.get("HADOOP_CONF_DIR")):
-        return "HADOOP_CONF_DIR is not set"
+    if runner == "hadoop":
+        try:
+            hadoop.check(EngineOptions(runner=runner))
+        except UserError as error:
+            return str(error)
     if runner == "spark" and importlib.util.find_spec("pyspark") is None:
         return "not installed (pip install 'reviewmill[spark]')"
     if runner == "spark" and not shutil.which("java"):
@@ -83,20 +94,30 @@ def why_absent(runner: str) -> str:
 
 
 @contextlib.contextmanager
-def _cluster(runner: str, folder: Path) -> Iterator[list[str]]:
-    """What the command is told of a cluster that runs meanwhile."""
-    if runner == "spark":
-        with LocalSpark(folder) as address:
-            yield ["--spark-master", address]
+def _running(runner: str, top: Path) -> Iterator[tuple[str, list[str]]]:
+    """Where reviews and store of an engine lie, and what the command is told of its cluster."""
+    if runner == "hadoop":
+        home = join(hadoop.work_dir(), f"bench-{uuid.uuid4().hex[:12]}")
+        try:
+            yield home, []
+        finally:
+            delete(home)
+    elif runner == "spark":
+        with LocalSpark(top / "cluster") as address:
+            yield str(top), ["--spark-master", address]
     else:
-        yield []
+        yield str(top), []
 
 
 def _seconds(
-    top: Path, sources: Sequence[Path], runner: str, workers: int, arguments: Sequence[str]
+    home: str, runner: str, arguments: Sequence[str], sources: Sequence[Path], workers: int
 ) -> float:
-    """The wall seconds of one run, as prepare.json has them."""
-    store = top / "store"
-    measure([sys.executable, "-m", "reviewmill", "prepare", *map(str, sources), "--overwrite",
-             "--out", str(store), "--runner", runner, "--workers", str(workers), *arguments])
-    return float(json.loads((store / "prepare.json").read_bytes())["seconds"])
+    """The wall seconds of one run, as prepare.json has them; files of Hadoop lie in HDFS then."""
+    store, inputs = join(home, "store"), [str(path) for path in sources]
+    if runner == "hadoop":
+        inputs = [join(home, f"reviews/{path.name}") for path in sources]
+        for path, address in zip(sources, inputs, strict=True):
+            put(path, address)
+    measure([sys.executable, "-m", "reviewmill", "prepare", *inputs, "--overwrite", "--out", store,
+             "--runner", runner, "--workers", str(workers), *arguments])
+    return float(json.loads(read_whole(join(store, "prepare.json")))["seconds"])
