@@ -22,7 +22,16 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from reviews.bits import at_least, between, count_ones, equal, load64, trailing_zeros
+from reviews.bits import load64
+from reviews.boundaries import (
+    AS_IS,
+    AT_ONCE,
+    LETTERS,
+    WORDS,
+    WORDS_AND_MARKS,
+    find_tokens,
+    stands,
+)
 from reviews.recipe import Recipe
 from reviews.strings import (
     BASIS_A,
@@ -35,21 +44,19 @@ from reviews.strings import (
     read_only,
     string_buffers,
 )
-from reviews.word_table import HIGH, LOW, WordTable, grown, hash_key, intern, slot_of
+from reviews.word_table import HIGH, LOW, WordTable, grown, hash_key, intern
 
 Array = np.ndarray
 
 MARKS = '!?.,:;()"'
 SEPARATOR, WORD, APOSTROPHE, MARK, COMBINING = 0, 1, 2, 3, 4
-LETTERS, WORDS, WORDS_AND_MARKS = range(3)
 _RULES = {"letters": LETTERS, "words": WORDS, "words+marks": WORDS_AND_MARKS}
 
 # Above these code points there are no letters, and the only marks are variation selectors.
 TABLE_SIZE = 0x40000
 # Bytes after a text that may be read, and are not looked at.
 OVERREAD = 80
-_AT_ONCE = 12  # tokens of 64 bytes, seldom more
-_AS_IS = np.uint8(0)
+_BATCH = 256  # tokens looked up at a time
 
 
 def pattern(tokens: str) -> str:
@@ -81,14 +88,12 @@ def fold(text: str) -> str:
 
 
 @cache
-def _character_tables(tokens: str) -> tuple[Array, Array, Array]:
-    """Class (uint8) and lower-cased code point (int32) of every code point below TABLE_SIZE.
-
-    Before them, for each byte of ASCII: what it becomes in folded text, 0 for separators.
-    """
-    # U+0130 becomes two, of which the first counts.
-    small = [lowered[0] for lowered in map(str.lower, map(chr, range(TABLE_SIZE)))]
-    lower = np.fromiter(map(ord, small), np.int32, TABLE_SIZE)
+def _character_tables(tokens: str) -> tuple[Array, Array]:
+    """Class (uint8) and lower-cased code point (int32) of every code point below TABLE_SIZE."""
+    # All at once: U+0130 alone would become two, and U+03A3 looks at its neighbours.
+    every = "".join(map(chr, range(TABLE_SIZE))).replace("\u0130", "i").replace("\u03a3", "\u03c3")
+    small = every.lower()
+    lower = np.frombuffer(small.encode("utf-32-le", "surrogatepass"), np.int32).copy()
     if tokens == "letters":
         kind = np.where((lower >= ord("a")) & (lower <= ord("z")), WORD, SEPARATOR).astype(np.uint8)
     else:
@@ -100,9 +105,7 @@ def _character_tables(tokens: str) -> tuple[Array, Array, Array]:
         kind[[ord("'"), 0x2019]] = APOSTROPHE
     if tokens == "words+marks":
         kind[[ord(mark) for mark in MARKS]] = MARK
-    plain = np.zeros(256, np.uint8)
-    plain[:128] = np.where(kind[:128] == SEPARATOR, 0, lower[:128])
-    return plain, kind, lower
+    return kind, lower
 
 
 @njit(cache=True, inline="always")
@@ -133,10 +136,15 @@ def _encode(code: Any) -> Any:
 
 
 @njit(cache=True, inline="always")
-def _fold(
-    data: Array, i: Any, last: Any, plain: Array, kind: Array, lower: Array, out: Array
-) -> Any:
-    """Write data[i:last] lower-cased, every separator as 0, and some zeros; return its size."""
+def _lower(byte: Any) -> Any:
+    """The byte, lower-cased where it is a letter of ASCII."""
+    return byte | np.uint8(np.uint8(byte - np.uint8(65)) < 26) << np.uint8(5)
+
+
+@njit(cache=True, inline="always")
+def _fold(data: Array, i: Any, last: Any, kind: Array, lower: Array, out: Array) -> Any:
+    """Write data[i:last] lower-cased, every separator beyond ASCII as 0, and some zeros; return
+    its size."""
     n: Any = 0
     while i < last:
         while i + 32 <= last:  # 32 bytes of ASCII at once
@@ -147,11 +155,11 @@ def _fold(
             if high > 127:
                 break
             for j in range(32):
-                target[j] = plain[source[j]]
+                target[j] = _lower(source[j])
             i += 32
             n += 32
         while i < last and data[i] < 128:
-            out[n] = plain[data[i]]
+            out[n] = _lower(data[i])
             i += 1
             n += 1
         while i < last and data[i] > 127:
@@ -179,96 +187,25 @@ def _fold(
 @njit(cache=True, inline="always")
 def _in_word(byte: Any) -> Any:
     """Whether a byte of folded text belongs to a letter or number (or a mark on one)."""
-    return byte >= 97 or 48 <= byte < 58
+    return byte > 127 or 97 <= byte <= 122 or 48 <= byte < 58
 
 
 @njit(cache=True, inline="always")
-def _bounds(text: Array, i: Any, left: Any, case: Any, rule: Any, carried: Any) -> Any:
-    """Where tokens begin and end among the 64 bytes text[i:i + 64], as bits.
-
-    Of these bytes `left` belong to the text. carried: whether the byte before them is of a
-    letter, of a word, a mark. Returns the first bytes, the bytes after the last ones, and what
-    the next 64 bytes carry.
-    """
-    one, last = np.uint64(1), np.uint64(63)
-    inside = ~np.uint64(0) if left >= 64 else (one << np.uint64(left)) - one
-    was_letter, was_word, was_mark = carried
-    letter = between(text, i, case, np.uint8(97), np.uint8(122))
-    mark = np.uint64(0)
-    if rule == LETTERS:
-        word = letter = letter & inside
-    else:
-        letter |= at_least(text, i, np.uint8(128))
-        letter |= between(text, i, _AS_IS, np.uint8(48), np.uint8(57))
-        letter &= inside
-        # An apostrophe belongs to the word only between two word characters. The byte before
-        # the 64 may be an apostrophe of a word itself; then a second one does not follow here.
-        after = letter >> one
-        if left > 64:
-            byte = text[i + 64]
-            after |= np.uint64(97 <= byte | case <= 122 or byte > 127 or 48 <= byte < 58) << last
-        word = letter | equal(text, i, np.uint8(39)) & after & (letter << one | was_letter)
-        if rule == WORDS_AND_MARKS:
-            mark = inside & (  # ! " ( ) , . : ; ?
-                between(text, i, _AS_IS, np.uint8(33), np.uint8(34))
-                | between(text, i, _AS_IS, np.uint8(40), np.uint8(41))
-                | equal(text, i, np.uint8(44)) | equal(text, i, np.uint8(46))
-                | between(text, i, _AS_IS, np.uint8(58), np.uint8(59))
-                | equal(text, i, np.uint8(63)))
-    shifted = word << one | was_word
-    firsts = word & ~shifted | mark
-    ends = ~word & shifted | mark << one | was_mark
-    return firsts, ends, (letter >> last, word >> last, mark >> last)
-
-
-@njit(cache=True, inline="always")
-def _is_ascii(data: Array, i: Any, last: Any) -> Any:
-    """Whether data[i:last] is ASCII, when 64 bytes may be read at each of them."""
-    while i + 64 <= last:
-        if at_least(data, i, np.uint8(128)):
-            return False
-        i += 64
-    return i == last or at_least(data, i, np.uint8(128)) << np.uint64(64 - (last - i)) == 0
-
-
-@njit(cache=True, inline="always")
-def _put_places(bits: Any, base: Any, places: Array, n: Any) -> Any:
-    """Write base + j for each bit j that is 1 to places[n:]; return the new end.
-
-    A fixed count and no exit spare the processor a wrong guess; what is written too much is
-    written over.
-    """
-    one = np.uint64(1)
-    end = n + count_ones(bits)
-    for k in range(_AT_ONCE):
-        places[n + k] = base + trailing_zeros(bits)
-        bits &= bits - one
-    n += _AT_ONCE
-    while bits:
-        places[n] = base + trailing_zeros(bits)
-        bits &= bits - one
-        n += 1
-    return end
-
-
-@njit(cache=True, inline="always")
-def _find_tokens(text: Array, i: Any, size: Any, case: Any, rule: Any, places: Array) -> Any:
-    """Where the tokens of text[i:i + size] begin and end, into places (2, n); how many."""
-    begun: Any = 0
-    ended: Any = 0
-    base: Any = 0
-    carried = (np.uint64(0), np.uint64(0), np.uint64(0))
-    while base <= size:
-        firsts, ends, carried = _bounds(text, i + base, size - base, case, rule, carried)
-        begun = _put_places(firsts, i + base, places[0], begun)
-        ended = _put_places(ends, i + base, places[1], ended)
-        base += 64
-    return ended
+def _make_keys(
+    text: Array, case: Any, places: Array, begin: Any, count: Any, own_keys: Array
+) -> None:
+    """The keys of the tokens at places[:, begin:begin + count] into own_keys (n, 2)."""
+    cases = np.uint64(case) * np.uint64(0x0101010101010101)
+    for k in range(count):
+        first = np.int64(places[0, begin + k])
+        size: Any = min(np.int64(places[1, begin + k]) - first, 16)
+        own_keys[k, 0] = (load64(text, first) | cases) & LOW[np.uintp(size)]
+        own_keys[k, 1] = (load64(text, first + 8) | cases) & HIGH[np.uintp(size)]
 
 
 @njit(cache=True, nogil=True)
 def _scan(
-    data: Array, offsets: Array, row: int, plain: Array, kind: Array, lower: Array, rule: int,
+    data: Array, offsets: Array, row: int, kind: Array, lower: Array, rule: int,
     stops: int, slots: Array, keys: Array, starts: Array, arena: Array, used: Array,
     folded: Array, folded_text: Array, places: Array, ids: Array, ends: Array, identity: Array,
 ) -> Any:
@@ -276,52 +213,70 @@ def _scan(
 
     Every table has room for one id, word and byte a byte of input (two for lower-casing).
     folded_text is folded, for reading: it takes the rows that are not as they stand.
+
+    The tokens of a row take turns: keys of some, then a look at the table for each, then the
+    hashes, so that the processor asks for many words at a time. Indices that have no sign spare
+    it the question whether they count from the end.
     """
-    n: Any = ends[row - 1] if row > 0 else np.int64(0)
+    n: Any = np.uintp(ends[row - 1] if row > 0 else 0)
+    own_keys, misses = np.empty((_BATCH, 2), np.uint64), np.empty(_BATCH + 1, np.int16)
     while row < offsets.size - 1:
         i, last = np.int64(offsets[row]), np.int64(offsets[row + 1])
         size = last - i
-        if (n + size >= ids.size or used[0] + size + 1 >= starts.size
+        if (np.int64(n) + size >= ids.size or used[0] + size + 1 >= starts.size
                 or used[1] + 2 * size + 2 > arena.size):
             return row
         # Bytes of ASCII words are lower-cased by one bit, which is no reason to copy a text.
         text, case = data, np.uint8(0x20)
-        if last + OVERREAD > data.size or not _is_ascii(data, i, last):
-            size = _fold(data, i, last, plain, kind, lower, folded)
-            text, i, case = folded_text, np.int64(0), _AS_IS
-        eight_cases = np.uint64(case) * np.uint64(0x0101010101010101)
+        if last + OVERREAD > data.size or not stands(data, i, last, rule):
+            size = _fold(data, i, last, kind, lower, folded)
+            text, i, case = folded_text, np.int64(0), AS_IS
         a, b = BASIS_A, BASIS_B
-        begin = n
-        for token in range(_find_tokens(text, i, size, case, rule, places)):
-            first: Any = np.int64(places[0, token])
-            width = np.int64(places[1, token]) - first
-            own: Any = min(width, 16)
-            low = (load64(text, first) | eight_cases) & LOW[own]
-            high = (load64(text, first + 8) | eight_cases) & HIGH[own]
-            hashed = hash_key(low, high)
-            slot = slot_of(hashed, used)
-            word = np.int64(slots[slot]) - 1
-            while word >= 0 and (keys[word, 0] != low or keys[word, 1] != high):
-                slot = (slot + 1) & (slots.size - 1)
-                word = np.int64(slots[slot]) - 1
-            if word < 0 or width > 16:
+        first_id = n
+        tokens = np.uintp(find_tokens(text, i, size, case, rule, places))
+        for begin in range(np.uintp(0), tokens, np.uintp(_BATCH)):
+            batch = min(tokens - begin, np.uintp(_BATCH))
+            _make_keys(text, case, places, begin, batch, own_keys)
+            shift = np.uint64(used[2])
+            for k in range(batch):
+                slot = np.uintp(hash_key(own_keys[k, 0], own_keys[k, 1]) >> shift)
+                ids[n + k] = np.int32(slots[slot]) - np.int32(1)
+            missed = np.uintp(0)
+            for k in range(batch):
+                word = np.uintp(max(ids[n + k], 0))
+                other = keys[word, 0] ^ own_keys[k, 0] | keys[word, 1] ^ own_keys[k, 1]
+                misses[missed] = k
+                missed += np.uintp((other != 0) | (ids[n + k] < 0)
+                                   | (places[1, begin + k] - places[0, begin + k] > 16))
+            for j in range(missed):
+                at = np.uintp(misses[j])
+                first = np.int64(places[0, begin + at])
+                width = np.int64(places[1, begin + at]) - first
                 if case:
-                    for k in range(width):
-                        folded[k] = text[first + k] | case
+                    for place in range(width):
+                        folded[place] = text[first + place] | case
                     first = np.int64(0)
-                word = intern(folded_text, first, width, slots, keys, starts, arena, used)
-                low, high = keys[word, 0], keys[word, 1]
+                word = np.uintp(
+                    intern(folded_text, first, width, slots, keys, starts, arena, used))
+                ids[n + at] = np.int32(word)
+                own_keys[at, 0], own_keys[at, 1] = keys[word, 0], keys[word, 1]
+            to = n
+            for k in range(batch):
+                word = ids[n + k]
+                if word < stops:
+                    continue
+                ids[to] = word
+                to += np.uintp(1)
+                low, high = own_keys[k, 0], own_keys[k, 1]
                 hashed = hash_key(low, high)
-            if word >= stops:
-                ids[n] = word
-                n += 1
                 a = (a ^ hashed ^ hashed >> np.uint64(32)) * PRIME_B
                 a ^= a >> np.uint64(32)
                 other = (high ^ low * PRIME_C) * PRIME_D
                 b = (b + (other ^ other >> np.uint64(29))) * PRIME_A
                 b ^= b >> np.uint64(31)
-        identity[row, 0] = mix(a ^ np.uint64(n - begin))
-        identity[row, 1] = mix(b + np.uint64(n - begin))
+            n = to
+        identity[row, 0] = mix(a ^ np.uint64(n - first_id))
+        identity[row, 1] = mix(b + np.uint64(n - first_id))
         ends[row] = n
         row += 1
     return row
@@ -340,7 +295,7 @@ class Tokenizer:
     """Tokenizes blocks of texts into the ids of its own growing word table."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self.plain, self.kind, self.lower = _character_tables(recipe.tokens)
+        self.kind, self.lower = _character_tables(recipe.tokens)
         self.rule = _RULES[recipe.tokens]
         self._stop_words = pa.array(sorted(recipe.stop_words), pa.string())
         self.restart()
@@ -360,14 +315,14 @@ class Tokenizer:
         data, offsets = string_buffers(texts)
         longest = int(np.diff(offsets).max(initial=0)) + 1
         folded = np.empty(2 * longest + 160, np.uint8)
-        places = np.empty((2, 2 * longest + _AT_ONCE + 64), np.int32)
+        places = np.empty((2, 2 * longest + AT_ONCE + 64), np.int32)
         ids = np.empty(int(offsets[-1] - offsets[0]) // 4 + longest + 8, np.int32)
         ends = np.empty(len(texts), np.int64)
         identity = np.empty((len(texts), 2), np.uint64)
         row = 0
         while True:
             row = _scan(
-                data, offsets, row, self.plain, self.kind, self.lower, self.rule, self.stops,
+                data, offsets, row, self.kind, self.lower, self.rule, self.stops,
                 *self.table.tables(), folded, read_only(folded), places, ids, ends, identity,
             )
             if row == len(texts):
