@@ -136,6 +136,12 @@ def test_a_preparation_node_never_loads_what_trains_or_draws(statement: str) -> 
     assert loaded_by(statement) & {"torch", "mpi4py", "matplotlib", "mpi_train", "reports"} == set()
 
 
+def test_prepare_never_loads_what_only_other_packages_would_use(tmp_path: Path) -> None:
+    (tmp_path / "reviews.json").write_text('{"reviewText": "good tea", "overall": 5}\n' * 9)
+    call = f"reviewmill.main(['prepare', '{tmp_path}/reviews.json', '--out', '{tmp_path}/store'])"
+    assert loaded_by(f"import reviewmill; {call}") & {"pandas", "scipy", "setuptools"} == set()
+
+
 def test_the_command_line_loads_no_stage_before_one_is_called() -> None:
     heavy = {"numpy", "pyarrow", "numba", "h5py", *STAGES}
     assert loaded_by("import reviewmill; reviewmill.main([])") & heavy == set()
