@@ -46,7 +46,7 @@ class CountWords(ReviewsJob):
         parcel = read_parcel(line)
         train = np.flatnonzero(self.gathered.splits(parcel.rows) == 0)
         counts = np.zeros(len(parcel.words), np.int64)
-        rows = np.asarray(parcel.rows["row"])[train]
+        rows = np.sort(np.asarray(parcel.rows["row"])[train])  # as they lie in memory
         count_ids(parcel.ids.values, parcel.ids.ends, rows, counts)
         parts = word_partitions(self.gathered.partitions)
         part = hash_strings(parcel.words)[:, 0] % np.uint64(parts)
@@ -58,7 +58,7 @@ class CountWords(ReviewsJob):
                 one = np.arange(len(here), dtype=np.int32)
                 words = Parcel(table, Ragged(one, one.astype(np.int64) + 1),
                                parcel.words.take(pa.array(here)))
-                yield number, writer.write(words.to_bytes())
+                yield number, writer.write(words)
         for number, feature in enumerate(features_of(self.recipe)):
             values = parcel.rows[f"feature_{number}"].take(pa.array(train))
             line = {"feature": number, "partition": partition}

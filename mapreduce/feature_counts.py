@@ -28,7 +28,7 @@ def count_feature(
     words = counted.field("values")
     empty = Ragged(np.zeros(0, np.int32), np.zeros(len(words), np.int64))
     parcel = Parcel(pa.table({"count": counted.field("counts")}), empty, words)
-    return {"present": len(values) - values.null_count, **writer.write(parcel.to_bytes())}
+    return {"present": len(values) - values.null_count, **writer.write(parcel)}
 
 
 def merge_feature(lines: Sequence[dict[str, Any]], recipe: Recipe) -> dict[str, Any]:

@@ -171,12 +171,13 @@ class _Gather:
             bounds = np.searchsorted(partition[order], np.arange(self.partitions + 1))
             if self.recipe.dedupe != "reviewer-product":
                 rows = rows.drop_columns(["key_a"])
+            rows = rows.take(pa.array(order))
             for number in np.flatnonzero(np.diff(bounds)):
-                here = order[bounds[number] : bounds[number + 1]]
-                part_values, part_ends, used = compactor.gather(values, ends, here)
-                parcel = Parcel(rows.take(pa.array(here)), Ragged(part_values, part_ends),
+                first, last = bounds[number], bounds[number + 1]
+                part_values, part_ends, used = compactor.gather(values, ends, order[first:last])
+                parcel = Parcel(rows.slice(first, last - first), Ragged(part_values, part_ends),
                                 words.take(pa.array(used)))
-                self.lines.append((int(number), self.writer.write(parcel.to_bytes())))
+                self.lines.append((int(number), self.writer.write(parcel)))
         self.tokenizer.restart()
         self._reset()
 
@@ -279,7 +280,7 @@ def settle_partition(
         )
         parcel = Parcel(columns, ids, table.words())
         writer = ParcelWriter(join(work, "partitions"), f"{partition:05d}")
-        out |= writer.write(parcel.to_bytes())
+        out |= writer.write(parcel)
         writer.close()
         out["rows"] = len(columns)
     out |= {"counts": dict(counts), "bad": dict(bad)}

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from reviews.files import is_remote
 from reviews.folders import join, put, read_range
+from reviews.sequences import renumber
 from reviews.word_table import WordTable
 
 Array = np.ndarray
@@ -40,25 +41,23 @@ class Parcel:
     ids: Ragged
     words: pa.Array
 
-    def to_bytes(self) -> pa.Buffer:
-        """Three Arrow streams: the words, the rows, the ids."""
+    def write(self, file: BinaryIO) -> None:
+        """Append three Arrow streams to a file: the words, the rows, the ids."""
         values = self.ids.values.astype(id_type(len(self.words)), copy=False)
         offsets = np.concatenate([[0], self.ids.ends])
         lists = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
         # Ids of two bytes are too mixed to be compressed; half the bytes of others are zeros.
         plain = _PLAIN if values.itemsize == 2 else _PACKED
-        sink = pa.BufferOutputStream()
         for table, options in (
             (pa.table({"word": self.words}), _PACKED), (self.rows, _PACKED),
             (pa.table({"ids": lists}), plain),
         ):  # fmt: skip
-            with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
+            with pa.ipc.new_stream(file, table.schema, options=options) as writer:
                 writer.write_table(table)
-        return sink.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Parcel":
-        """The parcel that `to_bytes` made the bytes of."""
+        """The parcel that `write` made the bytes of."""
         source = pa.BufferReader(data)
         words, rows, ids = (pa.ipc.open_stream(source).read_all() for _ in range(3))
         lists = ids["ids"].combine_chunks()
@@ -82,13 +81,13 @@ class ParcelWriter:
         self.path = join(folder, f"{kind}-{uuid.uuid4().hex}.parcels")
         self._file: BinaryIO | None = None  # opened when there is something to write
 
-    def write(self, data: pa.Buffer) -> dict[str, Any]:
-        """Append bytes and return where they are."""
+    def write(self, parcel: Parcel) -> dict[str, Any]:
+        """Append a parcel and return where it is."""
         if self._file is None:
             self._file = self._open()
-        place = {"file": self.path, "offset": self._file.tell(), "length": data.size}
-        self._file.write(data)
-        return place
+        offset = self._file.tell()
+        parcel.write(self._file)
+        return {"file": self.path, "offset": offset, "length": self._file.tell() - offset}
 
     def _open(self) -> BinaryIO:
         if is_remote(self.path):
@@ -133,8 +132,7 @@ def merge(parcels: Sequence[Parcel]) -> tuple[pa.Table, Ragged, WordTable]:
     ends, first = [], 0
     for parcel, ids in zip(parcels, numbers, strict=True):
         size = len(parcel.ids.values)
-        # "clip" writes straight into place; no id is out of bounds.
-        np.take(ids.astype(small), parcel.ids.values, out=values[first : first + size], mode="clip")
+        renumber(parcel.ids.values, ids.astype(small), values[first : first + size])
         ends.append(parcel.ids.ends + first)
         first += size
     rows = pa.concat_tables([parcel.rows for parcel in parcels]).combine_chunks()

@@ -124,6 +124,16 @@ class Compactor:
 
 
 @njit(cache=True, nogil=True)
+def renumber(values: Array, numbers: Array, out: Array) -> None:
+    """out[i] = numbers[values[i]], where all values (n,) are at least 0.
+
+    numpy's take would make 64-bit indices of them first.
+    """
+    for i in range(values.size):
+        out[i] = numbers[np.uint32(values[i])]
+
+
+@njit(cache=True, nogil=True)
 def count_ids(values: Array, ends: Array, rows: Array, counts: Array) -> None:
     """Add to counts (words,) how often each id occurs in the chosen rows."""
     for i in range(rows.size):
