@@ -19,7 +19,8 @@ _WORDS = {
 def label_meanings(recipe: Recipe) -> dict[str, int]:
     """The class of each label, in lower case; those of the recipe's `label_values`, if given.
 
-    Numbers count from 0, but from 1 for fastText and where ratings are the classes.
+    Numbers count from 0, but from 1 for fastText and where ratings are the classes. Where there
+    is no class for neutral ones, they are NO_LABEL.
     """
     if recipe.label_values:
         return {
@@ -28,7 +29,7 @@ def label_meanings(recipe: Recipe) -> dict[str, int]:
             for value in values.split("|")
         }
     first = 1 if recipe.classes == "ratings" else 0
-    meanings: dict[str, int] = {}
+    meanings = dict.fromkeys(_WORDS["neutral"], NO_LABEL) if recipe.classes == "two" else {}
     for place, name in enumerate(recipe.class_names):
         meanings |= dict.fromkeys(_WORDS.get(name, ()), place)
         meanings |= {str(place + first): place, f"__label__{place + 1}": place}

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from reviews.corpora.json_values import ABSENT, FALSE, NULL, NUMBER, STRING, TRUE
 from reviews.corpora.times import seconds
 from reviews.features import Feature
+from reviews.labels import NO_LABEL
 from reviews.record import SCHEMA
 
 # Why a record is bad; the first one means that it is not.
@@ -25,7 +26,7 @@ REASONS = (
 )  # fmt: skip
 CODE = {reason: code for code, reason in enumerate(REASONS)}
 
-_UNKNOWN, _MISSING = 254, 255
+_UNKNOWN, _MISSING = NO_LABEL - 1, NO_LABEL - 2
 _NUMERALS = frozenset("0123456789+-.eE")
 _THOUSANDS = re.compile(r"-?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?")
 _LARGEST = float(np.finfo(np.float32).max)
@@ -80,6 +81,7 @@ def to_reviews(
         label = _labels(columns["label"], meanings)
         _blame(reasons, label == _MISSING, "missing_label")
         _blame(reasons, label == _UNKNOWN, "unknown_label")
+        possible &= label != NO_LABEL  # who is called neutral is dropped, whatever its stars
     else:
         _blame(reasons, ~present, "missing_rating")
         _blame(reasons, ~possible, "rating_out_of_range")

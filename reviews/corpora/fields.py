@@ -13,6 +13,7 @@ _KNOWN = {
     "text": ("reviewText", "text", "review_text", "review_body", "reviewBody", "content",
              "review", "body", "comment"),
     "rating": ("overall", "rating", "score", "stars", "star_rating", "review_rating", "ratings"),
+    "label": ("label", "sentiment", "polarity"),  # where there is no rating
     "reviewer": ("reviewerID", "user_id", "UserId", "customer_id", "reviewer_id", "reviewer"),
     "product": ("asin", "parent_asin", "ProductId", "product_id", "product"),
     "time": ("unixReviewTime", "timestamp", "Time", "at", "review_date", "date", "reviewTime"),
@@ -73,7 +74,8 @@ def choose_names(path: str, recipe: Recipe, samples: Sequence[Mapping[str, Any]]
         given = getattr(recipe, f"{role}_field")
         if given is not None and samples and given not in counts:
             raise UserError(f"{path}: no field {given!r} among {shown}; see --{role}-field")
-        if given is None and role in known:
+        rated = role == "label" and chosen["rating"] is not None
+        if given is None and role in known and not rated:
             given = _best(known[role], texts if role == "text" else counts)
             if given is None and not samples:
                 given = known[role][0]

@@ -41,6 +41,15 @@ def test_the_fields_of_known_corpora_need_no_names(
     assert found.label is None
 
 
+@pytest.mark.parametrize(
+    ("sample", "label"),
+    [({"review": "x", "sentiment": "positive"}, "sentiment"), ({"text": "x", "Label": 1}, "Label"),
+     ({"text": "x", "rating": 5, "label": 1}, None)],
+)  # fmt: skip
+def test_without_a_rating_a_label_is_looked_for(sample: dict[str, Any], label: str | None) -> None:
+    assert names(sample).label == label
+
+
 def test_the_field_that_more_records_fill_is_taken() -> None:
     rows = [{"text": None, "content": "x", "score": None, "stars": 5}] * 3
     assert names(*rows, {"text": "x", "stars": 1}).text == "content"
@@ -76,10 +85,10 @@ def test_a_title_is_joined_where_it_is_named_only(tmp_path: Path) -> None:
         names(rows[0], recipe=Recipe(title_field="titel"))
 
 
-def test_a_label_is_used_where_it_is_named_only() -> None:
-    sample = {"text": "x", "label": 1}
-    assert names(sample, recipe=Recipe(label_field="label")).roles() == {
-        "text": "text", "label": "label"
+def test_a_label_of_another_name_is_used_where_it_is_named_only() -> None:
+    sample = {"text": "x", "recommended": 1}
+    assert names(sample, recipe=Recipe(label_field="recommended")).roles() == {
+        "text": "text", "label": "recommended"
     }  # fmt: skip
     with pytest.raises(UserError, match="name it with --rating-field or --label-field"):
         names(sample)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reviews.labels import NO_LABEL
 from reviews.recipe import Recipe
 from tests.reviews.corpora.reading import json_lines, read_bytes, review
 
@@ -83,9 +84,18 @@ def test_a_label_is_one_of_two_classes_in_many_spellings(
     assert found["label"] == label
 
 
-@pytest.mark.parametrize("value", [2, -1, 0.5, "2", "yes", "neutral", [], {}, "__label__3", 1e300])
+@pytest.mark.parametrize("value", [2, -1, 0.5, "2", "yes", [], {}, "__label__3", 1e300])
 def test_any_other_label_is_unknown(tmp_path: Path, value: Any) -> None:
     assert one(tmp_path, review("x", 5, label=value), LABELLED) == "unknown_label"
+
+
+@pytest.mark.parametrize("value", ["neutral", " NEU", "__label__neutral"])
+def test_who_is_called_neutral_is_neither_of_two_classes_whatever_its_stars(
+    tmp_path: Path, value: str
+) -> None:
+    found = one(tmp_path, review("x", 5, label=value), LABELLED)
+    assert isinstance(found, dict)
+    assert (found["label"], found["rating"]) == (NO_LABEL, None)
 
 
 @pytest.mark.parametrize(
