@@ -1,5 +1,6 @@
 """The plan: every review once an epoch, in an order that only the seed and the epoch decide."""
 
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -14,17 +15,22 @@ SHARDS = st.lists(st.integers(0, 3 * CHUNK_ROWS), min_size=1, max_size=4).filter
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=80).map(sorted).map(np.array)
 
 
+@lru_cache(maxsize=2)
+def laid_out(plan: Plan, epoch: int, window: int) -> list[tuple[int, int]]:
+    """(shard, row) of the rows of a window's chunks, one chunk behind the other."""
+    return [
+        (int(plan.chunk_shard[chunk]), int(plan.chunk_start[chunk]) + row)
+        for chunk in plan.epoch(epoch).window_chunks(window)
+        for row in range(plan.chunk_rows[chunk])
+    ]
+
+
 def rows_of(plan: Plan, epoch: int, first: int, last: int) -> list[tuple[int, int]]:
     """(shard, row) of the positions first to last of an epoch, by random access."""
     order = plan.epoch(epoch)
     found = []
     for window in order.windows(first, last):
-        laid = [
-            (int(plan.chunk_shard[chunk]), int(plan.chunk_start[chunk]) + row)
-            for chunk in order.window_chunks(window)
-            for row in range(plan.chunk_rows[chunk])
-        ]
-        start = int(order.starts[window])
+        laid, start = laid_out(plan, epoch, window), int(order.starts[window])
         chosen = order.window_rows(window)[max(first - start, 0) : last - start]
         found += [laid[row] for row in chosen]
     return found
