@@ -75,7 +75,9 @@ class BackPropagation:
             ids = batch.words(options.vocabulary_size, options.padding, options.unknown)
             words = torch.from_numpy(ids).to(self._device)
         while True:
+            self._laps.lap("rest")
             self._gradients.start(words)
+            self._laps.lap("backward")
             try:
                 return self._run(batch, part, place, interrupted)
             except _TooLarge as problem:
@@ -104,6 +106,7 @@ class BackPropagation:
                 self._gradients.arm()
             try:
                 loss_sum += self._micro_batch(batch, begin, end, place)
+                self._laps.lap("backward")  # what the forward pass kept is free
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -119,7 +122,6 @@ class BackPropagation:
     def _micro_batch(
         self, batch: Batch, begin: int, end: int, place: tuple[int, int]
     ) -> torch.Tensor:
-        self._laps.lap("rest")
         rows = batch.take(begin, end)
         tensors = to_tensors(rows, self._device)
         labels = torch.from_numpy(rows.labels).to(self._device)
@@ -132,5 +134,4 @@ class BackPropagation:
         loss = self._loss.sum(logits, labels)
         self._laps.lap("forward")
         (loss / self._loss.denominator(batch.labels)).backward()
-        self._laps.lap("backward")
         return loss.detach()

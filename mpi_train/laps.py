@@ -2,7 +2,8 @@
 
 import time
 
-# data: waiting for reviews and laying out micro-batches. exchange: summing gradients, waiting for
+# data: waiting for reviews and laying out micro-batches. backward: with the gradients' zeroing
+# before it, and setting free what the forward pass kept. exchange: summing gradients, waiting for
 # other ranks, and their word on the update. rest: shares, the journal and all that has no name.
 PHASES = ("data", "forward", "backward", "exchange", "optimizer", "rest")
 

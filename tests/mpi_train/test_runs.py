@@ -228,13 +228,14 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(
 
 
 @pytest.mark.parametrize("option", ["seed", "batch_size", "window", "model", "hidden_dim",
-                                    "layers", "pooling", "optimizer", "precision", "loss"])
+                                    "layers", "pooling", "optimizer", "precision", "loss",
+                                    "word_vectors"])
 def test_a_resume_cannot_change_what_the_training_is(
     option: str, run: Path, tmp_path: Path
 ) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
     other = {"model": "gru", "pooling": "max", "optimizer": "sgd", "precision": "fp64",
-             "loss": "focal"}
+             "loss": "focal", "word_vectors": "store"}
     value = other.get(option, "99")
     flag = "--" + option.replace("_", "-")
     with pytest.raises(UserError, match=f"{flag} .* cannot be resumed with {value}"):
