@@ -88,6 +88,21 @@ def _count_ones(typing: Any, value: Any) -> Any:
     return types.int64(types.uint64), generate
 
 
+def _prefetch(typing: Any, data: Any, i: Any) -> Any:
+    """prefetch(data, i): asks memory for what is around data[i], and does not wait. Unchecked;
+    data has one dimension, and may end before i."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        where = _pointer(context, builder, signature, args, _BYTE)
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [where.type, number, number, number])
+        call = builder.module.declare_intrinsic("llvm.prefetch", [where.type], kind)
+        builder.call(call, [where, number(0), number(3), number(1)])  # to be read, and often
+        return context.get_dummy_value()
+
+    return types.void(data, types.int64), generate
+
+
 # Kernels call them without the first argument, which mypy cannot know.
 load64: Any = intrinsic(_load64)
 at_least: Any = intrinsic(_at_least)
@@ -95,3 +110,4 @@ between: Any = intrinsic(_between)
 equal: Any = intrinsic(_equal)
 trailing_zeros: Any = intrinsic(_trailing_zeros)
 count_ones: Any = intrinsic(_count_ones)
+prefetch: Any = intrinsic(_prefetch)
