@@ -1,10 +1,11 @@
 """What the jobs have in common."""
 
+import argparse
 import contextlib
 import traceback
 import uuid
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ class ReviewsJob(MRJob):
         pa.set_memory_pool(pa.system_memory_pool())
 
     def configure_args(self) -> None:
+        # Otherwise argparse asks for the terminal's size at each of the 120 options.
+        self.arg_parser.formatter_class = partial(argparse.HelpFormatter, width=100)
         super().configure_args()
         self.add_passthru_arg("--recipe", default="default", help="name of a preset")
         self.add_file_arg("--recipe-file", help="file of a recipe, in place of a preset")

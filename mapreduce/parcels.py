@@ -46,12 +46,14 @@ class Parcel:
         values = self.ids.values.astype(id_type(len(self.words)), copy=False)
         offsets = np.concatenate([[0], self.ids.ends])
         lists = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
-        # Ids of two bytes are too mixed to be compressed; half the bytes of others are zeros.
-        plain = _PLAIN if values.itemsize == 2 else _PACKED
+        numbers_alone = all(map(pa.types.is_primitive, self.rows.schema.types))
         for table, options in (
-            (pa.table({"word": self.words}), _PACKED), (self.rows, _PACKED),
-            (pa.table({"ids": lists}), plain),
-        ):  # fmt: skip
+            (pa.table({"word": self.words}), _PACKED),
+            # Hashes are too mixed to be compressed, and so are ids of two bytes; half the bytes
+            # of other ids are zeros.
+            (self.rows, _PLAIN if numbers_alone else _PACKED),
+            (pa.table({"ids": lists}), _PLAIN if values.itemsize == 2 else _PACKED),
+        ):
             with pa.ipc.new_stream(file, table.schema, options=options) as writer:
                 writer.write_table(table)
 
