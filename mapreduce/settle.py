@@ -64,9 +64,12 @@ def settle(rows: pa.Table, ids: Ragged, words: WordTable, recipe: Recipe) -> Set
     label = np.where(label == NO_LABEL, labels_from_ratings(rating, recipe), label)
     neutral = keep & (label == NO_LABEL)
     dropped["neutral"] = int(neutral.sum())
-    kept = np.flatnonzero(keep & ~neutral)
-    # Equal identities are numbered in order of their other fields.
-    kept = _ordered(kept, (*others, label, _nan_last(rating), time, role), identity)
+    if recipe.dedupe == "text" and (role == CORPUS).all():
+        kept = first[~neutral[first]]  # in order, and no two identities are equal
+    else:
+        # Equal identities are numbered in order of their other fields.
+        fields = (*others, label, _nan_last(rating), time, role)
+        kept = _ordered(np.flatnonzero(keep & ~neutral), fields, identity)
     return Settled(kept, label[kept], rating[kept], dropped)
 
 
