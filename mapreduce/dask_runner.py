@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from mrjob.job import MRJob
 
+from mapreduce.meter import METER
 from mapreduce.ship import unpacker
 from reviews.corpora import Split
 from reviews.errors import EngineError, UserError
@@ -116,12 +117,16 @@ def run_job(
     try:
         mapped = client.map(_map, list(lines), key=f"{job.__name__}-map", **how)
         shuffled: dict[bytes, list[bytes]] = defaultdict(list)
-        for future in as_completed(mapped):
+        for number, future in enumerate(as_completed(mapped), 1):
             for line in future.result():
                 shuffled[line.split(b"\t", 1)[0]].append(line)
             future.release()
+            METER.tell(number, len(mapped) + len(shuffled))
         reduced = client.map(_reduce, list(shuffled.values()), key=f"{job.__name__}-reduce", **how)
-        output = [line for future in as_completed(reduced) for line in future.result()]
+        output: list[bytes] = []
+        for number, future in enumerate(as_completed(reduced), 1):
+            output += future.result()
+            METER.tell(len(mapped) + number, len(mapped) + len(reduced))
     except KilledWorker as error:
         raise EngineError(f"{job.__name__} failed on the runner dask: {error}") from None
     return list(job(list(arguments)).parse_output(output))

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import re
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from mrjob.job import MRJob
 from mrjob.step import StepFailedException
 
 from mapreduce import dask_runner, emr, hadoop, spark
-from mapreduce.job import FAILURES
+from mapreduce.job import FAILURES, ended_folder
+from mapreduce.meter import METER
 from mapreduce.places import Places
 from reviews.corpora import Split
 from reviews.errors import EngineError, UserError
@@ -29,6 +31,7 @@ from reviews.options import option
 # How many files the lines of input are dealt out to.
 PER_WORKER, PER_LINE, ONE = "a file for each worker", "a file for each line", "one file"
 LAST_LINES = 12  # of a failed task, that are shown
+WATCH_S = 2.0  # between two looks at how many tasks have ended
 _COMPLAINT = re.compile(r"Error|Exception|FAILED|[Ff]ailed|No such file|not found|denied")
 
 
@@ -143,7 +146,10 @@ def run_job(
         given += ["--output-dir", output, "--no-cat-output", "--no-check-input-paths"]
     instance = job([*given, *arguments, *inputs])
     try:
-        with instance.make_runner() as running, _listening() as heard:
+        ended = join(places.work, ended_folder(job.__name__))
+        watching = _watching(ended, len(lines) + reducers)
+        with (instance.make_runner() as running, _listening() as heard,
+              watching if engine.is_cluster else contextlib.nullcontext()):
             running.run()
             chunks = running.cat_output() if output is None else _parts(output)
             pairs = list(instance.parse_output(chunks))
@@ -154,6 +160,25 @@ def run_job(
                 or complaints(heard) or reason(error))
         kind = EngineError if engine.is_cluster else UserError
         raise kind(f"{job.__name__} failed on the runner {runner}: {said}") from None
+
+
+@contextlib.contextmanager
+def _watching(folder: str, tasks: int) -> Iterator[None]:
+    """Show meanwhile how many tasks have left a file in the folder."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(WATCH_S):
+            with contextlib.suppress(UserError):  # the next look may reach it
+                METER.tell(len(names_below(folder)), tasks)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @contextlib.contextmanager

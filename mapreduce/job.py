@@ -23,6 +23,7 @@ from reviews.recipe import Recipe, load_recipe
 from reviews.subwords import tokenizer_file
 
 FAILURES = "failures"  # folder below the work folder, with a file for each attempt that failed
+ENDED = "ended"  # the same for those that did not, in a folder for each job
 HERE = (None, "inline", "local")  # runners whose tasks are this process and its forks
 STREAMING = ("hadoop", "emr")
 
@@ -95,26 +96,34 @@ class ReviewsJob(MRJob):
         return load_recipe(self.options.recipe_file or self.options.recipe).resolved()
 
     def map_pairs(self, pairs: Iterator[Any], step_num: int) -> Iterator[Any]:
-        """What mrjob does; a failure is noted where the driver finds it."""
-        with self._noting_failure():
+        """What mrjob does; its end is noted where the driver finds it."""
+        with self._noting_end():
             yield from super().map_pairs(pairs, step_num)
 
     def reduce_pairs(self, pairs: Iterator[Any], step_num: int) -> Iterator[Any]:
-        """What mrjob does; a failure is noted where the driver finds it."""
-        with self._noting_failure():
+        """What mrjob does; its end is noted where the driver finds it."""
+        with self._noting_end():
             yield from super().reduce_pairs(pairs, step_num)
 
     @contextlib.contextmanager
-    def _noting_failure(self) -> Iterator[None]:
-        """Write the last words of an attempt into the work folder: every engine hides its logs
-        in another place."""
+    def _noting_end(self) -> Iterator[None]:
+        """Write into the work folder that an attempt ended well, so that the driver can count
+        them, or else its last words: every engine hides its logs in another place."""
         try:
             yield
         except GeneratorExit:
             raise
         except BaseException as error:
-            if self.ON_NODE and self.options.work_dir:
-                said = str(error) if isinstance(error, UserError) else traceback.format_exc()
-                path = join(join(self.work, FAILURES), f"{uuid.uuid4().hex}.txt")
-                write_whole(path, said.encode())
+            self._note(FAILURES, str(error) if isinstance(error, UserError)
+                       else traceback.format_exc())
             raise
+        self._note(ended_folder(type(self).__name__), "ended\n")
+
+    def _note(self, folder: str, text: str) -> None:
+        if self.ON_NODE and self.options.work_dir:
+            write_whole(join(join(self.work, folder), f"{uuid.uuid4().hex}.txt"), text.encode())
+
+
+def ended_folder(job: str) -> str:
+    """The folder below the work folder with a file for each attempt of a job that ended well."""
+    return f"{ENDED}/{job}"

@@ -14,7 +14,8 @@ CLEAR = "\r\033[K"
 class Meter:
     """What all tasks on this machine have done of a job; tasks count, their driver shows.
 
-    The count lies in memory that forks share. Tasks of a cluster count for themselves.
+    The count lies in memory that forks share. Of tasks on a cluster the driver is told how many
+    have ended.
     """
 
     def __init__(
@@ -40,6 +41,11 @@ class Meter:
         """So much more has been done."""
         with self._done.get_lock():
             self._done.value += amount
+        self.show()
+
+    def tell(self, done: int, total: int) -> None:
+        """So many of all tasks of the job have ended, as the driver has found."""
+        self._total, self._done.value = total, done
         self.show()
 
     def show(self) -> None:

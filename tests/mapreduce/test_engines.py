@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -98,8 +99,11 @@ def engine(request: pytest.FixtureRequest) -> EngineOptions:
 
 @pytest.mark.parametrize("engine", ["local", "dask", "spark"], indirect=True)
 def test_every_runner_makes_the_store_of_the_inline_one(
-    engine: EngineOptions, corpus: Corpus, tmp_path: Path
+    engine: EngineOptions, corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("mapreduce.meter.LOG_S", 0.0)
+    monkeypatch.setattr("mapreduce.engines.WATCH_S", 0.1)
     prepare({"corpus": corpus.files}, str(tmp_path / "store"), Recipe(), engine)
     store = Store(tmp_path / "store")
     found = bytes_of(store)
@@ -109,6 +113,9 @@ def test_every_runner_makes_the_store_of_the_inline_one(
     if engine.runner != "dask":  # it has no counters
         assert counters["gather"]["reviews"]["records read"] == corpus.records
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
+    # Meanwhile, how far each job is and how long it will take is shown.
+    shown = re.findall(r"prepare: (\w+): [1-9]\d?%, .* left", capsys.readouterr().err)
+    assert list(dict.fromkeys(shown)) == ["gather", "count", "encode"]
 
 
 def kill_one(command: Callable[[bytes], bool], stop: threading.Event, killed: list[int]) -> None:

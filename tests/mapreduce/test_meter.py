@@ -78,6 +78,15 @@ def test_what_forks_have_done_is_counted_and_shown_by_their_driver() -> None:
     assert out.getvalue() == f"{CLEAR}prepare: count: 75%, 0 s left"
 
 
+def test_of_a_cluster_the_driver_tells_how_many_tasks_have_ended() -> None:
+    out, clock = Terminal(), Clock()
+    meter = Meter(out, clock)
+    meter.begin("gather", 1_000_000)  # bytes, which nobody counts there
+    clock.now += 30
+    meter.tell(3, 12)
+    assert out.getvalue() == f"{CLEAR}prepare: gather: 25%, 1 min 30 s left"
+
+
 @pytest.mark.parametrize("runner", ["inline", "local"])
 def test_prepare_shows_it_on_a_real_terminal_alone(runner: str, tmp_path: Path) -> None:
     path = write_reviews(tmp_path / "a.json", make_reviews(500))
