@@ -73,10 +73,11 @@ MACHINES = [Machine("2 cores", 2), Machine("16 cores", 16),
 def project(rates: Rates, assumed: Assumptions, where: Machine) -> dict[str, float]:
     """The seconds that the corpus takes on a machine, by part."""
     speed = rates.shared * (assumed.vcpu if where.nodes else 1.0)
-    # Engines that start a Python for each task get four splits at a time.
-    split = SPLIT_BYTES * (4 if where.nodes else 1)
-    partitions = rounds(assumed.bytes, PARTITION_BYTES)
-    tasks = {"gather": rounds(assumed.bytes, split), "count": partitions, "encode": partitions}
+    # Engines that start a Python for each task give it four times as much to do.
+    many = 4 if where.nodes else 1
+    partitions = rounds(assumed.bytes, PARTITION_BYTES * many)
+    tasks = {"gather": rounds(assumed.bytes, SPLIT_BYTES * many), "count": partitions,
+             "encode": partitions}
     # A review costs in proportion to its bytes.
     work = {name: us * 1e-6 * assumed.bytes / rates.review_bytes
             for name, us in rates.job_us.items()}

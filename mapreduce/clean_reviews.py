@@ -32,6 +32,7 @@ class CleanReviews(ReviewsJob):
     """Raw reviews to Parquet files."""
 
     INPUT_PROTOCOL = RawValueProtocol
+    LINES_PER_TASK = 1
 
     def configure_args(self) -> None:
         super().configure_args()

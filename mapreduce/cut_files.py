@@ -28,6 +28,7 @@ class CutFiles(ReviewsJob):
     """Long files to pieces."""
 
     INPUT_PROTOCOL = RawValueProtocol
+    LINES_PER_TASK = 1
 
     def configure_args(self) -> None:
         super().configure_args()

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mrjob.job import MRJob
 from mrjob.step import StepFailedException
 
 from mapreduce import dask_runner, emr, hadoop, spark
-from mapreduce.job import FAILURES, ended_folder
+from mapreduce.job import FAILURES, ReviewsJob, ended_folder
 from mapreduce.meter import METER
 from mapreduce.places import Places
 from reviews.corpora import Split
@@ -76,7 +75,8 @@ Session = Callable[
     contextlib.AbstractContextManager[EngineOptions]]
 
 RunJob = Callable[
-    [type[MRJob], Sequence[bytes], Sequence[str], EngineOptions, Places], list[tuple[Any, Any]]]
+    [type[ReviewsJob], Sequence[bytes], Sequence[str], EngineOptions, Places],
+    list[tuple[Any, Any]]]
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ assert set(ENGINES) == set(RUNNERS)
 
 
 def run_job(
-    job: type[MRJob], lines: Sequence[bytes], arguments: Sequence[str], options: EngineOptions,
+    job: type[ReviewsJob], lines: Sequence[bytes], arguments: Sequence[str], options: EngineOptions,
     places: Places, reducers: int = 1,
 ) -> Ran:
     """Run one job on lines that each describe a piece of work.
@@ -147,7 +147,8 @@ def run_job(
     instance = job([*given, *arguments, *inputs])
     try:
         ended = join(places.work, ended_folder(job.__name__))
-        watching = _watching(ended, len(lines) + reducers)
+        maps = -(-len(lines) // job.LINES_PER_TASK) if engine.files == ONE else len(lines)
+        watching = _watching(ended, maps + reducers)
         with (instance.make_runner() as running, _listening() as heard,
               watching if engine.is_cluster else contextlib.nullcontext()):
             running.run()

@@ -50,6 +50,7 @@ class GatherReviews(ReviewsJob):
     """Raw reviews to partition files of distinct, labelled word sequences."""
 
     INPUT_PROTOCOL = RawValueProtocol
+    LINES_PER_TASK = 1
 
     def configure_args(self) -> None:
         super().configure_args()

@@ -106,7 +106,7 @@ class Double:
             cluster.state = "WAITING"
 
     def stream(self, cluster: Any, args: list[str]) -> None:
-        """A streaming step: a map task for each line, sorted, and the reducers."""
+        """A streaming step: a map task for some lines each, sorted, and the reducers."""
         options: dict[str, list[str]] = {}
         assert args[0] == "hadoop-streaming"
         for name, value in zip(args[1::2], args[2::2], strict=True):
@@ -116,9 +116,11 @@ class Double:
         files = {name: get(uri) for entry in options["-files"][0].split(",")
                  for uri, name in [entry.rsplit("#", 1)]}
         lines = [line for uri in options["-input"] for line in get(uri).splitlines(keepends=True)]
+        many = int(conf["mapreduce.input.lineinputformat.linespermap"])
+        splits = [b"".join(lines[i : i + many]) for i in range(0, len(lines), many)]
         reducers = int(conf["mapreduce.job.reduces"])
         with ThreadPoolExecutor(2) as pool:
-            mapped = pool.map(lambda line: self.task(options["-mapper"][0], files, line), lines)
+            mapped = pool.map(lambda data: self.task(options["-mapper"][0], files, data), splits)
             parts: list[list[bytes]] = [[] for _ in range(reducers)]
             for line in b"".join(mapped).splitlines(keepends=True):
                 parts[crc32(line.split(b"\t")[0]) % reducers].append(line)
