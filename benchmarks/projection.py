@@ -11,11 +11,12 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure import machine, measure, table
-from benchmarks.prepare import FILES, LENGTH, ONE_THREAD, RECIPE, machine_factor
+from benchmarks.prepare import FILES, LENGTH, ONE_THREAD, RECIPE
 from cluster.costs import START_MINUTES
 from mapreduce.prepare import PARTITION_BYTES, SPLIT_BYTES
 from reviews.errors import UserError
@@ -159,7 +160,14 @@ def measure_rates(top: Path, reviews: int) -> Rates:
     if len(cores) > 1:
         half = len(files) // 2
         apart = [prepare(files[:half], "a"), prepare(files[half:], "b")]
-        shared = min(1.0, machine_factor(apart, cores) / 2)
+
+        def cpu_s(number: int) -> float:
+            return measure(apart[number], {cores[number]}, ONE_THREAD).cpu_s
+
+        # In CPU seconds: a core that is hindered counts more of them for the same work.
+        alone = cpu_s(0)
+        with ThreadPoolExecutor(2) as pool:
+            shared = min(1.0, 2 * alone / sum(pool.map(cpu_s, (0, 1))))
     return Rates(
         {name: cpu_us * seconds / sum(phases.values()) for name, seconds in phases.items()},
         summary["bytes"] / reviews, task.cpu_s, shared, store / summary["bytes"],
