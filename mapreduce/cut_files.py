@@ -64,7 +64,7 @@ def cut_file(split: Split, recipe: Recipe, piece_bytes: int, work: str) -> Itera
             writer = ParcelWriter(join(work, "pieces"), "piece")
         # Behind the last whole record lies what an early end of the file has left of one.
         used = len(stretch.data) if stretch.cut else stretch.used
-        writer.write(pa.py_buffer(stretch.data).slice(0, used))
+        writer.write_bytes(pa.py_buffer(stretch.data).slice(0, used))
         begun = replace(begun, piece=writer.path, length=begun.length + used,
                         ends_early=stretch.cut)
     writer.close()

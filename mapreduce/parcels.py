@@ -85,11 +85,19 @@ class ParcelWriter:
 
     def write(self, parcel: Parcel) -> dict[str, Any]:
         """Append a parcel and return where it is."""
+        file = self._opened()
+        offset = file.tell()
+        parcel.write(file)
+        return {"file": self.path, "offset": offset, "length": file.tell() - offset}
+
+    def write_bytes(self, data: pa.Buffer) -> None:
+        """Append what is no parcel."""
+        self._opened().write(data)
+
+    def _opened(self) -> BinaryIO:
         if self._file is None:
             self._file = self._open()
-        offset = self._file.tell()
-        parcel.write(self._file)
-        return {"file": self.path, "offset": offset, "length": self._file.tell() - offset}
+        return self._file
 
     def _open(self) -> BinaryIO:
         if is_remote(self.path):
