@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("input", nargs="+", help="files, folders, patterns or addresses")
     out.add_argument("--out", metavar="FOLDER", required=True, help="for the Parquet files")
     out.add_argument("--recipe", default="default", help="preset, or recipe file")
-    add_options(out, EngineOptions)
+    add_options(out, EngineOptions, skip=["cut_above"])
     add_options(out, Recipe)
     return out
 
