@@ -14,7 +14,7 @@ Spans = NDArray[np.int64]
 # (data, whether the input ends with it) -> first bytes and ends of records, bytes used up
 Find = Callable[[bytes, bool], tuple[Spans, Spans, int]]
 
-_STRETCH = 2 << 20
+_STRETCH = 4 << 20  # bytes; a block of several thousand reviews
 
 
 @dataclass(frozen=True)

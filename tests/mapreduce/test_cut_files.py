@@ -106,7 +106,7 @@ def test_a_store_of_pieces_is_that_of_the_file_and_so_are_the_messages(
     monkeypatch.setattr("mapreduce.prepare.PARTITION_BYTES", 8 << 20)
     path, given = tmp_path / "reviews.json.gz", tmp_path / "given.json.bz2"
     good = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
-    # Several stretches of 2 MB; what is wrong stands in the last of them.
+    # Several stretches of 4 MB; what is wrong stands in the last of them.
     path.write_bytes(gzip.compress(good * 100 + b"{\n" * 5, 1))
     given.write_bytes(bz2.compress(good))
     recipe = Recipe(dedupe="none", max_bad_fraction=0.1)
