@@ -34,6 +34,11 @@ class Process(NamedTuple):
     number: int
     start: int | None
 
+    @classmethod
+    def of(cls, number: int) -> "Process":
+        """The process that has this number now."""
+        return cls(number, _start_of(number))
+
     def is_running(self) -> bool:
         """Whether it has not ended."""
         return self.start is not None and _start_of(self.number) == self.start
@@ -102,7 +107,7 @@ class LocalSpark:
             process = subprocess.Popen(
                 [_spark_class(), main, *arguments], env=environment, cwd=self.folder,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        state = {**self._read(), name: Process(process.pid, _start_of(process.pid))}
+        state = {**self._read(), name: Process.of(process.pid)}
         write_atomically(self.folder / STATE, json.dumps(state).encode())
 
     def _read(self) -> dict[str, Process]:

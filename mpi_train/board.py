@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mpi_train.shared_memory import share_memory
+from mpi_train.shared_memory import shared_memory
 
 Array = np.ndarray
 
@@ -30,12 +30,10 @@ class Barrier:
 
     def __init__(self, world: Any) -> None:
         self._rank, size = world.Get_rank(), world.Get_size()
-        memory = share_memory(world, size * size * LINE)
-        assert memory is not None, "the ranks saw each other's memory when they connected"
-        self._memory = memory  # which the addresses point into
+        self._memory = shared_memory(world, size * size * LINE)  # the addresses point into it
         library = ctypes.CDLL(None, use_errno=True)
         self._post, self._wait = library.sem_post, library.sem_wait
-        places = memory.ctypes.data + np.arange(size * size).reshape(size, size) * LINE
+        places = self._memory.ctypes.data + np.arange(size * size).reshape(size, size) * LINE
         self._semaphores = [[ctypes.c_void_p(int(place)) for place in row] for row in places]
         for semaphore in self._semaphores[self._rank]:
             if library.sem_init(semaphore, 1, 0):
@@ -70,8 +68,7 @@ class Board:
     def __init__(self, world: Any) -> None:
         self._rank, size = world.Get_rank(), world.Get_size()
         self._barrier = Barrier(world)
-        memory = share_memory(world, PAGES * size * WIDTH * 8)
-        assert memory is not None
+        memory = shared_memory(world, PAGES * size * WIDTH * 8)
         self._pages = memory.view(np.float64).reshape(PAGES, size, WIDTH)
         self._page = 0
 

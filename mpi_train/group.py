@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mpi_train.board import Board
 from mpi_train.communicator import Communicator
-from mpi_train.shared_memory import share_memory
+from mpi_train.shared_memory import shared_memory
 
 Array = np.ndarray
 
@@ -53,9 +53,7 @@ class Group:
 
     def memory(self, size: int) -> Array:
         """Shared memory (size,) uint8, zeros; all ranks call this, those outside too."""
-        memory = share_memory(self._all.world, size)
-        assert memory is not None, "the ranks saw each other's memory when they connected"
-        return memory
+        return shared_memory(self._all.world, size)
 
     @property
     def polls(self) -> bool:

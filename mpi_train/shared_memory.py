@@ -40,6 +40,13 @@ def share_memory(world: Any, size: int) -> np.ndarray | None:
     return np.frombuffer(memory, np.uint8, size)
 
 
+def shared_memory(world: Any, size: int) -> np.ndarray:
+    """The same for ranks that have found, when they connected, that they see each other's."""
+    memory = share_memory(world, size)
+    assert memory is not None, "the ranks saw each other's memory when they connected"
+    return memory
+
+
 def _open(place: str, size: int) -> mmap.mmap | None:
     try:
         handle = os.open(place, os.O_RDWR)

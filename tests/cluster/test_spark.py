@@ -1,12 +1,15 @@
 """A Spark of this machine is started and stopped by a command."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import reviewmill
-from cluster.spark import LocalSpark, main
+from cluster.spark import LocalSpark, Process, main
 from reviews.errors import EngineError, UserError
 from tests.requirements import need
 
@@ -16,6 +19,18 @@ def test_a_spark_that_does_not_run_is_not_stopped(tmp_path: Path) -> None:
         main(["stop", "--folder", str(tmp_path / "spark")])
     with pytest.raises(UserError, match="--workers is 0"):
         main(["start", "--workers", "0"])
+
+
+def test_a_process_is_known_by_its_start_and_not_by_its_number_alone() -> None:
+    own = Process.of(os.getpid())
+    assert own.is_running()
+    assert own.start is not None
+    assert not own._replace(start=own.start + 1).is_running()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        other = Process.of(child.pid)
+        assert other.is_running()
+        child.communicate(b"\n")
+    assert not other.is_running()
 
 
 def test_clusters_are_kinds_of_one_command(capsys: pytest.CaptureFixture[str]) -> None:

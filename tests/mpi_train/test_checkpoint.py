@@ -76,6 +76,16 @@ def test_training_goes_on_while_a_checkpoint_of_its_earlier_state_is_written(
     assert found.state["epoch"] == {"loss": 1.0}
 
 
+def test_who_may_read_a_part_of_a_checkpoint_may_read_all_of_it(tmp_path: Path) -> None:
+    model = nn.Linear(3, 2)
+    writer = CheckpointWriter(tmp_path, kept=1)
+    writer.write({"step": 1}, model, torch.optim.Adam(model.parameters()), None)
+    writer.wait()
+    files = list((tmp_path / "checkpoints" / "step-00000001").iterdir())
+    assert len(files) == 4
+    assert len({file.stat().st_mode for file in files}) == 1
+
+
 def test_what_cannot_be_written_is_told_at_the_next_look_and_leaves_nothing(
     tmp_path: Path
 ) -> None:

@@ -93,3 +93,24 @@ def test_the_environment_says_who_started_a_rank() -> None:
 ])
 def test_the_first_host_of_a_node_list_is_where_ranks_meet(nodes: str, first: str) -> None:
     assert first_host(nodes) == first
+
+
+def test_a_groups_threads_end_before_the_interpreter_does() -> None:
+    code = """
+import atexit, os
+threads = lambda: len(os.listdir("/proc/self/task"))
+# What is registered first is called last.
+atexit.register(lambda: print(threads()))
+import torch
+from mpi_train.process_groups import make_process_group
+store = torch.distributed.HashStore()
+print(threads())
+group = make_process_group("ProcessGroupGloo", store, 0, 1)
+group.allreduce([torch.zeros(3)]).wait()
+print(threads())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT,
+                          env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"}, timeout=100)
+    before, meanwhile, at_the_end = map(int, done.stdout.split())
+    assert meanwhile > before
+    assert at_the_end == before
