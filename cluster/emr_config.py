@@ -1,7 +1,8 @@
 """What an EMR cluster is made of: every choice in one frozen dataclass."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ from reviews.options import from_mapping, option, to_mapping
 # On a cluster, its machines and its roles: policies let us touch only what carries it.
 TAG = ("for-use-with", "reviewmill")
 IDLE_LIMITS = (1, 7 * 24 * 60)  # minutes; AWS takes a minute to seven days
+# The choices that the commands beside `create` read: only these are options of theirs.
+SETUP_READS = ("region", "service_role", "node_role")
+COST_READS = ("master_type", "core_type", "core_count", "task_type", "task_count", "task_bid",
+              "disk_gb")
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,11 @@ class EmrConfig:
     def to_yaml(self) -> str:
         """All choices, as --config takes them; there are no keys among them."""
         return yaml.safe_dump(to_mapping(self), sort_keys=False)
+
+
+def all_but(names: Collection[str]) -> list[str]:
+    """The other choices."""
+    return [field.name for field in fields(EmrConfig) if field.name not in names]
 
 
 def load_config(path: str | None, changes: dict[str, Any]) -> EmrConfig:

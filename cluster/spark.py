@@ -160,19 +160,21 @@ def _start_of(process: int) -> int | None:
 def main(argv: Sequence[str]) -> int:
     """`reviewmill cluster spark start | stop`; return the exit status."""
     parser = make_parser("reviewmill cluster spark", "A Spark cluster on this machine alone.")
-    parser.add_argument("action", choices=("start", "stop"))
-    parser.add_argument("--workers", type=int, default=2, help="one core each (default: 2)")
-    parser.add_argument("--memory", default="2g", help="of each worker (default: 2g)")
+    actions = parser.add_subparsers(dest="action", metavar="start|stop", required=True)
     top = Path(os.environ.get("REVIEWMILL_CACHE") or Path.home() / ".cache" / "reviewmill")
-    parser.add_argument("--folder", type=Path, default=top / "spark", help="logs and state")
+    start = actions.add_parser("start", help="start one, and print its address")
+    start.add_argument("--workers", type=int, default=2, help="one core each (default: 2)")
+    start.add_argument("--memory", default="2g", help="of each worker (default: 2g)")
+    for action in (start, actions.add_parser("stop", help="end it")):
+        action.add_argument("--folder", type=Path, default=top / "spark", help="logs and state")
     options = parser.parse_args(argv)
-    if options.workers < 1:
-        raise UserError(f"--workers is {options.workers}: give 1 or more")
-    spark = LocalSpark(options.folder, options.workers, options.memory)
     if options.action == "start":
-        print(spark.start())
-    elif spark.running():
-        spark.stop()
-    else:
+        if options.workers < 1:
+            raise UserError(f"--workers is {options.workers}: give 1 or more")
+        print(LocalSpark(options.folder, options.workers, options.memory).start())
+        return 0
+    spark = LocalSpark(options.folder)
+    if not spark.running():
         raise UserError(f"no Spark of {options.folder} is running")
+    spark.stop()
     return 0

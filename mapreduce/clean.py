@@ -49,6 +49,7 @@ def clean_files(
 
     A folder on this machine appears whole or not at all.
     """
+    options.check()
     refuse_unless_free(out, overwrite=False)
     engine = ENGINES[options.runner or "inline"]
     engine.check(options)

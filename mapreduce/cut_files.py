@@ -22,6 +22,7 @@ from reviews.folders import join
 from reviews.recipe import Recipe
 
 MB = 10**6
+CUT_ABOVE = 1000  # MB of a file, from which it is long unless told otherwise
 
 
 class CutFiles(ReviewsJob):

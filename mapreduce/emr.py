@@ -1,7 +1,6 @@
 """What runs the jobs on AWS EMR: a cluster for one run, or one that is there already."""
 
 import contextlib
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -66,7 +65,6 @@ def session(
 
 def arguments(options: "EngineOptions", places: "Places", reducers: int) -> list[str]:
     """mrjob's arguments for one job."""
-    own = options.python_bin == sys.executable  # nobody named one
     return [
         "--cluster-id", options.cluster_id or "",
         "--region", bucket_region(split_uri(places.work)[0]),
@@ -75,7 +73,7 @@ def arguments(options: "EngineOptions", places: "Places", reducers: int) -> list
         "--check-cluster-every", str(CHECK_S),
         # mrjob would wait ten minutes for logs that the work folder has sooner.
         "--no-read-logs",
-        "--python-bin", emr.NODE_PYTHON if own else options.python_bin,
+        "--python-bin", options.python_bin or emr.NODE_PYTHON,
         "--no-bootstrap-mrjob",
         *how_tasks_run(options, reducers),
     ]

@@ -7,7 +7,6 @@ of a run lie, how the lines become tasks, and what mrjob has to be told.
 import contextlib
 import logging
 import re
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 from mrjob.step import StepFailedException
 
 from mapreduce import dask_runner, emr, hadoop, spark
+from mapreduce.cut_files import CUT_ABOVE
 from mapreduce.job import FAILURES, ReviewsJob, ended_folder
 from mapreduce.meter import METER
 from mapreduce.places import Places
@@ -35,6 +35,21 @@ _COMPLAINT = re.compile(r"Error|Exception|FAILED|[Ff]ailed|No such file|not foun
 
 
 RUNNERS = ("inline", "local", "hadoop", "spark", "dask", "emr")
+CLUSTERS = ("hadoop", "spark", "dask", "emr")
+# Whose an option is that only some runners have a use for; the others refuse it.
+READ_BY = {
+    "cut_above": CLUSTERS,
+    "python_bin": ("hadoop", "spark", "emr"),
+    "spark_master": ("spark",),
+    "scheduler": ("dask",),
+    "emr_config": ("emr",),
+    "cluster_id": ("emr",),
+}
+
+
+def _own(name: str, help: str) -> Any:
+    """An option of some runners alone, None unless it is named; its help says whose it is."""
+    return option(None, f"{', '.join(READ_BY[name])}: {help}")
 
 
 @dataclass(frozen=True)
@@ -47,20 +62,42 @@ class EngineOptions:
     work_dir: str | None = option(
         None, "where intermediate files go, which every node can see: a folder, hdfs:// or s3:// "
         "(default: beside the store)")
-    cut_above: int = option(
-        1000, "MB from which on a cluster a file that can only be read from front to back "
-        "(compressed, JSON objects, CSV with quoted newlines) is first cut into pieces for many "
-        "tasks")
-    python_bin: str = option(
-        sys.executable, "Python of the nodes, which has what reviewmill requires")
-    spark_master: str | None = option(None, "address of the Spark cluster, spark://HOST:PORT")
-    scheduler: str | None = option(
-        None, "address of Dask's scheduler, tcp://HOST:PORT (default: a Dask of this machine)")
-    emr_config: str | None = option(
-        None, "file that describes the cluster of EMR, as `cluster emr create --print-config` "
+    cut_above: int | None = _own(
+        "cut_above", "MB from which a file that can only be read from front to back (compressed, "
+        "JSON objects, CSV with quoted newlines) is first cut into pieces for many tasks "
+        f"(default: {CUT_ABOVE})")
+    python_bin: str | None = _own(
+        "python_bin", "Python of the nodes, which has what reviewmill requires (default: the one "
+        "that runs this; emr: the one its bootstrap action makes)")
+    spark_master: str | None = _own(
+        "spark_master", "address of the Spark cluster, spark://HOST:PORT")
+    scheduler: str | None = _own(
+        "scheduler", "address of Dask's scheduler, tcp://HOST:PORT (default: a Dask of this "
+        "machine)")
+    emr_config: str | None = _own(
+        "emr_config", "file that describes the cluster, as `cluster emr create --print-config` "
         "writes it (default: a small one)")
-    cluster_id: str | None = option(
-        None, "a running cluster of EMR, j-... (default: one is started, and ended)")
+    cluster_id: str | None = _own(
+        "cluster_id", "a running cluster, j-... (default: one is started, and ended)")
+
+    def check(self) -> None:
+        """Raise UserError for a value that is none, and for what the runner has no use for."""
+        if self.workers is not None and self.workers < 1:
+            raise UserError(f"--workers is {self.workers}: give 1 or more")
+        if self.runner == "inline" and (self.workers or 1) > 1:
+            raise UserError(f"--workers is {self.workers}, and --runner inline has one: give "
+                            "--runner local")
+        if self.cut_above is not None and self.cut_above < 0:
+            raise UserError(f"--cut-above is {self.cut_above}: give 0 or more MB")
+        for name, readers in READ_BY.items():
+            if getattr(self, name) is not None and self.runner not in readers:
+                flag = "--" + name.replace("_", "-")
+                chosen = f"--runner {self.runner}" if self.runner else "the default one"
+                raise UserError(f"{flag} is for --runner {' or '.join(readers)}: {chosen} has no "
+                                "use for it")
+        if self.scheduler and self.workers:
+            raise UserError("--workers is for a Dask of this machine, and --scheduler names one "
+                            "that has its own")
 
 
 class Ran(NamedTuple):
@@ -119,6 +156,7 @@ ENGINES = {
     "spark": Engine(spark.arguments, spark.check, files=PER_LINE),
 }
 assert set(ENGINES) == set(RUNNERS)
+assert set(CLUSTERS) == {name for name, engine in ENGINES.items() if engine.is_cluster}
 
 
 def run_job(

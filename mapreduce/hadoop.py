@@ -3,6 +3,7 @@
 import getpass
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,7 +72,7 @@ def arguments(options: "EngineOptions", places: "Places", reducers: int) -> list
     return [
         "--hadoop-bin", find_hadoop(os.environ),
         "--hadoop-streaming-jar", find_streaming_jar(os.environ),
-        "--python-bin", options.python_bin,
+        "--python-bin", options.python_bin or sys.executable,
         "--no-bootstrap-mrjob",
         # The folder is ours, and goes with the run: no program has to be called for it.
         "--hadoop-tmp-dir", join(places.shared, "mrjob"), "--cleanup", "LOCAL_TMP",

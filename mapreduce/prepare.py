@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 
 from mapreduce.count_words import CountWords, word_partitions
-from mapreduce.cut_files import CutFiles, files_to_cut, pieces_of
+from mapreduce.cut_files import CUT_ABOVE, CutFiles, files_to_cut, pieces_of
 from mapreduce.encode_reviews import EncodeReviews, read_counts
 from mapreduce.engines import ENGINES, Engine, EngineOptions, log_to_stderr, run_job
 from mapreduce.feature_counts import read_encoding
@@ -161,10 +161,7 @@ def prepare(
 
     The store appears under its name whole or not at all. Returns what prepare.json holds.
     """
-    if options.workers is not None and options.workers < 1:
-        raise UserError(f"--workers is {options.workers}: give 1 or more")
-    if options.cut_above < 0:
-        raise UserError(f"--cut-above is {options.cut_above}: give 0 or more MB")
+    options.check()
     started = time.time()
     words.check()
     tokenizer = _check_tokenizer(recipe, words)
@@ -266,7 +263,8 @@ def _run_jobs(
     clock = time.perf_counter()
     engine = ENGINES[options.runner or "inline"]
     if engine.is_cluster:
-        long, short = files_to_cut(splits, options.cut_above)
+        long, short = files_to_cut(
+            splits, CUT_ABOVE if options.cut_above is None else options.cut_above)
         if lines := descriptors(long):
             METER.begin("cut", sum(map(raw_bytes, long.values())))
             ran = run_job(CutFiles, lines,

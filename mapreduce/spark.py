@@ -57,7 +57,7 @@ def arguments(options: "EngineOptions", places: "Places", reducers: int) -> list
         "--spark-submit-bin", find_spark_submit(),
         "--spark-master", options.spark_master or "",
         "--spark-tmp-dir", temporary,
-        "--python-bin", options.python_bin,
+        "--python-bin", options.python_bin or sys.executable,
         "--no-bootstrap-mrjob",
         "-D", f"mapreduce.job.reduces={reducers}",
         # Only short lines go through the JVMs: what they need is a quick start.

@@ -20,7 +20,13 @@ def option(default: Any, help: str, choices: Sequence[str] | None = None) -> Any
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, naming the nearest option."""
+    """An argument parser whose errors are one line, naming the nearest option.
+
+    It takes no abbreviations, nor do its subcommands: a misspelt option must stop the run.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
         unknown = message.removeprefix("unrecognized arguments: ")
@@ -31,8 +37,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def make_parser(prog: str, description: str) -> Parser:
-    """A parser without abbreviations: a misspelt option must stop the run."""
-    return Parser(prog=prog, description=description, allow_abbrev=False)
+    """A parser of a command that says what it does."""
+    return Parser(prog=prog, description=description)
 
 
 def near(name: str, names: Iterable[str]) -> str:

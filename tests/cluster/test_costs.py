@@ -1,10 +1,12 @@
 """What clusters cost, before they are started."""
 
+from dataclasses import fields
+
 import pytest
 
 import reviewmill
 from cluster.costs import INSTANCES, estimate, hours_for
-from cluster.emr_config import EmrConfig
+from cluster.emr_config import COST_READS, EmrConfig
 from reviews.errors import UserError
 
 
@@ -65,6 +67,7 @@ class TestCosts:
     @pytest.mark.parametrize(("arguments", "message"), [
         ([], "either --hours X or --input SIZE"), (["--input", "many"], "give bytes, such as"),
         (["--hours", "0"], "a number above 0"),
+        (["--hours", "1", "--packed"], "--packed is about --input"),
         (["--hours", "1", "--price", "m5"], "give TYPE=DOLLARS"),
     ])
     def test_a_mistake_is_one_line(
@@ -72,3 +75,14 @@ class TestCosts:
     ) -> None:
         assert call("cost", *arguments) == 2
         assert message in capsys.readouterr().err
+
+    @pytest.mark.parametrize("name", [
+        f.name for f in fields(EmrConfig) if f.name not in COST_READS])
+    def test_a_choice_that_changes_no_price_is_no_option(
+        self, name: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        flag = "--" + name.replace("_", "-")
+        with pytest.raises(SystemExit) as stop:
+            call("cost", "--hours", "1", flag, "1")
+        assert stop.value.code == 2
+        assert f"unknown argument {flag}" in capsys.readouterr().err

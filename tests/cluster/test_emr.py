@@ -211,6 +211,15 @@ class TestSetup:
         assert call("emr", "setup") == 2
         assert "--write s3://bucket/folder" in capsys.readouterr().err
 
+    @pytest.mark.parametrize("option", ["--core-count", "--wri"])
+    def test_setup_takes_no_options_of_a_cluster_and_no_abbreviations(
+        self, option: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit) as stop:
+            call("emr", "setup", option, "3")
+        assert stop.value.code == 2
+        assert f"unknown argument {option}" in capsys.readouterr().err
+
 
 class TestClusters:
     def test_a_cluster_is_created_found_and_ended(

@@ -21,6 +21,13 @@ def test_a_spark_that_does_not_run_is_not_stopped(tmp_path: Path) -> None:
         main(["start", "--workers", "0"])
 
 
+def test_stop_takes_no_options_of_start(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["stop", "--workers", "3"])
+    assert stop.value.code == 2
+    assert "unknown argument --workers" in capsys.readouterr().err
+
+
 def test_a_process_is_known_by_its_start_and_not_by_its_number_alone() -> None:
     own = Process.of(os.getpid())
     assert own.is_running()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import reviewmill
-from mapreduce.engines import EngineOptions
+from mapreduce.engines import RUNNERS, EngineOptions
 from mapreduce.prepare import choose_engine, threads_of
 from reviews.corpora import Split, plan_splits
 from reviews.recipe import SPLITS, Recipe, load_recipe
@@ -86,6 +86,53 @@ def test_a_misspelt_option_names_the_nearest(capsys: pytest.CaptureFixture[str])
         call("prepare", "a", "--out", "b", "--lenght", "3")
     assert stop.value.code == 2
     assert "did you mean --length?" in capsys.readouterr().err
+
+
+MISPLACED = {
+    "--cut-above": ("1000", ["inline", "local"]),
+    "--python-bin": ("/usr/bin/python3", ["inline", "local", "dask"]),
+    "--spark-master": ("spark://h:1", ["inline", "local", "hadoop", "dask", "emr"]),
+    "--scheduler": ("tcp://h:1", ["inline", "local", "hadoop", "spark", "emr"]),
+    "--emr-config": ("emr.yaml", ["inline", "local", "hadoop", "spark", "dask"]),
+    "--cluster-id": ("j-1", ["inline", "local", "hadoop", "spark", "dask"]),
+}
+
+
+@pytest.mark.parametrize("option", MISPLACED)
+def test_an_option_of_another_runner_is_refused_and_says_whose_it_is(
+    option: str, reviews: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    value, others = MISPLACED[option]
+    owners = " or ".join(name for name in RUNNERS if name not in others)
+    for runner in ["", *others]:
+        named = ["--runner", runner] if runner else []
+        assert call("prepare", reviews, "--out", tmp_path / "store", *named, option, value) == 2
+        chosen = " ".join(named) or "the default one"
+        assert capsys.readouterr().err == (
+            f"reviewmill prepare: {option} is for --runner {owners}: {chosen} has no use for it\n")
+    assert list(tmp_path.iterdir()) == [Path(reviews)]
+
+
+def test_clean_refuses_what_its_runner_has_no_use_for(
+    reviews: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", tmp_path / "clean"]
+    assert call("clean", reviews, *out, "--runner", "local", "--scheduler", "tcp://h:1") == 2
+    assert "--scheduler is for --runner dask" in capsys.readouterr().err
+    assert call("clean", reviews, *out, "--workers", "0") == 2
+    assert "--workers is 0: give 1 or more" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [Path(reviews)]
+
+
+def test_workers_that_would_not_be_used_are_refused(
+    reviews: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ["prepare", reviews, "--out", tmp_path / "store", "--workers", "2"]
+    assert call(*run, "--runner", "inline") == 2
+    assert "--runner inline has one: give --runner local" in capsys.readouterr().err
+    assert call(*run, "--runner", "dask", "--scheduler", "tcp://h:1") == 2
+    assert "--workers is for a Dask of this machine" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [Path(reviews)]
 
 
 def chosen(splits: dict[str, list[Split]], **options: Any) -> tuple[str | None, int | None]:

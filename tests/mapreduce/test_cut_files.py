@@ -129,7 +129,7 @@ def test_a_size_that_is_none_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert reviewmill.main(["prepare", "a.json", "--out", str(tmp_path / "store"),
-                            "--cut-above", "-1"]) == 2
+                            "--runner", "dask", "--cut-above", "-1"]) == 2
     assert "--cut-above is -1: give 0 or more MB" in capsys.readouterr().err
 
 
