@@ -18,6 +18,7 @@ from reviews.errors import UserError
 from reviews.options import make_parser
 from reviews.store import Store
 
+NAMES = ("fasttext", "bilstm", "bag", "views")
 Result = dict[str, float]  # test, validation: accuracies; seconds
 
 
@@ -27,6 +28,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("store", nargs="?", metavar="STORE",
                         help="store with a test split (default: 30,000 generated reviews)")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds of each")
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=NAMES,
+                        help=f"some of {', '.join(NAMES)}")
     parser.add_argument("--quick", action="store_true",
                         help="one seed and one epoch of each, for a look")
     options = parser.parse_args(argv)
@@ -46,28 +49,35 @@ def main(argv: Sequence[str]) -> int:
 def _compare(store: Store, run: Path, options: argparse.Namespace) -> None:
     extra = ("--epochs", "1") if options.quick else ()
     cores = len(os.sched_getaffinity(0))
-    contenders: dict[str, Callable[[int], Result]] = {
-        "plain torch BiLSTM": partial(_peer, "plain_bilstm", store, extra),
-        "--model bag": partial(_own, store, run, ("--model", "bag", *extra)),
-        "--config views": partial(
-            _own, store, run, ("--config", "views", "--ranks", str(cores), *extra)),
+    contenders: dict[str, tuple[str, Callable[[int], Result]]] = {
+        "fasttext": ("fastText, word pairs", partial(_peer, "plain_fasttext", store, extra)),
+        "bilstm": ("plain torch BiLSTM", partial(_peer, "plain_bilstm", store, extra)),
+        "bag": ("--model bag", partial(_own, store, run, ("--model", "bag", *extra))),
+        "views": ("--config views", partial(
+            _own, store, run, ("--config", "views", "--ranks", str(cores), *extra))),
     }
-    if importlib.util.find_spec("fasttext") is None:
+    chosen = [name for name in NAMES if name in (options.only or NAMES)]
+    if "fasttext" in chosen and importlib.util.find_spec("fasttext") is None:
         print("fastText is left out: pip install 'reviewmill[bench]'\n")
-    else:
-        peer = partial(_peer, "plain_fasttext", store, extra)
-        contenders = {"fastText, word pairs": peer, **contenders}
-    found: dict[str, list[Result]] = {name: [] for name in contenders}
+        chosen.remove("fasttext")
+    found: dict[str, list[Result]] = {contenders[name][0]: [] for name in chosen}
     for seed in range(1 if options.quick else options.seeds):
-        for name, contender in contenders.items():
-            found[name].append(contender(seed))
-    peer_s = mean(result["seconds"] for result in found["plain torch BiLSTM"])
+        for name in chosen:
+            title, contender = contenders[name]
+            result = contender(seed)
+            found[title].append(result)
+            # All of them take hours.
+            print(f"{title}, seed {seed}: test {result['test']:.2%}, {result['seconds']:,.0f} s",
+                  file=sys.stderr, flush=True)
+    peer = found.get(contenders["bilstm"][0], [])
+    peer_s = mean(result["seconds"] for result in peer) if peer else None
     rows = []
     for name, results in found.items():
         tests, seconds = [r["test"] for r in results], mean(r["seconds"] for r in results)
         rows.append([name, f"{mean(tests):.2%}", f"{stdev(tests):.2%}" if len(tests) > 1 else "-",
                      f"{mean(r['validation'] for r in results):.2%}", f"{seconds:,.0f}",
-                     f"{seconds / peer_s:.2f}", " ".join(f"{t:.2%}" for t in tests)])
+                     f"{seconds / peer_s:.2f}" if peer_s else "-",
+                     " ".join(f"{t:.2%}" for t in tests)])
     print(table(["", "test", "deviation", "validation", "seconds", "of BiLSTM's", "by seed"], rows))
 
 

@@ -146,7 +146,7 @@ def test_the_table_of_accuracy_has_every_contender_with_its_time(
     store = make_store(tmp_path / "store", {"train": 500, "validation": 100, "test": 100},
                        length=16)
     assert reviewmill.main(["bench", "accuracy", str(store.path), "--quick"]) == 0
-    shown = capsys.readouterr().out
+    shown, progress = capsys.readouterr()
     rows = re.findall(r"^(\S.*?)  +([\d.]+)%  +-  +([\d.]+)%  +([\d,]+) +([\d.]+) +\2%$", shown,
                       re.MULTILINE)
     names = ["plain torch BiLSTM", "--model bag", "--config views"]
@@ -155,6 +155,19 @@ def test_the_table_of_accuracy_has_every_contender_with_its_time(
     assert [row[0] for row in rows] == names
     assert all(40 < float(row[1]) <= 100 for row in rows)
     assert rows[-3][4] == "1.00"
+    told = re.findall(r"^(.*), seed 0: test ([\d.]+)%, [\d,]+ s$", progress, re.MULTILINE)
+    assert told == [row[:2] for row in rows]
+
+
+def test_the_table_of_accuracy_may_be_of_some_contenders_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    store = make_store(tmp_path / "store", {"train": 200, "validation": 50, "test": 50}, length=16)
+    assert reviewmill.main(["bench", "accuracy", str(store.path), "--quick", "--only", "bag"]) == 0
+    shown = capsys.readouterr().out
+    assert re.findall(r"^(\S.*?)  +[\d.]+%  +-  +[\d.]+%  +[\d,]+ +- ", shown, re.MULTILINE) == [
+        "--model bag"]
 
 
 def test_the_table_of_models_has_the_speed_and_size_of_each(
