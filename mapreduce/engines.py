@@ -25,7 +25,7 @@ from reviews.corpora import Split
 from reviews.errors import EngineError, UserError
 from reviews.files import is_remote, reason
 from reviews.folders import join, names_below, put, read_whole
-from reviews.options import option
+from reviews.options import flag, option
 
 # How many files the lines of input are dealt out to.
 PER_WORKER, PER_LINE, ONE = "a file for each worker", "a file for each line", "one file"
@@ -91,10 +91,9 @@ class EngineOptions:
             raise UserError(f"--cut-above is {self.cut_above}: give 0 or more MB")
         for name, readers in READ_BY.items():
             if getattr(self, name) is not None and self.runner not in readers:
-                flag = "--" + name.replace("_", "-")
                 chosen = f"--runner {self.runner}" if self.runner else "the default one"
-                raise UserError(f"{flag} is for --runner {' or '.join(readers)}: {chosen} has no "
-                                "use for it")
+                raise UserError(f"{flag(name)} is for --runner {' or '.join(readers)}: {chosen} "
+                                "has no use for it")
         if self.scheduler and self.workers:
             raise UserError("--workers is for a Dask of this machine, and --scheduler names one "
                             "that has its own")

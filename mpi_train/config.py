@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from mpi_train.models.options import OWN_OPTIONS, ModelOptions
+from mpi_train.models.options import OWN_OPTIONS, ModelOptions, unread
 from mpi_train.presets import CONFIGS
 from mpi_train.water_filling import check_caps
 from reviews.errors import UserError
-from reviews.options import add_options, make_parser, option, to_mapping
+from reviews.options import add_options, flag, make_parser, option, to_mapping
 from reviews.store import Store
 
 # What a run folder holds, and all that --overwrite removes.
@@ -182,14 +182,14 @@ class TrainingConfig:
             named = getattr(self, name) not in ((), 1)
             if named and (self.shares or self.balance != "dynamic"):
                 raise UserError(
-                    f"{_flag(name)} is about --balance dynamic, and goes without --shares")
+                    f"{flag(name)} is about --balance dynamic, and goes without --shares")
         self._check_together()
 
     def _check_together(self) -> None:
         """Refuse what makes no sense together."""
         warmups = ("warmup_steps", "warmup_fraction", "warmup_epochs")
         for one, other in itertools.combinations([n for n in warmups if getattr(self, n)], 2):
-            raise UserError(f"{_flag(one)} and {_flag(other)} both say how long the warm-up is")
+            raise UserError(f"{flag(one)} and {flag(other)} both say how long the warm-up is")
         if self.learning_rate_scaling == "legw" and not self.warmup_epochs:
             raise UserError("--learning-rate-scaling legw needs --warmup-epochs to scale")
         if self.positive_weight != 1 and (self.class_weights or self.loss != "bce"):
@@ -271,15 +271,12 @@ class TrainingConfig:
                             padding=store.padding, unknown=store.unknown)
 
     def to_yaml(self) -> str:
-        """The configuration as YAML, without what was asked of one start only."""
+        """The configuration as YAML, without what the model does not read, and what was asked of
+        one start only."""
         values = to_mapping(self)
-        for name in ONE_START:
+        for name in (*ONE_START, *unread(self.model, self.ngrams)):
             del values[name]
         return yaml.safe_dump(values, sort_keys=False)
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def _check(config: TrainingConfig, name: str, good: bool, wanted: str) -> None:
@@ -287,7 +284,7 @@ def _check(config: TrainingConfig, name: str, good: bool, wanted: str) -> None:
         value = getattr(config, name)
         if isinstance(value, tuple):
             value = ",".join(f"{part:g}" for part in value)
-        raise UserError(f"{_flag(name)} is {value}: {wanted}")
+        raise UserError(f"{flag(name)} is {value}: {wanted}")
 
 
 def make_training_parser(prog: str, store_is_positional: bool = False) -> argparse.ArgumentParser:
@@ -304,10 +301,9 @@ def to_arguments(named: Mapping[str, Any]) -> list[str]:
     """Named options as command-line arguments of `python -m mpi_train`."""
     arguments = []
     for name, value in named.items():
-        flag = name.replace("_", "-")
         if isinstance(value, bool):
-            arguments.append(f"--{flag}" if value else f"--no-{flag}")
+            arguments.append(flag(name if value else f"no_{name}"))
         else:
             shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-            arguments.append(f"--{flag}={shown}")
+            arguments.append(f"{flag(name)}={shown}")
     return arguments

@@ -19,7 +19,7 @@ from reviews.encoding import encode_files
 from reviews.errors import UserError
 from reviews.features import Encoding
 from reviews.metrics import evaluate_scores
-from reviews.options import add_options, given, make_parser
+from reviews.options import add_options, flag, given, make_parser
 from reviews.recipe import SPLITS, Recipe
 from reviews.store import Store
 
@@ -58,8 +58,8 @@ def read_request(argv: Sequence[str] | None) -> Request:
     if bool(options.store) == bool(options.input):
         raise UserError("give either --store or --input")
     if named and options.store:
-        flag = "--" + next(iter(named)).replace("_", "-")
-        raise UserError(f"{flag} is about files: it goes with --input, not with --store")
+        raise UserError(f"{flag(next(iter(named)))} is about files: it goes with --input, not with "
+                        "--store")
     if options.store and Store(options.store).rows(options.split) == 0:
         raise UserError(f"{options.store} has no rows in its {options.split} split")
     return Request(options.model, options.store, options.split, options.input, named,

@@ -66,8 +66,8 @@ def model_card(
                  f"{', which were kept' if config.freeze_vectors else ''}.\n")
     shown = options.to_mapping()
     shape = ", ".join([options.model, *(
-        f"{name.replace('_', ' ')} {shown[name]}"
-        for name in ("embedding_dim", *OWN_OPTIONS[options.model]) if name in shown)])
+        name.replace("_", " ") + (f" {shown[name]}" if shown[name] is not True else "")
+        for name in OWN_OPTIONS[options.model] if shown.get(name))])
     return (
         f"# Sentiment of reviews\n\n"
         f"Says whether a review is {' or '.join(store.classes)}.\n\n"

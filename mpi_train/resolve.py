@@ -9,11 +9,11 @@ from typing import Any
 import yaml
 
 from mpi_train.config import FIXED, MOST_TIMES, TrainingConfig
-from mpi_train.models.options import OWN_OPTIONS
+from mpi_train.models.options import OWN_OPTIONS, unread
 from mpi_train.presets import CONFIGS, MODEL_DEFAULTS
 from reviews.errors import UserError
 from reviews.files import is_remote
-from reviews.options import from_mapping
+from reviews.options import flag, from_mapping
 from reviews.store import Store
 
 
@@ -49,11 +49,10 @@ def resolve(named: Mapping[str, Any]) -> TrainingConfig:
     if config.reads_features and not store.feature_names:
         raise UserError(f"{config.store} has no features for --model mlp to read: prepare it with "
                         "--features, or choose another model")
-    if config.reads_features:
-        for name in ("embedding_dim", "word_dropout"):
-            if name in named:
-                flag = "--" + name.replace("_", "-")
-                raise UserError(f"{flag} is about word vectors, and --model mlp has none")
+    for name in named:
+        if name in unread(config.model, config.ngrams):
+            raise UserError(f"{flag(name)} is not read by --model {config.model} with --ngrams "
+                            f"{config.ngrams}")
     return _with_classes(_with_vectors(config, store, named), store, named)
 
 
@@ -118,8 +117,8 @@ def _layered(named: Mapping[str, Any]) -> TrainingConfig:
     for name in {**values, **named}:
         owners = [owner for owner, own in OWN_OPTIONS.items() if name in own]
         if owners and model not in owners:
-            flag = "--" + name.replace("_", "-")
-            raise UserError(f"{flag} is for {', '.join(owners)}: --model {model} has no such thing")
+            raise UserError(f"{flag(name)} is for {', '.join(owners)}: --model {model} has no "
+                            "such thing")
     defaults = MODEL_DEFAULTS[model]
     if where not in ("", *CONFIGS):
         checked = from_mapping(TrainingConfig, {**defaults, **values}, where)
@@ -148,8 +147,6 @@ def _resumed(out: Path, named: Mapping[str, Any]) -> TrainingConfig:
     for name in FIXED:
         old, new = getattr(before, name), getattr(config, name)
         if old != new:
-            flag = "--" + name.replace("_", "-")
-            raise UserError(f"{out} was trained with {flag} {old}: it cannot be resumed with {new}")
+            raise UserError(f"{out} was trained with {flag(name)} {old}: it cannot be resumed "
+                            f"with {new}")
     return config
-
-

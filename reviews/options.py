@@ -41,6 +41,11 @@ def make_parser(prog: str, description: str) -> Parser:
     return Parser(prog=prog, description=description)
 
 
+def flag(name: str) -> str:
+    """How the command line names the field of a dataclass."""
+    return "--" + name.replace("_", "-")
+
+
 def near(name: str, names: Iterable[str]) -> str:
     """'; did you mean X?' when X is close to name, else the empty string."""
     close = difflib.get_close_matches(name, list(names), n=3, cutoff=0.6)
@@ -57,7 +62,6 @@ def add_options(parser: argparse.ArgumentParser, config: type, skip: Sequence[st
     for field in dataclasses.fields(config):
         if field.name in skip or "help" not in field.metadata:
             continue
-        flag = "--" + field.name.replace("_", "-")
         shown = field.default
         if isinstance(shown, tuple):
             shown = ",".join(map(str, shown))
@@ -70,11 +74,12 @@ def add_options(parser: argparse.ArgumentParser, config: type, skip: Sequence[st
         kind = hints[field.name]
         if kind is bool:
             parser.add_argument(
-                flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=help
+                flag(field.name), action=argparse.BooleanOptionalAction,
+                default=argparse.SUPPRESS, help=help,
             )
         else:
             parser.add_argument(
-                flag,
+                flag(field.name),
                 type=_converter(kind),
                 choices=field.metadata["choices"],
                 default=argparse.SUPPRESS,

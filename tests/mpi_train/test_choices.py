@@ -13,6 +13,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from mpi_train import evaluate
 from mpi_train.__main__ import main
 from mpi_train.config import TrainingConfig
+from mpi_train.model_folder import model_card
+from mpi_train.models.options import OWN_OPTIONS
 from mpi_train.presets import CONFIGS, MODEL_DEFAULTS
 from mpi_train.resolve import resolve
 from reviews.bundle import read_bundle
@@ -59,8 +61,54 @@ def test_a_model_learns_and_its_bundle_gives_the_figures_it_was_kept_for(
     assert told["validation"]["accuracy"] > 0.7
     assert figures_of(run, store, capsys)["accuracy"] == told["validation"]["accuracy"]
     assert told["options"]["model"] == model
-    assert "pooling" not in told["options"]
     assert model in (run / "model/card.md").read_text()
+
+
+WORDS = {"embedding_dim", "word_dropout"}
+RECURRENT = WORDS | {"hidden_dim", "layers", "ngrams"}
+
+
+@pytest.mark.parametrize(("choices", "own", "card"), [
+    ({}, RECURRENT | {"bidirectional", "pooling"},
+     "lstm, embedding dim 100, hidden dim 64, layers 1, pooling mean+max"),
+    ({"model": "gru", "bidirectional": True, "ngrams": 1},
+     RECURRENT | {"bidirectional", "pooling", "ngram_dim"},
+     "gru, embedding dim 100, hidden dim 64, layers 1, bidirectional, pooling mean+max, ngrams 1, "
+     "ngram dim 16"),
+    ({"model": "bilstm-attention", "ngrams": 2}, RECURRENT | {"buckets", "ngram_dim"},
+     "bilstm-attention, embedding dim 100, word dropout 0.05, hidden dim 64, layers 1, ngrams 2, "
+     "buckets 2000000, ngram dim 16"),
+    ({"model": "cnn"}, WORDS | {"widths", "filters"},
+     "cnn, embedding dim 100, widths [2, 3, 4], filters 64"),
+    ({"model": "bag"}, WORDS | {"ngrams", "buckets"},
+     "bag, embedding dim 16, ngrams 3, buckets 2000000"),
+    ({"model": "bag", "ngrams": 1}, WORDS | {"ngrams"}, "bag, embedding dim 16, ngrams 1"),
+    ({"model": "mlp"}, {"hidden_dim", "layers", "ngrams"}, "mlp, hidden dim 64, layers 2"),
+], ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "")
+def test_bundle_card_and_configuration_name_what_the_model_has_and_no_more(
+    choices: dict[str, Any], own: set[str], card: str, store: Store
+) -> None:
+    model = choices.get("model", "lstm")
+    config = TrainingConfig(**{**MODEL_DEFAULTS[model], **choices})
+    options = config.model_options(store)
+    everything = {name for names in OWN_OPTIONS.values() for name in names}
+    assert set(options.to_mapping()) & everything == own
+    written = set(yaml.safe_load(config.to_yaml())) & everything
+    vectors = {"word_vectors", "freeze_vectors"} if model not in ("bag", "mlp") else set()
+    assert written == own | vectors | ({"ngram_rate"} if "ngram_dim" in own else set())
+    assert f"- Model: {card}.\n" in model_card(config, options, store, None)
+
+
+def test_the_configuration_of_a_run_is_a_file_of_choices_for_another(
+    store: Store, tmp_path: Path
+) -> None:
+    run = train(store, tmp_path / "run", max_steps=1, pooling="last")
+    file = tmp_path / "mine.yaml"
+    chosen = yaml.safe_load((run / "config.yaml").read_text())
+    file.write_text(yaml.safe_dump({name: value for name, value in chosen.items()
+                                    if name not in ("store", "out", "config")}))
+    config = resolve({"store": str(store.path), "out": "nowhere", "config": str(file)})
+    assert (config.pooling, config.hidden_dim, config.max_steps) == ("last", 6, 1)
 
 
 @pytest.mark.parametrize("options", [
@@ -142,13 +190,14 @@ NGRAMS = {"ngrams": 2, "buckets": 500, "learning_rate": 0.01}
 
 
 @pytest.mark.parametrize("options", [
-    {"ngrams": 0}, {"ngrams": 3}, {"buckets": 100}, {"ngram_dim": 3}, {"ngram_rate": 0.01},
+    {"learning_rate": 0.01}, {"learning_rate": 0.01, "ngrams": 1}, {**NGRAMS, "ngrams": 3},
+    {**NGRAMS, "buckets": 100}, {**NGRAMS, "ngram_dim": 3}, {**NGRAMS, "ngram_rate": 0.01},
 ], ids=lambda options: "-".join(map(str, options.items())))
 def test_an_option_of_a_view_of_ngrams_changes_what_is_learned(
     options: dict[str, Any], store: Store, tmp_path: Path
 ) -> None:
     plain = train(store, tmp_path / "plain", max_steps=5, keep="last", **NGRAMS)
-    changed = train(store, tmp_path / "changed", max_steps=5, keep="last", **{**NGRAMS, **options})
+    changed = train(store, tmp_path / "changed", max_steps=5, keep="last", **options)
     assert losses(changed) != losses(plain)
 
 
@@ -240,6 +289,8 @@ def test_a_file_of_choices_lies_between_the_models_defaults_and_what_is_named(
 @pytest.mark.parametrize(("options", "message"), [
     ({"model": "cnn", "pooling": "max"}, "--pooling is for lstm, gru: --model cnn has no such"),
     ({"ngrams": 3, "model": "cnn"}, "--ngrams is for lstm, gru, bilstm-attention, bag, mlp: "),
+    ({"buckets": 9}, "--buckets is not read by --model lstm with --ngrams 0"),
+    ({"model": "bag", "ngrams": 1, "buckets": 9}, "--buckets is not read by --model bag with"),
     ({"config": "rnn2020"}, "--config rnn2020 is neither a file nor one of views, rnn2019"),
     ({"config": "{tmp}/wrong.yaml"}, "unknown key 'epoch'; did you mean epochs"),
     ({"class_weights": "1,2,3"}, "--class-weights has 3 numbers, but .* has 2 classes"),

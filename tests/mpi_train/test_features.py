@@ -118,7 +118,7 @@ def test_made_up_reviews_are_those_of_imbalanced_learn_and_make_classes_equal(
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"embedding_dim": 8}, "--embedding-dim is about word vectors, and --model mlp has none"),
+    ({"embedding_dim": 8}, "--embedding-dim is for lstm, gru, .*: --model mlp has no such thing"),
     ({"smote": True, "ngrams": 2}, "--smote is for --model mlp without --ngrams"),
     ({"smote": True, "model": "lstm"}, "--smote is for --model mlp"),
 ])
