@@ -17,16 +17,19 @@ from pathlib import Path
 
 from benchmarks.measure import machine, measure, table
 from benchmarks.prepare import FILES, LENGTH, ONE_THREAD, RECIPE
-from cluster.costs import START_MINUTES
-from mapreduce.prepare import PARTITION_BYTES, SPLIT_BYTES
+from cluster.costs import INFLATED, START_MINUTES
+from mapreduce.count_words import CountWords
+from mapreduce.encode_reviews import EncodeReviews
+from mapreduce.engines import ENGINES, map_tasks
+from mapreduce.gather_reviews import GatherReviews
+from mapreduce.prepare import PARTITION_BYTES, split_bytes
 from reviews.errors import UserError
 from reviews.generate import generate
 from reviews.options import add_options, config_from, make_parser, option
 
-JOBS = ("gather", "count", "encode")
+JOBS = {"gather": GatherReviews, "count": CountWords, "encode": EncodeReviews}
 REVIEWS = 400_000
 FEW = 100  # reviews: what their run takes is its start
-PACKED = 3  # inflated bytes for each byte of .gz
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,11 @@ MACHINES = [Machine("2 cores", 2), Machine("16 cores", 16),
 def project(rates: Rates, assumed: Assumptions, where: Machine) -> dict[str, float]:
     """The seconds that the corpus takes on a machine, by part."""
     speed = rates.shared * (assumed.vcpu if where.nodes else 1.0)
-    # Engines that start a Python for each task give it four times as much to do.
-    many = 4 if where.nodes else 1
-    partitions = rounds(assumed.bytes, PARTITION_BYTES * many)
-    tasks = {"gather": rounds(assumed.bytes, SPLIT_BYTES * many), "count": partitions,
+    engine = ENGINES["emr" if where.nodes else "local"]
+    partitions = rounds(assumed.bytes, PARTITION_BYTES)
+    lines = {"gather": rounds(assumed.bytes, split_bytes(engine)), "count": partitions,
              "encode": partitions}
+    tasks = {name: map_tasks(job, lines[name], engine) for name, job in JOBS.items()}
     # A review costs in proportion to its bytes.
     work = {name: us * 1e-6 * assumed.bytes / rates.review_bytes
             for name, us in rates.job_us.items()}
@@ -90,7 +93,7 @@ def project(rates: Rates, assumed: Assumptions, where: Machine) -> dict[str, flo
     seconds["network"] = 0.0
     if where.nodes:
         # The input once, all intermediate files once in and once out, the store.
-        moved = assumed.bytes * (1 / PACKED + 2 * rates.worked + rates.stored)
+        moved = assumed.bytes * (1 / INFLATED + 2 * rates.worked + rates.stored)
         seconds["network"] = moved / 1e6 / assumed.network / where.nodes
     seconds["starts"] = len(JOBS) * assumed.job_start if where.nodes else 0.0
     return seconds

@@ -184,8 +184,7 @@ def run_job(
     instance = job([*given, *arguments, *inputs])
     try:
         ended = join(places.work, ended_folder(job.__name__))
-        maps = -(-len(lines) // job.LINES_PER_TASK) if engine.files == ONE else len(lines)
-        watching = _watching(ended, maps + reducers)
+        watching = _watching(ended, map_tasks(job, len(lines), engine) + reducers)
         with (instance.make_runner() as running, _listening() as heard,
               watching if engine.is_cluster else contextlib.nullcontext()):
             running.run()
@@ -198,6 +197,11 @@ def run_job(
                 or complaints(heard) or reason(error))
         kind = EngineError if engine.is_cluster else UserError
         raise kind(f"{job.__name__} failed on the runner {runner}: {said}") from None
+
+
+def map_tasks(job: type[ReviewsJob], lines: int, engine: Engine) -> int:
+    """How many tasks of a cluster share so many lines of input."""
+    return -(-lines // job.LINES_PER_TASK) if engine.files == ONE else lines
 
 
 @contextlib.contextmanager
