@@ -26,9 +26,9 @@ INSTANCES: dict[str, tuple[int, float, float]] = {
 EMR_SHARE = 0.25  # of the EC2 price, for a type that only --price names
 DISK_GB_HOUR = 0.08 / 730  # gp3
 START_MINUTES = 8.0  # machines, EMR and the bootstrap action, before the first step
-# Inflated bytes a second of one vCPU, half a core: the slower core of docs/scale.md is 46 MB/s,
-# of which four fifths count beside neighbours.
-VCPU_RATE = 18e6
+# Inflated bytes a second of one vCPU, half a core: the core of docs/scale.md has 62 MB/s by
+# itself, of which nine tenths are left beside a busy one.
+VCPU_RATE = 28e6
 INFLATED = 3.0  # times the size of a packed input
 
 

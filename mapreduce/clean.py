@@ -17,6 +17,13 @@ from reviews.files import absolute, is_remote
 from reviews.options import add_options, config_from, given, make_parser
 from reviews.recipe import Recipe, load_recipe
 
+# What a recipe chooses about stores alone: here nothing is left out, divided or encoded by it.
+OF_STORES = (
+    "reviewer_field", "product_field", "time_field", "features", "feature_values", "tokenizer",
+    "min_words", "dedupe", "sample", "split", "shrink_split", "split_by", "seed",
+    "vocabulary_size", "min_count", "length", "keep",
+)  # fmt: skip
+
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
@@ -25,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--out", metavar="FOLDER", required=True, help="for the Parquet files")
     out.add_argument("--recipe", default="default", help="preset, or recipe file")
     add_options(out, EngineOptions, skip=["cut_above"])
-    add_options(out, Recipe)
+    add_options(out, Recipe, skip=OF_STORES)
     return out
 
 

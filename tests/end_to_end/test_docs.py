@@ -1,5 +1,9 @@
 """The commands of README.md and docs/by-hand.md do what they say, as they are written."""
 
+import contextlib
+import functools
+import io
+import itertools
 import re
 import shlex
 import sys
@@ -7,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import reviewmill
 from mapreduce.prepare import parser as prepare_parser
 from mpi_train.journal import SUMMARY_FORMAT
 from reviews.corpora.columns import REASONS
@@ -109,7 +114,29 @@ def test_every_make_target_of_the_readme_exists() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))])
+EVERY_PAGE = ["README.md", *(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
+
+
+@functools.cache
+def help_of(*command: str) -> str:
+    """What a command says with --help."""
+    with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
+        reviewmill.main([*command, "--help"])
+    return shown.getvalue()
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE)
+def test_every_command_of_a_page_takes_its_options(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8").replace("\\\n", " ")
+    for line in re.findall(r"(?:^    |`)reviewmill ([^`#\n]+)", text, flags=re.M):
+        named = itertools.takewhile(lambda word: not word.startswith("-"), line.split())
+        # Words of the command itself; those behind are its arguments.
+        command = list(named)[: {"bench": 2, "cluster": 3}.get(line.split()[0], 1)]
+        for option in re.findall(r"(?<= )--[a-z][a-z-]*", line):
+            assert re.search(rf"{option}(?![a-z-])", help_of(*command)), line
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE)
 def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
     for target in re.findall(r"\]\(([^)#]+)", text):

@@ -1,12 +1,16 @@
 """`reviewmill clean`: cleaned text in Parquet, by the rules of a recipe."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import reviewmill
+from mapreduce.clean import OF_STORES
+from reviews.options import flag
+from reviews.recipe import Recipe
 from reviews.tokenizer import fold, pattern
 from tests.mapreduce.corpus import make_reviews, write_reviews
 
@@ -55,6 +59,16 @@ def test_the_command_says_how_many_texts_are_left(
     assert call(inputs[0], "--out", tmp_path / "clean") == 0
     texts = len(read(tmp_path / "clean"))
     assert f"clean: {texts} texts of 300 records, " in capsys.readouterr().out
+
+
+def test_what_is_about_stores_alone_is_no_option(
+    inputs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert set(OF_STORES) < {field.name for field in fields(Recipe)}
+    for name in ("dedupe", "cut_above"):
+        with pytest.raises(SystemExit):
+            call(inputs[0], "--out", tmp_path / "clean", flag(name), "1")
+        assert f"unknown argument {flag(name)}" in capsys.readouterr().err
 
 
 def test_what_cannot_be_read_stops_it_and_leaves_nothing(
