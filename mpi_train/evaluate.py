@@ -74,6 +74,10 @@ def store_blocks(
     store = Store(request.store)
     if store.vocabulary_file.read_bytes() != (bundle.path / "vocabulary.txt").read_bytes():
         raise UserError(f"{request.store} was encoded with another vocabulary than the model's")
+    ours, theirs = bundle.model["classes"], store.classes
+    if ours != theirs:  # labels are numbers: 1 may be positive here and neutral there
+        raise UserError(f"{request.store} has the classes {', '.join(theirs)}, but the model "
+                        + ", ".join(ours))
     features = bundle.model.get("features", [])
     if features and store.feature_names != features:
         raise UserError(f"{request.store} has not the features that the model reads: "
@@ -121,7 +125,8 @@ def evaluate(
     def measure() -> dict[str, Any] | None:
         assert scored is not None
         if len(scored[0]) == 0:
-            raise UserError(f"{', '.join(request.inputs)}: no labelled review to evaluate on")
+            raise UserError(f"{', '.join(request.inputs)}: no labelled review to evaluate on: "
+                            + (_reasons(left_out) or "there are no records"))
         return evaluate_scores(*scored, bundle.model["classes"])
 
     figures = communicator.from_root(measure)
@@ -162,4 +167,8 @@ def describe(figures: dict[str, Any], left_out: Counter[str]) -> Iterator[str]:
         yield (f"{name:>12} {figures['precision'][name]:>9.4f} {figures['recall'][name]:>9.4f} "
                f"{figures['f1'][name]:>9.4f}   {cells}")
     if left_out.total():
-        yield "left out: " + ", ".join(f"{n:,} {why}" for why, n in sorted(left_out.items()) if n)
+        yield "left out: " + _reasons(left_out)
+
+
+def _reasons(left_out: Counter[str]) -> str:
+    return ", ".join(f"{n:,} {why}" for why, n in sorted(left_out.items()) if n)

@@ -184,9 +184,12 @@ def test_what_is_left_out_of_files_is_counted_by_reason(
         ("{run} --store {store} --text-field said", "--text-field is about files"),
         ("{run} --store {bare} --split test", "has no rows in its test split"),
         ("{run} --store {other}", "was encoded with another vocabulary"),
+        ("{run} --store {moods}", "has the classes negative, neutral, positive, but the model "
+         "negative, positive"),
         ("{run} --store {raw}", "is not a store"),
         ("{raw} --store {store}", "neither a run with a model nor a bundle"),
-        ("{run} --input {empty} --format jsonl", "no labelled review to evaluate on"),
+        ("{run} --input {empty} --format jsonl", "no labelled review to evaluate on: 1 no_words"),
+        ("{run} --input {none}", "no labelled review to evaluate on: there are no records"),
         ("{run} --input {raw}.nothing", "nothing"),
     ],
 )
@@ -198,8 +201,11 @@ def test_a_mistake_is_one_line_and_leaves_the_run_alone(
         "run": run, "store": store.path, "raw": raw,
         "bare": make_store(tmp_path / "bare", rows, length=16, vocabulary=60).path,
         "other": make_store(tmp_path / "other", ROWS, length=16, vocabulary=61).path,
-        "empty": tmp_path / "empty.jsonl",
+        "moods": make_store(tmp_path / "moods", ROWS, length=16, vocabulary=60,
+                            classes=("negative", "neutral", "positive")).path,
+        "empty": tmp_path / "empty.jsonl", "none": tmp_path / "none.jsonl",
     }
+    places["none"].touch()
     places["empty"].write_text('{"text": "", "rating": 5}\n')
     journal = (run / "metrics.jsonl").read_bytes()
     with pytest.raises(UserError, match=message) as error:
