@@ -9,6 +9,7 @@ import orjson
 
 from mapreduce.clean_reviews import CleanReviews
 from mapreduce.engines import ENGINES, EngineOptions, log_to_stderr, run_job
+from mapreduce.gathered import fate_text, nothing_left, refuse_bad
 from mapreduce.places import places_for, refuse_unless_free
 from mapreduce.prepare import SPLIT_BYTES, choose_engine
 from reviews.corpora import plan_splits
@@ -17,10 +18,10 @@ from reviews.files import absolute, is_remote
 from reviews.options import add_options, config_from, given, make_parser
 from reviews.recipe import Recipe, load_recipe
 
-# What a recipe chooses about stores alone: here nothing is left out, divided or encoded by it.
+# What a recipe chooses about stores alone: here nothing is divided or encoded.
 OF_STORES = (
     "reviewer_field", "product_field", "time_field", "features", "feature_values", "tokenizer",
-    "min_words", "dedupe", "sample", "split", "shrink_split", "split_by", "seed",
+    "dedupe", "sample", "split", "shrink_split", "split_by", "seed",
     "vocabulary_size", "min_count", "length", "keep",
 )  # fmt: skip
 
@@ -42,26 +43,34 @@ def main(argv: Sequence[str]) -> int:
     recipe = load_recipe(options.recipe, given(options, Recipe)).resolved()
     log_to_stderr(verbose=False)
     started = time.perf_counter()
-    counts = clean_files(options.input, options.out, recipe, config_from(options, EngineOptions))
+    engine = config_from(options, EngineOptions)
+    counts, bad = clean_files(options.input, options.out, recipe, engine)
     seconds = time.perf_counter() - started
-    print(f"{options.out}: {counts['texts']:,} texts of {counts['records']:,} records, "
-          f"{counts['records'] / seconds:,.0f} reviews/s, {seconds:.1f} s")
+    records, texts = counts.pop("read"), counts.pop("texts")
+    print(fate_text(records, counts, bad))
+    print(f"{options.out}: {texts:,} texts of {records:,} records, "
+          f"{records / seconds:,.0f} reviews/s, {seconds:.1f} s")
     return 0
 
 
 def clean_files(
     inputs: Sequence[str], out: str, recipe: Recipe, options: EngineOptions
-) -> dict[str, int]:
-    """Write a Parquet file for each piece of the inputs; returns the counts of all.
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Write a Parquet file for each piece of the inputs.
 
-    A folder on this machine appears whole or not at all.
+    A folder on this machine appears whole or not at all. Returns the counts of records read, of
+    texts and of what was dropped by rule; and of bad records by reason.
     """
     options.check()
+    if recipe.tokenizer != "words":
+        raise UserError("clean writes words: its recipe cannot have another tokenizer")
     refuse_unless_free(out, overwrite=False)
     engine = ENGINES[options.runner or "inline"]
     engine.check(options)
     with places_for(out, options.work_dir, engine.is_cluster) as places:
         splits = {"corpus": plan_splits(inputs, recipe, SPLIT_BYTES)}
+        if not splits["corpus"]:
+            raise UserError(f"{', '.join(inputs)}: nothing but empty files")
         options = choose_engine(options, splits)
         places.local.mkdir(exist_ok=True)
         recipe_file = places.local / "recipe.yaml"
@@ -73,11 +82,11 @@ def clean_files(
         arguments = ["--recipe-file", str(recipe_file), "--work-dir", places.work,
                      "--out", places.store]
         with ENGINES[options.runner or "inline"].session(options, places, splits) as options:
-            [(_, counts)] = run_job(CleanReviews, lines, arguments, options, places).pairs
-        bad = counts["bad"]
-        if bad > recipe.max_bad_fraction * counts["records"]:
-            raise UserError(f"{bad:,} of {counts['records']:,} records cannot be read, more than "
-                            f"--max-bad-fraction {recipe.max_bad_fraction:g}")
+            told = dict(run_job(CleanReviews, lines, arguments, options, places).pairs)
+        counts, bad = told["counts"], told["bad"]
+        refuse_bad(counts.get("read", 0), bad, recipe)
+        if not counts.get("texts"):
+            raise UserError(nothing_left(counts))
         if not is_remote(out):
             Path(places.store).rename(out)
-    return dict(counts)
+    return counts, bad

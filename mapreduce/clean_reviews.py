@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from mrjob.protocol import RawValueProtocol
 
 from mapreduce.job import ReviewsJob
-from reviews.cleaning import clean
+from reviews.cleaning import clean, too_short
 from reviews.corpora import Split, read_blocks
 from reviews.folders import join, whole_file
 from reviews.labels import NO_LABEL, settle_labels
@@ -38,25 +38,26 @@ class CleanReviews(ReviewsJob):
         super().configure_args()
         self.add_passthru_arg("--out", required=True, help="folder of the Parquet files")
 
-    def mapper(self, _: Any, line: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    def mapper(self, _: Any, line: str) -> Iterator[tuple[str, dict[str, int]]]:
         """One split to one file; the name is the split's, so attempts may be repeated."""
         values = orjson.loads(line)
         name = f"part-{values.pop('number'):05d}.parquet"
-        counts = {"records": 0, "bad": 0, "texts": 0}
+        counts: Counter[str] = Counter()
+        bad: Counter[str] = Counter()
         with (whole_file(join(self.options.out, name)) as file,
               pq.ParquetWriter(file, SCHEMA, use_dictionary=["label"]) as writer):
             tokenizer = Tokenizer(self.recipe)
             for block in read_blocks(Split(**values), self.recipe):
-                cleaned = clean_block(block.reviews, tokenizer, self.recipe)
+                cleaned, dropped = clean_block(block.reviews, tokenizer, self.recipe)
                 writer.write_batch(cleaned)
-                counts["records"] += block.records
-                counts["bad"] += sum(block.bad.values())
-                counts["texts"] += len(cleaned)
-        yield 0, counts
+                counts.update(dropped, read=block.records, texts=len(cleaned))
+                bad.update(block.bad)
+        yield "counts", counts
+        yield "bad", bad
 
     def reducer(
-        self, key: int, counts: Iterator[dict[str, int]]
-    ) -> Iterator[tuple[int, dict[str, int]]]:
+        self, key: str, counts: Iterator[dict[str, int]]
+    ) -> Iterator[tuple[str, dict[str, int]]]:
         """What all of them counted."""
         total: Counter[str] = Counter()
         for some in counts:
@@ -64,8 +65,10 @@ class CleanReviews(ReviewsJob):
         yield key, dict(total)
 
 
-def clean_block(rows: pa.RecordBatch, tokenizer: Tokenizer, recipe: Recipe) -> pa.RecordBatch:
-    """The texts and labels of a block's reviews, without those of which no word is left."""
+def clean_block(
+    rows: pa.RecordBatch, tokenizer: Tokenizer, recipe: Recipe
+) -> tuple[pa.RecordBatch, dict[str, int]]:
+    """The texts and labels of a block's reviews that have words enough, and how many have not."""
     tokens = tokenizer.tokenize(clean(rows["text"], recipe))
     words = tokenizer.table.words().take(pa.array(tokens.ids))
     bounds = pa.array(np.concatenate([[0], tokens.ends]), pa.int32())
@@ -74,8 +77,10 @@ def clean_block(rows: pa.RecordBatch, tokenizer: Tokenizer, recipe: Recipe) -> p
         tokenizer.restart()
     label, _ = settle_labels(rows["label"], rows["rating"], recipe)
     names = pa.array(recipe.class_names).take(pa.array(label, mask=label == NO_LABEL))
-    kept = pa.array(np.diff(tokens.ends, prepend=0) > 0)
-    return pa.record_batch([text, names], schema=SCHEMA).filter(kept)
+    wordless = np.diff(tokens.ends, prepend=0) == 0
+    short = ~wordless & too_short(tokens, tokenizer, recipe)
+    kept = pa.record_batch([text, names], schema=SCHEMA).filter(pa.array(~wordless & ~short))
+    return kept, {"no_words": int(wordless.sum()), "too_few_words": int(short.sum())}
 
 
 if __name__ == "__main__":

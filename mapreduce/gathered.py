@@ -1,6 +1,7 @@
 """What job 1 said, as the later jobs need it: cuts of the splits, counts, bad places."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,22 +61,49 @@ class Gathered:
         for line in self.lines:
             if "error" in line:
                 raise UserError(line["error"])
-        read, bad = self.counts.get("read", 0), sum(self.bad.values())
-        if bad > self.recipe.max_bad_fraction * read:
-            reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(self.bad.items()))
-            where = "; ".join(f"{p['path']}:{p['line']} {p['reason']}" for p in self.places)
-            raise UserError(
-                f"{bad:,} of {read:,} records cannot be read ({reasons}), more than "
-                f"--max-bad-fraction {self.recipe.max_bad_fraction:g}; first: {where}"
-            )
+        read = self.counts.get("read", 0)
+        refuse_bad(read, self.bad, self.recipe, self.places)
         if not self.partitions:
-            raise UserError(f"no review is left of {read:,} records: {dropped_words(self)}")
+            raise UserError(nothing_left(self.counts))
 
 
-def dropped_words(gathered: Gathered) -> str:
-    """The counts of what was dropped, for a message."""
-    parts = [f"{n:,} {rule}" for rule, n in sorted(gathered.counts.items())
+# What the reader of a message may not know about a reason.
+_HINTS = {
+    "invalid_utf8": "texts have to be UTF-8",
+    "wrong_columns": "where quotes are text, --no-quotes says so",
+}
+
+
+def refuse_bad(
+    read: int, bad: Mapping[str, int], recipe: Recipe, places: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """Raise UserError when more records cannot be read than the recipe allows.
+
+    `bad` counts them by reason, and `places` are the first of them.
+    """
+    if sum(bad.values()) <= recipe.max_bad_fraction * read:
+        return
+    reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(bad.items()))
+    where = "; ".join(f"{p['path']}:{p['line']} {p['reason']}" for p in places)
+    worst = max(bad, key=lambda reason: bad[reason])
+    hint = None if worst == "wrong_columns" and not recipe.quotes else _HINTS.get(worst)
+    raise UserError(
+        f"{sum(bad.values()):,} of {read:,} records cannot be read ({reasons}), more than "
+        f"--max-bad-fraction {recipe.max_bad_fraction:g}"
+        + (f"; first: {where}" if where else "") + (f"; {hint}" if hint else "")
+    )
+
+
+def fate_text(read: int, dropped: Mapping[str, int], bad: Mapping[str, int]) -> str:
+    """What became of the records, in a line."""
+    rules = ", ".join(f"{n:,} {rule}" for rule, n in dropped.items() if n)
+    reasons = ", ".join(f"{n:,} {reason}" for reason, n in bad.items())
+    return f"{read:,} records read; dropped: {rules or 'none'}; bad: {reasons or 'none'}"
+
+
+def nothing_left(counts: Mapping[str, int]) -> str:
+    """The message that no review is left, with what was dropped."""
+    parts = [f"{n:,} {rule}" for rule, n in sorted(counts.items())
              if n and rule not in ("read", "bytes", "without_key")]
-    return ", ".join(parts) or "the input is empty"
-
-
+    return (f"no review is left of {counts.get('read', 0):,} records: "
+            + (", ".join(parts) or "the input is empty"))

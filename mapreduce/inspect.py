@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mapreduce.gathered import fate_text
 from reviews.errors import UserError
 from reviews.folders import fetch_folder
 from reviews.options import make_parser
@@ -90,8 +91,5 @@ def describe(store: Store) -> str:
         labels = ", ".join(f"{n:,} {name}" for name, n in figures["labels"][split].items())
         lines.append(f"  {split:<11}{figures['rows'][split]:>12,} reviews ({labels}), "
                      f"{shares_text(shares(store.manifest, [split]))}")
-    dropped = ", ".join(f"{n:,} {rule}" for rule, n in figures["dropped"].items() if n)
-    bad = ", ".join(f"{n:,} {reason}" for reason, n in figures["bad"].items() if n)
-    lines.append(f"  {figures['records']:,} records read; dropped: {dropped or 'none'}; "
-                 f"bad: {bad or 'none'}")
+    lines.append("  " + fate_text(figures["records"], figures["dropped"], figures["bad"]))
     return "\n".join(lines)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reviews.errors import UserError, disk_is_full
-from reviews.files import absolute, is_remote
+from reviews.files import absolute, is_remote, reason
 from reviews.folders import delete, fetch_folder, join, names_below, sha256
 from reviews.store import Store
 
@@ -121,9 +121,13 @@ def put_in_place(places: Places) -> None:
 @contextlib.contextmanager
 def _partial_folder(out: Path) -> Iterator[Path]:
     """A folder beside `out` that holds the unfinished store; what a killed run left is removed."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     lock_path = out.parent / f".{out.name}.lock"
-    with open(lock_path, "w") as lock:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(lock_path, "w")  # noqa: SIM115 (the errors of opening it are the user's)
+    except OSError as error:
+        raise UserError(f"{out.parent} cannot be written to: {reason(error)}") from None
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -20,7 +20,7 @@ from mapreduce.encode_reviews import EncodeReviews, read_counts
 from mapreduce.engines import ENGINES, Engine, EngineOptions, log_to_stderr, run_job
 from mapreduce.feature_counts import read_encoding
 from mapreduce.gather_reviews import ROLES, GatherReviews
-from mapreduce.gathered import Gathered
+from mapreduce.gathered import Gathered, fate_text
 from mapreduce.inspect import shares, shares_text
 from mapreduce.meter import METER
 from mapreduce.places import (
@@ -139,9 +139,7 @@ def main(argv: Sequence[str]) -> int:
         options.overwrite, Words(options.vocabulary, options.vectors),
     )
     records, seconds = summary["records"], summary["seconds"]
-    dropped = ", ".join(f"{n:,} {rule}" for rule, n in records["dropped"].items() if n)
-    bad = ", ".join(f"{n:,} {reason}" for reason, n in records["bad"].items())
-    print(f"{records['read']:,} records read; dropped: {dropped or 'none'}; bad: {bad or 'none'}")
+    print(fate_text(records["read"], records["dropped"], records["bad"]))
     print(shares_text(summary))
     speed = f"{records['read'] / seconds:,.0f} reviews/s"
     rate = f"{summary['bytes'] / seconds / 1e6:,.1f} MB/s"
@@ -225,6 +223,8 @@ def _plan(
     for role, paths in inputs.items():
         files = [save_standard_input(places.local) if path == "-" else path for path in paths]
         splits[role] = plan_splits(files, recipe, split_bytes(engine)) if files else []
+        if files and not splits[role]:
+            raise UserError(f"{', '.join(paths)}: nothing but empty files")
     if is_remote(places.work) and engine.is_cluster:
         _copy_inputs(splits, places)
     return splits

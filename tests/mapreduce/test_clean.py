@@ -1,5 +1,6 @@
 """`reviewmill clean`: cleaned text in Parquet, by the rules of a recipe."""
 
+import gzip
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -58,7 +59,20 @@ def test_the_command_says_how_many_texts_are_left(
 ) -> None:
     assert call(inputs[0], "--out", tmp_path / "clean") == 0
     texts = len(read(tmp_path / "clean"))
-    assert f"clean: {texts} texts of 300 records, " in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"300 records read; dropped: {300 - texts} no_words; bad: none\n" in told
+    assert f"clean: {texts} texts of 300 records, " in told
+
+
+def test_reviews_of_too_few_words_are_left_out_and_counted(
+    inputs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(inputs[0], "--out", tmp_path / "all") == 0
+    assert call(inputs[0], "--out", tmp_path / "long", "--min-words", "6") == 0
+    kept, long = read(tmp_path / "all"), read(tmp_path / "long")
+    words = [len(re.findall(pattern("words"), text)) for text, _ in kept]
+    assert long == [row for row, count in zip(kept, words, strict=True) if count >= 6]
+    assert f"{len(kept) - len(long)} too_few_words" in capsys.readouterr().out
 
 
 def test_what_is_about_stores_alone_is_no_option(
@@ -76,7 +90,13 @@ def test_what_cannot_be_read_stops_it_and_leaves_nothing(
 ) -> None:
     (bad := tmp_path / "bad.json").write_text(Path(inputs[0]).read_text() + '{"a": 1}\n' * 99)
     assert call(bad, "--out", tmp_path / "clean") == 2
-    assert "99 of 399 records cannot be read" in capsys.readouterr().err
+    assert "99 of 399 records cannot be read (99 missing_text), more" in capsys.readouterr().err
+    bad.write_text("")
+    assert call(bad, "--out", tmp_path / "clean") == 2
+    assert "bad.json: nothing but empty files" in capsys.readouterr().err
+    bad.write_bytes(gzip.compress(b""))
+    assert call(bad, "--out", tmp_path / "clean") == 2
+    assert "no review is left of 0 records: the input is empty" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [bad]
     (tmp_path / "clean").mkdir()
     (tmp_path / "clean" / "mine").write_text("mine")
