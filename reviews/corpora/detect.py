@@ -32,6 +32,7 @@ def detect_format(path: str, delimiters: str = DELIMITERS) -> str:
     if _half(line.lstrip().startswith(PREFIX) for line in lines):
         return FASTTEXT
     if lines[0].lstrip()[:1] in (b"[", b"{"):
+        _refuse_python(path, lines[0])
         return JSON_OBJECTS
     binary = len(lines[0]) != len(lines[0].translate(None, _CONTROL))
     if binary or not any(mark.encode() in lines[0] for mark in delimiters):
@@ -44,8 +45,17 @@ def detect_format(path: str, delimiters: str = DELIMITERS) -> str:
 def json_format(path: str) -> str:
     """JSON_LINES or JSON_OBJECTS, for a file that is said to hold JSON."""
     _, lines = _first_lines(path)
-    objects = lines and lines[0].lstrip()[:1] in (b"[", b"{") and not _are_objects(lines)
-    return JSON_OBJECTS if objects else JSON_LINES
+    if not lines or lines[0].lstrip()[:1] not in (b"[", b"{") or _are_objects(lines):
+        return JSON_LINES
+    _refuse_python(path, lines[0])
+    return JSON_OBJECTS
+
+
+def _refuse_python(path: str, line: bytes) -> None:
+    """Raise UserError for what Python prints of a dictionary, as some older corpora have it."""
+    if line.lstrip(b" \t[").startswith((b"{'", b"{u'")):
+        raise UserError(f"{path}: Python's notation, not JSON; convert it by ast.literal_eval and "
+                        "json.dumps, as docs/inputs.md does")
 
 
 def _first_lines(path: str) -> tuple[bytes, list[bytes]]:

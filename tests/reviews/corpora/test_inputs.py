@@ -177,6 +177,8 @@ def test_the_format_is_found_by_looking(tmp_path: Path, text: str, format: str) 
         (b"PAR2\0\1,\0\0\0\0", "neither JSON, fastText, Parquet nor CSV"),
         (b"\x89HDF\r\n\x1a\n", "neither JSON, fastText, Parquet nor CSV"),
         ("text,rating\nfine,5\n".encode("utf-16"), "UTF-16 text; convert it to UTF-8 first"),
+        (b"{'reviewText': \"it's fine\", 'overall': 5.0}\n" * 3, "Python's notation, not JSON"),
+        (b"{u'text': u'fine'}\n", "Python's notation, not JSON"),
     ],
 )
 def test_what_is_in_no_known_format_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
