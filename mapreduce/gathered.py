@@ -71,6 +71,9 @@ class Gathered:
 _HINTS = {
     "invalid_utf8": "texts have to be UTF-8",
     "wrong_columns": "where quotes are text, --no-quotes says so",
+    "missing_rating": "--label-field names a field of labels",
+    "rating_out_of_range": "ratings are 1 to 5",
+    "unknown_label": "--classes and --label-values say what labels mean",
 }
 
 

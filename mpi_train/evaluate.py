@@ -90,7 +90,10 @@ def file_blocks(
     request: Request, bundle: Bundle, communicator: Communicator, left_out: Counter[str]
 ) -> Iterator[tuple[int, Rows]]:
     """This rank's blocks of the files; what is no labelled review is counted in left_out."""
-    recipe, features = dataclasses.replace(bundle.recipe, **request.file_options), None
+    named, features = dict(request.file_options), None
+    if "rating_field" in named:  # else the field of labels that the model was trained by decides
+        named.setdefault("label_field", None)
+    recipe = dataclasses.replace(bundle.recipe, **named)
     if bundle.model.get("features"):
         if "feature_encoding" not in bundle.model:
             raise UserError(f"{request.model} does not say how the features it reads are made from "

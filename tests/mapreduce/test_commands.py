@@ -9,8 +9,10 @@ import pytest
 
 import reviewmill
 from mapreduce.engines import RUNNERS, EngineOptions
+from mapreduce.gathered import refuse_bad
 from mapreduce.prepare import choose_engine, threads_of
 from reviews.corpora import Split, plan_splits
+from reviews.errors import UserError
 from reviews.recipe import SPLITS, Recipe, load_recipe
 from reviews.store import Store
 from tests.mapreduce.corpus import make_reviews, write_reviews
@@ -83,6 +85,28 @@ def test_a_mistake_is_one_line_and_leaves_nothing_behind(
     assert message in lines[-1]
     assert lines[-1].startswith("reviewmill prepare: ")
     assert list(tmp_path.iterdir()) == [Path(reviews)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "hint"),
+    [
+        ("invalid_utf8", "texts have to be UTF-8"),
+        ("wrong_columns", "--no-quotes"),
+        ("missing_rating", "--label-field"),
+        ("rating_out_of_range", "1 to 5"),
+        ("unknown_label", "--label-values"),
+    ],
+)
+def test_too_many_bad_records_are_a_message_that_says_what_may_help(reason: str, hint: str) -> None:
+    bad = {"invalid_json": 1, reason: 8}
+    with pytest.raises(UserError, match=f"9 of 10 .*8 {reason}.*; .*{hint}"):
+        refuse_bad(10, bad, Recipe())
+    refuse_bad(10, bad, Recipe(max_bad_fraction=0.9))
+
+
+def test_what_was_asked_for_already_is_no_help() -> None:
+    with pytest.raises(UserError, match=r"--max-bad-fraction 0\.01$"):
+        refuse_bad(10, {"wrong_columns": 9}, Recipe(quotes=False))
 
 
 def test_a_misspelt_option_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Figures of a model: scikit-learn's, the same on any ranks, from a store or from raw files."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -123,6 +124,21 @@ def test_a_table_without_a_header_is_the_same_reviews(
     options = ["--columns", "mood,said", "--delimiter", "^", "--label-values", "bad,good"]
     of_table = evaluate(capsys, run, *fields(table), *options, "--no-quoted-newlines")
     assert of_table == evaluate(capsys, run, *fields(raw))
+
+
+def test_a_model_of_labels_is_measured_on_ratings_where_their_field_is_named(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe, manifest = run / "model" / "recipe.yaml", run / "model" / "manifest.json"
+    before = hashlib.sha256(recipe.read_bytes()).hexdigest()
+    recipe.write_text(recipe.read_text().replace("label_field: null", "label_field: mood"))
+    after = hashlib.sha256(recipe.read_bytes()).hexdigest()
+    manifest.write_text(manifest.read_text().replace(before, after))
+    file = tmp_path / "rated.jsonl"
+    file.write_text('{"text": "w1 w2", "stars": 5}\n{"text": "w3", "stars": 1}\n')
+    assert evaluate(capsys, run, "--input", file, "--rating-field", "stars")["n"] == 2
+    with pytest.raises(UserError, match="no field 'mood'"):
+        main([str(run), "--input", str(file)])
 
 
 def test_two_ranks_find_the_very_numbers_of_one_and_say_them_once(
