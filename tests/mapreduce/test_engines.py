@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import orjson
@@ -116,6 +116,20 @@ def test_every_runner_makes_the_store_of_the_inline_one(
     # Meanwhile, how far each job is and how long it will take is shown.
     shown = re.findall(r"prepare: (\w+): [1-9]\d?%, .* left", capsys.readouterr().err)
     assert list(dict.fromkeys(shown)) == ["gather", "count", "encode"]
+
+
+@pytest.mark.soak  # a fourth job: that each starts takes these engines 16 and 35 seconds
+@pytest.mark.parametrize("engine", ["spark", "hadoop"], indirect=True)
+def test_files_that_a_cluster_has_cut_first_make_that_store_too(
+    engine: EngineOptions, corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mapreduce.prepare.SPLIT_BYTES", 4 << 20)
+    prepare({"corpus": corpus.files}, str(tmp_path / "store"), Recipe(),
+            replace(engine, cut_above=0))
+    assert bytes_of(Store(tmp_path / "store")) == corpus.expected
+    pieces = re.search(r"prepare: cut: 4 long files, (\d+) pieces", capsys.readouterr().err)
+    assert pieces and int(pieces[1]) > 4
 
 
 def kill_one(command: Callable[[bytes], bool], stop: threading.Event, killed: list[int]) -> None:
