@@ -8,6 +8,7 @@ folder make it in the work folder, from where it is fetched and verified.
 
 import contextlib
 import fcntl
+import glob
 import shutil
 import tempfile
 import uuid
@@ -121,6 +122,8 @@ def put_in_place(places: Places) -> None:
 @contextlib.contextmanager
 def _partial_folder(out: Path) -> Iterator[Path]:
     """A folder beside `out` that holds the unfinished store; what a killed run left is removed."""
+    if glob.has_magic(str(out.absolute())):  # mrjob would look for what matches
+        raise UserError(f"{out.absolute()}: the path of --out cannot have any of * ? [")
     lock_path = out.parent / f".{out.name}.lock"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

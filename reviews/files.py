@@ -94,7 +94,17 @@ def _find_local(name: str) -> list[str]:
         if not below:
             raise UserError(f"{path}: a folder without files")
         files += below
+    for path in files:
+        if not _is_utf8(path):
+            raise UserError(f"{path!a}: names of files have to be UTF-8")
+        if Path(path).is_fifo():
+            raise UserError(f"{path}: a pipe, which can be read once; `-` is standard input")
     return files
+
+
+def _is_utf8(name: str) -> bool:
+    """Whether all bytes of a name were characters; Python keeps others as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _files_below(folder: str) -> list[str]:

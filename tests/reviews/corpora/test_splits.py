@@ -179,6 +179,19 @@ def test_an_input_that_is_not_there_is_named(tmp_path: Path, name: str, message:
     assert "\n" not in str(error.value)
 
 
+def test_a_pipe_is_refused_before_anything_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="pipe: a pipe, which can be read once"):
+        files_of(tmp_path, "pipe")
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.json")
+    corpus(tmp_path, [name])
+    with pytest.raises(UserError, match=r"caf\\udce9\.json': names of files have to be UTF-8"):
+        files_of(tmp_path, name)
+
+
 def test_no_input_at_all_is_refused() -> None:
     with pytest.raises(UserError, match="no input"):
         plan_splits([], Recipe())
