@@ -64,15 +64,16 @@ class Run:
     @property
     def best_epoch(self) -> int | None:
         """Epoch with the best validation accuracy, the first of equals."""
-        named = self.summary.get("best") or {}
-        if named.get("epoch") in self.epochs:
-            return int(named["epoch"])
-        scored = [
-            (-epoch["validation"]["accuracy"], number)
+        scored = {
+            number: epoch["validation"]["accuracy"]
             for number, epoch in self.epochs.items()
             if (epoch.get("validation") or {}).get("accuracy") is not None
-        ]
-        return min(scored)[1] if scored else None
+        }
+        # The summary names one even where nothing was validated: then it is the last.
+        named = (self.summary.get("best") or {}).get("epoch")
+        if named in scored:
+            return int(named)
+        return min(scored, key=lambda number: (-scored[number], number), default=None)
 
     @property
     def reviews_per_s(self) -> float | None:

@@ -44,6 +44,19 @@ def test_a_whole_run_has_no_notices(tmp_path: Path) -> None:
     assert page.all("p", "notice") == []
 
 
+def test_a_finished_run_of_a_store_without_validation_rows_has_a_page(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", evaluated=False)
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for record in records:
+        if record["kind"] == "epoch":
+            record["validation"] = None
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    page = page_of(folder)
+    assert state(page) == "finished"
+    assert "Not evaluated yet" in page.all("h1")[0].text
+    assert "no epoch validated" in page.all("h1")[0].text
+
+
 def test_a_run_without_evaluation_shows_validation_and_what_to_do(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", evaluated=False)
     page = page_of(folder)
