@@ -3,6 +3,7 @@
 import gc
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -104,7 +105,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         check_extras(name)
-        return int(_stage(COMMANDS[name][0]).main(rest))
+        status = int(_stage(COMMANDS[name][0]).main(rest))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever read what was printed (head, less) has seen enough; Python is not to try again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # what a shell says of a program that ended by SIGPIPE
     except UserError as error:
         print(f"reviewmill {name}: {error}", file=sys.stderr)
         return error.status

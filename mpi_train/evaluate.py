@@ -47,7 +47,7 @@ def read_request(argv: Sequence[str] | None) -> Request:
     parser = make_parser("reviewmill evaluate", "Measure a model on labelled reviews.")
     parser.add_argument("model", metavar="MODEL", help="run folder or bundle")
     parser.add_argument("--store", help="store to evaluate on")
-    parser.add_argument("--split", choices=SPLITS, default="test", help="split of the store")
+    parser.add_argument("--split", choices=SPLITS, help="split of the store (test)")
     parser.add_argument("--input", nargs="+", default=[], metavar="FILE", help="labelled files")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads per rank")
@@ -60,9 +60,12 @@ def read_request(argv: Sequence[str] | None) -> Request:
     if named and options.store:
         raise UserError(f"{flag(next(iter(named)))} is about files: it goes with --input, not with "
                         "--store")
-    if options.store and Store(options.store).rows(options.split) == 0:
-        raise UserError(f"{options.store} has no rows in its {options.split} split")
-    return Request(options.model, options.store, options.split, options.input, named,
+    if options.split and options.input:
+        raise UserError("--split is about a store: it goes with --store, not with --input")
+    split = options.split or "test"
+    if options.store and Store(options.store).rows(split) == 0:
+        raise UserError(f"{options.store} has no rows in its {split} split")
+    return Request(options.model, options.store, split, options.input, named,
                    options.json, options.threads)
 
 

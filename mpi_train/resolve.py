@@ -16,6 +16,17 @@ from reviews.files import is_remote
 from reviews.options import flag, from_mapping
 from reviews.store import Store
 
+# Options that are read with some values of another one alone.
+READ_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
+    "focal_gamma": ("loss", ("focal",)),
+    "momentum": ("optimizer", ("sgd",)),
+    "betas": ("optimizer", ("adam", "adamw")),
+    "base_batch_size": ("learning_rate_scaling", ("linear", "sqrt", "legw")),
+    "step_epochs": ("schedule", ("step",)),
+    "step_factor": ("schedule", ("step",)),
+    "average_decay": ("keep", ("average",)),
+}
+
 
 def resolve(named: Mapping[str, Any]) -> TrainingConfig:
     """The configuration of a start, from the options that the user named.
@@ -49,11 +60,20 @@ def resolve(named: Mapping[str, Any]) -> TrainingConfig:
     if config.reads_features and not store.feature_names:
         raise UserError(f"{config.store} has no features for --model mlp to read: prepare it with "
                         "--features, or choose another model")
+    _check_read(config, named)
+    return _with_classes(_with_vectors(config, store, named), store, named)
+
+
+def _check_read(config: TrainingConfig, named: Mapping[str, Any]) -> None:
+    """Raise UserError for a named option that the other choices leave without an effect."""
     for name in named:
         if name in unread(config.model, config.ngrams):
             raise UserError(f"{flag(name)} is not read by --model {config.model} with --ngrams "
                             f"{config.ngrams}")
-    return _with_classes(_with_vectors(config, store, named), store, named)
+        choice, values = READ_WITH.get(name, ("", ()))
+        if choice and getattr(config, choice) not in values:
+            raise UserError(f"{flag(name)} is for {flag(choice)} {' or '.join(values)}: "
+                            f"{getattr(config, choice)} has no use for it")
 
 
 def _with_vectors(

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -39,6 +40,15 @@ def test_an_unknown_command_like_none_lists_them_all() -> None:
     assert refused.returncode == 2
     [line] = refused.stderr.splitlines()
     assert all(name in line for name in COMMANDS)
+
+
+def test_a_reader_who_has_seen_enough_is_no_error() -> None:
+    command = [sys.executable, "-m", "reviewmill", "prepare", "--print-recipe"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as it:
+        assert it.stdout and it.stderr
+        it.stdout.close()  # as `head` does
+        assert it.stderr.read() == b""
+    assert it.returncode == 141
 
 
 def test_only_commands_that_exist_need_extras() -> None:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run_ranks(
-    ranks: int, *arguments: str | Path, timeout: int = 120
+    ranks: int, *arguments: str | Path, timeout: int = 300
 ) -> subprocess.CompletedProcess[str]:
     """Run `python ARGUMENTS` on so many ranks, from the project's folder."""
     try:

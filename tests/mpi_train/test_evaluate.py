@@ -198,6 +198,7 @@ def test_what_is_left_out_of_files_is_counted_by_reason(
         ("{run}", "give either --store or --input"),
         ("{run} --store {store} --input {raw}", "give either --store or --input"),
         ("{run} --store {store} --text-field said", "--text-field is about files"),
+        ("{run} --input {raw} --split test", "--split is about a store"),
         ("{run} --store {bare} --split test", "has no rows in its test split"),
         ("{run} --store {other}", "was encoded with another vocabulary"),
         ("{run} --store {moods}", "has the classes negative, neutral, positive, but the model "
