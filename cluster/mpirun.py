@@ -73,7 +73,9 @@ def launch(ranks: int | None, command: Sequence[str], hostfile: str | None = Non
         process = subprocess.Popen(line, stdin=subprocess.DEVNULL, start_new_session=True)
         if asked:
             process.send_signal(signal.SIGTERM)
-        return process.wait()
+        status = process.wait()
+        # Of the SIGUSR1 that the ranks ended by, the user knows nothing.
+        return 128 + asked[0] if asked and status == 128 + signal.SIGUSR1 else status
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
