@@ -158,13 +158,13 @@ def loss(run: Run) -> Chart | None:
                 x, y, "o", color=SERIES[1], markersize=7 if len(x) <= 30 else 4,
                 markeredgecolor=SURFACE, markeredgewidth=1.5, clip_on=False, zorder=3,
             )
-            if run.best_epoch in numbers:
-                at = numbers.index(run.best_epoch)
+            if run.kept_epoch in numbers:
+                at = numbers.index(run.kept_epoch)
                 # At the top, where a falling curve leaves room, on a line through the point.
                 axes.axvline(x[at], color=MUTED, linewidth=1, linestyle=(0, (2, 3)), zorder=1)
                 late = x[at] > steps[-1] / 2
                 axes.annotate(
-                    f"best epoch {run.best_epoch + 1}", (x[at], 1), (-6 if late else 6, -2),
+                    f"kept: epoch {run.kept_epoch + 1}", (x[at], 1), (-6 if late else 6, -2),
                     xycoords=("data", "axes fraction"), textcoords="offset points", va="top",
                     ha="right" if late else "left", color=INK, fontsize=11,
                 )
@@ -227,8 +227,8 @@ def validation(run: Run, baseline: float | None) -> Chart | None:
 
     if baseline is not None:
         keys.append((f"always the commonest class ({percent(baseline)})", MUTED))
-    best = run.best_epoch
-    says = f"Best after epoch {best + 1}." if best is not None else ""
+    kept = run.kept_epoch
+    says = f"The model is that after epoch {kept + 1}." if kept is not None else ""
     return Chart("validation", "Validation after each epoch", draw, says, keys)
 
 

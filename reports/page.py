@@ -109,18 +109,18 @@ def training(run: Run) -> list[Html | None]:
 
 
 def epochs(run: Run) -> Html | None:
-    """A table of the epochs: the last twenty, and the best in any case."""
+    """A table of the epochs: the last twenty, and that of the model in any case."""
     if not run.epochs:
         return None
     numbers = sorted(run.epochs)
-    shown = sorted({*numbers[-20:], *([run.best_epoch] if run.best_epoch is not None else [])})
+    shown = sorted({*numbers[-20:], *([run.kept_epoch] if run.kept_epoch is not None else [])})
     rows = []
     for number in shown:
         epoch = run.epochs[number]
         checked = epoch.get("validation") or {}
-        best = el("span", "best", cls="tag") if number == run.best_epoch else None
+        kept = el("span", "kept", cls="tag") if number == run.kept_epoch else None
         rows.append([
-            join(number + 1, " ", best), score(epoch.get("loss"), 4), score(checked.get("loss"), 4),
+            join(number + 1, " ", kept), score(epoch.get("loss"), 4), score(checked.get("loss"), 4),
             percent(checked.get("accuracy"), 2), score(checked.get("f1_macro")),
             score(checked.get("roc_auc")), count(epoch.get("reviews_per_s")),
             duration(epoch.get("seconds")),

@@ -62,8 +62,8 @@ class Run:
         return found[-1] if found else None
 
     @property
-    def best_epoch(self) -> int | None:
-        """Epoch with the best validation accuracy, the first of equals."""
+    def kept_epoch(self) -> int | None:
+        """Epoch whose weights the model has: before the end, the best one, the first of equals."""
         scored = {
             number: epoch["validation"]["accuracy"]
             for number, epoch in self.epochs.items()

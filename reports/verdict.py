@@ -64,9 +64,9 @@ def verdict(run: Run) -> tuple[str, str]:
 
 
 def _checked(run: Run) -> tuple[int, dict[str, Any]] | None:
-    if run.best_epoch is None:
+    if run.kept_epoch is None:
         return None
-    return run.best_epoch, run.epochs[run.best_epoch]["validation"]
+    return run.kept_epoch, run.epochs[run.kept_epoch]["validation"]
 
 
 def _made(run: Run) -> list[str]:

@@ -165,15 +165,15 @@ def test_the_length_chart_says_how_many_reviews_are_cut(
     )
 
 
-def test_every_epoch_has_its_row_and_the_best_is_marked(
+def test_every_epoch_has_its_row_and_that_of_the_model_is_marked(
     page: Element, summary: dict[str, Any], records: list[dict[str, Any]]
 ) -> None:
     wanted = []
     for epoch in of_kind(records, "epoch"):
         checked = epoch["validation"]
-        best = " best" if epoch["epoch"] == summary["best"]["epoch"] else ""
+        kept = " kept" if epoch["epoch"] == summary["best"]["epoch"] else ""
         wanted.append([
-            f"{epoch['epoch'] + 1}{best}", f"{epoch['loss']:.4f}", f"{checked['loss']:.4f}",
+            f"{epoch['epoch'] + 1}{kept}", f"{epoch['loss']:.4f}", f"{checked['loss']:.4f}",
             percent(checked["accuracy"], 2), f"{checked['f1_macro']:.3f}",
             f"{checked['roc_auc']:.3f}", f"{epoch['reviews_per_s']:,.0f}",
             f"{epoch['seconds']:.1f} s",

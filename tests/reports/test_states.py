@@ -85,7 +85,7 @@ def test_an_unfinished_run_says_so_and_how_to_go_on(tmp_path: Path) -> None:
     assert state(page) == "unfinished"
     assert "Everything below is as of update 97." in notices(page, "warn")[0]
     assert notices(page, "warn")[0].endswith(f"reviewmill train demo/store --out {folder} --resume")
-    assert [row[0] for row in rows(card(page, "Epochs"))] == ["1", "2 best"]
+    assert [row[0] for row in rows(card(page, "Epochs"))] == ["1", "2 kept"]
 
 
 def test_an_unfinished_run_shows_its_corpus_as_long_as_the_store_is_there(
