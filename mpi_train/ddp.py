@@ -13,6 +13,7 @@ since DDP waits for all of them.
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -45,6 +46,9 @@ class BalancedBatches(Sampler[list[int]]):
         self.shares = whole_shares(np.ones(self.ranks), global_batch, minimum=1)
         self._balancer = Balancer(self.ranks, parking=False)
         self._started = self._ready = self._summed = time.perf_counter()
+        self._after_s = 0.0  # of the last update, from its sum to its end
+        self._times: Coming | None = None  # (R,) of this update
+        self._settled: Coming | None = None  # (R,) shares of the next one
 
     def set_epoch(self, epoch: int) -> None:
         """The epoch that the next iteration is."""
@@ -71,24 +75,53 @@ class BalancedBatches(Sampler[list[int]]):
         """The backward pass is through, and the exchange of its last bucket begins."""
         self._ready = time.perf_counter()
 
+    def send_time(self) -> None:
+        """Have this rank's own time of the update set out, together with the gradients."""
+        times = torch.zeros(self.ranks, dtype=torch.float64)
+        own_s = self._ready - self._started + self._after_s
+        work = dist.all_gather(list(times.split(1)), torch.tensor([own_s], dtype=torch.float64),
+                               async_op=True)
+        self._times = Coming(times, work)
+
     def summed(self) -> None:
         """A bucket has been exchanged."""
         self._summed = time.perf_counter()
 
     def step(self) -> None:
-        """After an update: learn from the ranks' own times, and settle the next shares."""
-        ended = time.perf_counter()
-        own_s = self._ready - self._started + ended - self._summed
-        times = [torch.zeros(1, dtype=torch.float64) for _ in range(self.ranks)]
-        dist.all_gather(times, torch.tensor([own_s], dtype=torch.float64))
-        shares = torch.from_numpy(self.shares.copy())
+        """After an update: learn from the ranks' own times, and settle shares.
+
+        Nobody waits here. The times have come with the gradients; the new shares are those of
+        the update after the next, so that they have as long as an update to arrive.
+        """
+        if self._times is None:
+            raise RuntimeError("no times: model.register_comm_hook(balancer, time_and_sum)")
+        self._after_s = time.perf_counter() - self._summed
+        times, self._times = self._times.wait(), None
+        shares = self.shares
         if self.rank == 0:
-            self._balancer.observe(self.shares, torch.cat(times).numpy())
+            self._balancer.observe(shares, times)
             ratios = self._balancer.decide(self.global_batch).ratios
-            shares = torch.from_numpy(whole_shares(ratios, self.global_batch, minimum=1))
-        dist.broadcast(shares, 0)
-        self.shares = shares.numpy()
+            shares = whole_shares(ratios, self.global_batch, minimum=1)
+        coming = torch.tensor(shares)
+        work = dist.broadcast(coming, 0, async_op=True)
+        if self._settled is not None:
+            self.shares = self._settled.wait()
+        self._settled = Coming(coming, work)
         self._started = time.perf_counter()
+
+
+@dataclass(frozen=True)
+class Coming:
+    """Numbers that are under way."""
+
+    numbers: Tensor
+    work: dist.Work | None
+
+    def wait(self) -> np.ndarray:
+        """The numbers, when they are here."""
+        assert self.work is not None
+        self.work.wait()
+        return self.numbers.numpy()
 
 
 def time_and_sum(
@@ -103,6 +136,8 @@ def time_and_sum(
     gradient = bucket.buffer().mul_(balancer.weight)
     work = dist.all_reduce(gradient, async_op=True)
     assert work is not None
+    if bucket.is_last():
+        balancer.send_time()
 
     def take(future: torch.futures.Future) -> Tensor:
         balancer.summed()
