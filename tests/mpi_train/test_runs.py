@@ -262,7 +262,8 @@ def test_overwrite_replaces_a_run_and_nothing_else(store: Store, tmp_path: Path)
 
 
 def test_every_field_of_the_configuration_is_an_option(store: Store, tmp_path: Path) -> None:
-    run = train(store, tmp_path / "run", max_steps=1, momentum=0.5, backend="gloo", shares="2")
+    run = train(store, tmp_path / "run", max_steps=1, optimizer="sgd", momentum=0.5,
+                backend="gloo", shares="2")
     config = yaml.safe_load((run / "config.yaml").read_text())
     every = {f.name for f in dataclasses.fields(TrainingConfig)}
     assert set(config) == every - {*ONE_START, *unread("lstm", ngrams=0)}
