@@ -16,6 +16,9 @@ from tests.requirements import need
 ROOT = Path(__file__).resolve().parents[2]
 # A Hadoop that may lie beside the checkout.
 SINGLE_NODE = ROOT.parent / "shared" / "hadoop"
+# A task that fails is tried once more, not three times, each of which takes ten seconds.
+_TWO_ATTEMPTS = "".join(f"<property><name>mapreduce.{kind}.maxattempts</name><value>2</value>"
+                        "</property>\n" for kind in ("map", "reduce"))
 
 
 @contextlib.contextmanager
@@ -41,6 +44,9 @@ def running_hadoop(folder: Path) -> Iterator[None]:
     finally:
         sys.path.remove(str(SINGLE_NODE))
     with SingleNode(folder) as node:
+        site = Path(node.env()["HADOOP_CONF_DIR"], "mapred-site.xml")
+        site.write_text(site.read_text().replace("</configuration>",
+                                                 f"{_TWO_ATTEMPTS}</configuration>"))
         names = ("JAVA_HOME", "HADOOP_BIN", "HADOOP_CONF_DIR", "HADOOP_STREAMING_JAR")
         with environment(**{name: node.env()[name] for name in names}):
             yield
