@@ -1,6 +1,7 @@
 """A pretended AWS on this machine, by moto: S3, EMR, EC2, IAM and STS."""
 
 import os
+import sys
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -36,6 +37,8 @@ def pretended_aws() -> Iterator[str]:
         host, port = server.get_host_and_port()
         patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
         client.cache_clear()
+        if s3fs := sys.modules.get("s3fs"):  # it remembers the last server
+            s3fs.S3FileSystem.clear_instance_cache()
         # All servers of a process have one state; another file of tests may have left its own.
         reset = urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")
         urllib.request.urlopen(reset).close()
