@@ -18,12 +18,15 @@ from mapreduce.feature_counts import count_feature, merge_feature
 from mapreduce.gathered import Gathered
 from mapreduce.job import ReviewsJob
 from mapreduce.meter import METER
-from mapreduce.parcels import Parcel, ParcelWriter, Ragged, read_parcel
+from mapreduce.parcels import ParcelWriter, read_tables
+from mapreduce.partition import Partition
 from reviews.features import features_of
 from reviews.folders import join
 from reviews.sequences import count_ids
 from reviews.strings import hash_strings
 from reviews.word_table import WordTable
+
+Array = np.ndarray
 
 # One word partition for so many partitions of rows.
 ROW_PARTITIONS = 16
@@ -43,24 +46,19 @@ class CountWords(ReviewsJob):
         """One partition: its word counts into a file, in parcels by word partition."""
         if "file" not in line:
             return
-        parcel = read_parcel(line)
-        train = np.flatnonzero(self.gathered.splits(parcel.rows) == 0)
-        counts = np.zeros(len(parcel.words), np.int64)
-        rows = np.sort(np.asarray(parcel.rows["row"])[train])  # as they lie in memory
-        count_ids(parcel.ids.values, parcel.ids.ends, rows, counts)
+        found = Partition.read(line)
+        train = np.flatnonzero(self.gathered.splits(found.rows) == 0)
+        counts = count_words(found, train)
         parts = word_partitions(self.gathered.partitions)
-        part = hash_strings(parcel.words)[:, 0] % np.uint64(parts)
+        part = hash_strings(found.words)[:, 0] % np.uint64(parts)
         writer = ParcelWriter(join(self.work, "words"), "task")
         for number in range(parts):
             here = np.flatnonzero((part == number) & (counts > 0))
             if len(here):
-                table = pa.table({"count": counts[here]})
-                one = np.arange(len(here), dtype=np.int32)
-                words = Parcel(table, Ragged(one, one.astype(np.int64) + 1),
-                               parcel.words.take(pa.array(here)))
-                yield number, writer.write(words)
+                words = found.words.take(pa.array(here))
+                yield number, writer.write(pa.table({"word": words, "count": counts[here]}))
         for number, feature in enumerate(features_of(self.recipe)):
-            values = parcel.rows[f"feature_{number}"].take(pa.array(train))
+            values = found.rows[f"feature_{number}"].take(pa.array(train))
             line = {"feature": number, "partition": partition}
             yield parts + number, line | count_feature(values, feature, writer)
         writer.close()
@@ -81,19 +79,29 @@ class CountWords(ReviewsJob):
         table = WordTable()
         counts = np.zeros(1 << 12, np.int64)
         for place in places:
-            parcel = read_parcel(place)
-            ids = table.intern(parcel.words)
+            words, found = read_tables(place)[0].columns
+            ids = table.intern(words.combine_chunks())
             if len(table) > len(counts):
                 counts = np.concatenate([counts, np.zeros(2 * len(table), np.int64)])
-            counts[ids] += np.asarray(parcel.rows["count"])
+            counts[ids] += np.asarray(found)
         counts = counts[: len(table)]
         size = self.recipe.vocabulary_size
         # Only words that are at least as frequent as the last one that fits can matter.
         least = np.partition(counts, -size)[-size] if len(counts) > size else 0
         some = np.flatnonzero(counts >= least)
-        words = table.words().take(pa.array(some)).to_pylist()
-        return {"words": words, "counts": counts[some].tolist(),
+        frequent = table.words().take(pa.array(some)).to_pylist()
+        return {"words": frequent, "counts": counts[some].tolist(),
                 "distinct": len(counts), "total": int(counts.sum())}
+
+
+def count_words(partition: Partition, rows: Array) -> Array:
+    """How often (n,) int64 each word of a partition occurs in the chosen rows."""
+    rows = rows[np.argsort(np.asarray(partition.rows["first"])[rows])]  # as they lie in memory
+    of_numbers = np.zeros(len(partition.numbers), np.int64)
+    count_ids(*partition.ids().take(rows).parts(), of_numbers)
+    counts = np.zeros(len(partition.words), np.int64)
+    np.add.at(counts, partition.numbers, of_numbers)
+    return counts
 
 
 def word_partitions(partitions: int) -> int:

@@ -19,7 +19,7 @@ from mapreduce.feature_counts import read_encoding
 from mapreduce.gathered import Gathered
 from mapreduce.job import ReviewsJob
 from mapreduce.meter import METER
-from mapreduce.parcels import Parcel, read_parcel
+from mapreduce.partition import Partition
 from reviews.features import Encoding, feature_columns
 from reviews.folders import join, sha256, whole_file
 from reviews.options import to_mapping
@@ -61,14 +61,14 @@ class EncodeReviews(ReviewsJob):
     def mapper_init(self) -> None:
         self._load()
 
-    def mapper(self, partition: int, line: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    def mapper(self, number: int, line: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
         """One partition file to one shard."""
         if "file" not in line:
             return
-        parcel = read_parcel(line)
-        split = self.gathered.splits(parcel.rows)
-        shard = f"shards/part-{partition:05d}.h5"
-        columns, statistics = encode(parcel, split, self.coding, self.recipe, self.encoding)
+        partition = Partition.read(line)
+        split = self.gathered.splits(partition.rows)
+        shard = f"shards/part-{number:05d}.h5"
+        columns, statistics = encode(partition, split, self.coding, self.recipe, self.encoding)
         # Attempts of one task write the same bytes, so either may win the name.
         with whole_file(join(self.options.store, shard)) as file:
             write_shard(file, columns)
@@ -134,25 +134,24 @@ def read_counts(path: Path, recipe: Recipe) -> tuple[list[str], dict[str, int]]:
 
 
 def encode(
-    parcel: Parcel, split: Array, coding: Coding, recipe: Recipe, encoding: Encoding
+    partition: Partition, split: Array, coding: Coding, recipe: Recipe, encoding: Encoding
 ) -> tuple[dict[str, dict[str, Array]], dict[str, dict[str, Any]]]:
     """The columns of a shard for each split, and what the manifest says about them."""
     room = room_for_words(recipe.length, coding)
-    row, ids = np.asarray(parcel.rows["row"]), parcel.ids
-    sizes = np.diff(ids.ends, prepend=0)[row]
-    rows = {name: np.asarray(parcel.rows[name]) for name in ("label", "rating", "review_id")}
+    ids = partition.ids()
+    numbers = coding.numbers(partition.words).astype(coding.dtype)[partition.numbers]
+    rows = {name: np.asarray(partition.rows[name]) for name in ("label", "rating", "review_id")}
     if encoding.names:
-        rows["features"] = encoding.encode([parcel.rows[n] for n in feature_columns(recipe)])
+        rows["features"] = encoding.encode([partition.rows[n] for n in feature_columns(recipe)])
     columns: dict[str, dict[str, Array]] = {}
     statistics: dict[str, dict[str, Any]] = {}
     for number, name in enumerate(SPLITS):
         here = np.flatnonzero(split == number)
-        tokens, length, unknown = cut(
-            ids.values, ids.ends, row[here], parcel.words, recipe.length, recipe.keep, coding
-        )
+        chosen = ids.take(here)
+        tokens, length, unknown = cut(chosen, numbers, recipe.length, recipe.keep, coding)
         columns[name] = {"tokens": tokens, "length": length}
         columns[name] |= {column: values[here] for column, values in rows.items()}
-        words = sizes[here]
+        words = chosen.size
         stars, counts = np.unique(rows["rating"][here], return_counts=True)
         ratings = {
             "none" if np.isnan(rating) else f"{rating:g}": int(n)

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapreduce.parcels import Parcel, ParcelWriter, Ragged, read_parcel
+from mapreduce.parcels import ParcelWriter, read_tables
 from reviews.errors import UserError
 from reviews.features import Encoding, Feature, Numbers, category_encoding, features_of
 from reviews.recipe import Recipe
@@ -25,10 +24,8 @@ def count_feature(
         return {"present": numbers.present, "mean": numbers.mean.hex(),
                 "squares": numbers.squares.hex()}
     counted = pc.value_counts(values.drop_null().combine_chunks())
-    words = counted.field("values")
-    empty = Ragged(np.zeros(0, np.int32), np.zeros(len(words), np.int64))
-    parcel = Parcel(pa.table({"count": counted.field("counts")}), empty, words)
-    return {"present": len(values) - values.null_count, **writer.write(parcel)}
+    table = pa.table({"value": counted.field("values"), "count": counted.field("counts")})
+    return {"present": len(values) - values.null_count, **writer.write(table)}
 
 
 def merge_feature(lines: Sequence[dict[str, Any]], recipe: Recipe) -> dict[str, Any]:
@@ -39,9 +36,8 @@ def merge_feature(lines: Sequence[dict[str, Any]], recipe: Recipe) -> dict[str, 
     if feature.kind == "category":
         counts: dict[str, int] = {}
         for line in lines:
-            parcel = read_parcel(line)
-            of_one = zip(parcel.words.to_pylist(), parcel.rows["count"].to_pylist(), strict=True)
-            for value, n in of_one:
+            values, of_one = (column.to_pylist() for column in read_tables(line)[0].columns)
+            for value, n in zip(values, of_one, strict=True):
                 counts[value] = counts.get(value, 0) + n
         encoding = category_encoding(feature, counts.items(), recipe.feature_values)
     else:

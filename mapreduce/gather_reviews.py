@@ -8,9 +8,9 @@ splits are cut.
     ls $PWD/*.json.gz | python -m mapreduce.gather_reviews -r local --work-dir $PWD/work > gathered
 """
 
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ from mrjob.protocol import RawValueProtocol
 from mapreduce.histogram import Histogram
 from mapreduce.job import ReviewsJob
 from mapreduce.meter import METER
-from mapreduce.parcels import Parcel, ParcelWriter, Ragged, merge, read_parcels
+from mapreduce.parcels import ParcelWriter
+from mapreduce.partition import OF_IDS, Partition
 from mapreduce.settle import CORPUS, TEST, VALIDATION, settle, strata
 from mapreduce.splitting import sampled, split_keys, strata_of
 from mapreduce.threads import share_parts
@@ -32,7 +33,7 @@ from reviews.features import feature_columns
 from reviews.folders import join
 from reviews.recipe import Recipe
 from reviews.record import Block
-from reviews.sequences import Compactor, gather
+from reviews.sequences import Compactor, Ragged, gather
 from reviews.strings import hash_strings, mix_hashes
 from reviews.subwords import Subwords, tokenizer_for
 from reviews.tokenizer import Tokenizer
@@ -127,7 +128,7 @@ class _Gather:
         self.counts["read"] += block.records
         self.counts["bytes"] += block.size
         self.bad.update(block.bad)
-        self.places += [dataclasses.asdict(place) for place in block.places]
+        self.places += [asdict(place) for place in block.places]
         del self.places[3:]
         rows = block.reviews
         if not len(rows):
@@ -164,21 +165,26 @@ class _Gather:
         """Write the buffered rows, one parcel for each partition, and forget the words."""
         if self.rows:
             rows = pa.Table.from_batches(self.rows).combine_chunks()
-            values, ends = self.ids, np.concatenate(self.ends)
             words = self.tokenizer.table.words()
             compactor = Compactor(len(words))
             partition = partition_of(np.asarray(rows["key_a"]), self.partitions)
+            if self.partitions <= 1 << 16:
+                partition = partition.astype(np.uint16)  # narrow numbers sort by their digits
             order = np.argsort(partition, kind="stable")
             bounds = np.searchsorted(partition[order], np.arange(self.partitions + 1))
             if self.recipe.dedupe != "reviewer-product":
                 rows = rows.drop_columns(["key_a"])
-            rows = rows.take(pa.array(order))
+            ids = Ragged.of(self.ids, np.concatenate(self.ends))
+            rows = rows.append_column("size", pa.array(ids.size)).take(pa.array(order))
+            ids = ids.take(order)
             for number in np.flatnonzero(np.diff(bounds)):
                 first, last = bounds[number], bounds[number + 1]
-                part_values, part_ends, used = compactor.gather(values, ends, order[first:last])
-                parcel = Parcel(rows.slice(first, last - first), Ragged(part_values, part_ends),
-                                words.take(pa.array(used)))
-                self.lines.append((int(number), self.writer.write(parcel)))
+                part, used = compactor.compact(ids.take(slice(first, last)))
+                place = self.writer.write(pa.table({"word": words.take(pa.array(used))}),
+                                          rows.slice(first, last - first))
+                there = self.writer.write_bytes(part)
+                place["ids"] = [there["offset"], there["length"], part.itemsize]
+                self.lines.append((int(number), place))
         self.tokenizer.restart()
         self._reset()
 
@@ -249,15 +255,14 @@ def settle_partition(
             counts.update(line["counts"])
             bad.update(line["bad"])
             places += line["places"]
-    parcels = read_parcels([line for line in lines if "file" in line])
+    parcels = [line for line in lines if "file" in line]
     out: dict[str, Any] = {"histograms": {}, "given": [0, 0, 0], "given_splits": [0, 0, 0]}
     if parcels:
-        rows, ids, table = merge(parcels)
-        del parcels
-        given = np.bincount(np.asarray(rows["role"]), minlength=3)
-        settled = settle(rows, ids, table, recipe)
+        merged = Partition.of(parcels)
+        given = np.bincount(np.asarray(merged.rows["role"]), minlength=3)
+        settled = settle(merged, recipe)
         counts.update(settled.dropped)
-        rows = rows.take(pa.array(settled.kept))
+        rows = merged.rows.take(pa.array(settled.kept))
         identity = np.stack([np.asarray(rows["identity_a"]), np.asarray(rows["identity_b"])], 1)
         keys = split_keys(recipe, identity, rows)
         stratum = strata_of(recipe, strata(identity, settled.label))
@@ -269,7 +274,7 @@ def settle_partition(
         out["given_splits"] = given.tolist()
         columns = pa.table(
             {
-                "row": settled.kept,  # ids stay where they are, those of dropped rows too
+                **{name: rows[name] for name in OF_IDS},
                 "review_id": identity[:, 0],
                 "label": settled.label,
                 "rating": settled.rating,
@@ -279,9 +284,8 @@ def settle_partition(
             }
             | {name: rows[name] for name in feature_columns(recipe)}
         )
-        parcel = Parcel(columns, ids, table.words())
         writer = ParcelWriter(join(work, "partitions"), f"{partition:05d}")
-        out |= writer.write(parcel)
+        out |= replace(merged, rows=columns).write(writer)
         writer.close()
         out["rows"] = len(columns)
     out |= {"counts": dict(counts), "bad": dict(bad)}

@@ -6,12 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapreduce.parcels import Ragged
+from mapreduce.partition import Partition
 from reviews.features import feature_columns
 from reviews.labels import NO_LABEL, labels_from_ratings
 from reviews.recipe import Recipe
-from reviews.sequences import gather
-from reviews.word_table import WordTable
 
 Array = np.ndarray
 CORPUS, VALIDATION, TEST = 0, 1, 2  # where a row came from: the corpus, or a given split
@@ -27,8 +25,9 @@ class Settled:
     dropped: dict[str, int]
 
 
-def settle(rows: pa.Table, ids: Ragged, words: WordTable, recipe: Recipe) -> Settled:
+def settle(partition: Partition, recipe: Recipe) -> Settled:
     """Remove overlap and duplicates, then settle labels and drop the neutral ones."""
+    rows = partition.rows
     identity = np.stack([np.asarray(rows["identity_a"]), np.asarray(rows["identity_b"])], 1)
     role = np.asarray(rows["role"])
     rating = np.asarray(rows["rating"].fill_null(np.nan), np.float32).copy()
@@ -55,7 +54,7 @@ def settle(rows: pa.Table, ids: Ragged, words: WordTable, recipe: Recipe) -> Set
         rating[first], label[first] = rating_mode, label_mode
         dropped["duplicate"] = len(subject) - len(first)
     elif recipe.dedupe == "reviewer-product":
-        first = _earliest(subject, key, time, rating, others, ids, words)
+        first = _earliest(subject, key, time, rating, others, partition)
         keep[subject] = False
         keep[first] = True
         dropped["duplicate"] = len(subject) - len(first)
@@ -189,26 +188,26 @@ def _modes(group: Array, values: Array, groups: int, missing: float) -> Array:
 
 
 def _earliest(
-    subject: Array, key: Array, time: Array, rating: Array, others: list[Array], ids: Ragged,
-    words: WordTable,
+    subject: Array, key: Array, time: Array, rating: Array, others: list[Array],
+    partition: Partition,
 ) -> Array:
     """One row for each reviewer and product: the earliest, then the smallest by (rating, text)."""
     order = _ordered(subject, (*others, _nan_last(rating), time), key)
     starts = _starts(key[order])
     ends = np.append(starts[1:], len(order))
     first = order[starts]
-    spelled: list[str] | None = None
+    ties: dict[int, list[int]] = {}
     for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
         tied = [
-            row
+            int(row)
             for row in order[start:end]
             if time[row] == time[order[start]]
             and _nan_last(rating[row]) == _nan_last(rating[order[start]])
         ]
         if len(tied) > 1:
-            if spelled is None:
-                spelled = words.words().to_pylist()
-            texts = [[spelled[i] for i in gather(ids.values, ids.ends, np.array([row]))[0]]
-                     for row in tied]
-            first[number] = tied[texts.index(min(texts))]
+            ties[number] = tied
+    texts = partition.texts([row for tied in ties.values() for row in tied])
+    for number, tied in ties.items():
+        spelled = [next(texts) for _ in tied]
+        first[number] = tied[spelled.index(min(spelled))]
     return first

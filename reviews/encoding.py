@@ -12,7 +12,7 @@ from reviews.corpora import plan_splits, read_blocks
 from reviews.features import Encoding, feature_columns
 from reviews.labels import NO_LABEL, settle_labels
 from reviews.recipe import Recipe
-from reviews.sequences import cut
+from reviews.sequences import Ragged, cut
 from reviews.subwords import Subwords, tokenizer_for
 from reviews.tokenizer import Tokenizer
 from reviews.vocabulary import Coding
@@ -66,9 +66,8 @@ def encode_block(
     short &= ~wordless
     neutral = ~wordless & ~short & (label == NO_LABEL)
     rows = np.flatnonzero(~wordless & ~short & ~neutral)
-    out, length, _ = cut(
-        tokens.ids, tokens.ends, rows, tokenizer.table.words(), recipe.length, recipe.keep, coding
-    )
+    ids, numbers = Ragged.of(tokens.ids, tokens.ends), coding.numbers(tokenizer.table.words())
+    out, length, _ = cut(ids.take(rows), numbers, recipe.length, recipe.keep, coding)
     dropped = {"no_words": int(wordless.sum()), "too_few_words": int(short.sum()),
                "neutral": int(neutral.sum())}
     encoded = Encoded(out, length, label[rows], rating[rows], dropped, bad)

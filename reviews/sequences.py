@@ -1,7 +1,8 @@
 """Word ids of any length to rows of fixed length."""
 
+from dataclasses import dataclass
+
 import numpy as np
-import pyarrow as pa
 from numba import njit
 
 from reviews.bits import prefetch
@@ -12,65 +13,100 @@ _AHEAD = 6  # rows that memory is asked for before they are needed
 _LINES = 4  # of 64 bytes: most of a review
 
 
+@dataclass(frozen=True)
+class Ragged:
+    """Word ids of n rows, in any order and with gaps, in numberings of several kinds.
+
+    Row i has values[first[i]:first[i] + size[i]], where id k is number base[i] + k of all kinds.
+    """
+
+    values: Array  # (words,) uint16 or int32
+    first: Array  # (n,) int64
+    size: Array  # (n,) int32
+    base: Array  # (n,) int64
+
+    @classmethod
+    def of(cls, values: Array, ends: Array) -> "Ragged":
+        """Rows one behind the other, ending at `ends` (n,), in one numbering."""
+        sizes = np.diff(ends, prepend=0)
+        return cls(values, ends - sizes, sizes.astype(np.int32), np.zeros_like(ends))
+
+    def take(self, rows: Array | slice) -> "Ragged":
+        """The chosen rows, in that order; the ids stay where they are."""
+        return Ragged(self.values, self.first[rows], self.size[rows], self.base[rows])
+
+    def row(self, row: int) -> Array:
+        """The numbers (k,) int64 of one row."""
+        first = int(self.first[row])
+        ids: Array = self.values[first : first + int(self.size[row])].astype(np.int64)
+        ids += self.base[row]
+        return ids
+
+    def parts(self) -> tuple[Array, Array, Array, Array]:
+        """What the kernels work on."""
+        return self.values, self.first, self.size, self.base
+
+
 @njit(cache=True, inline="always")
-def _look_ahead(values: Array, ends: Array, rows: Array, i: int) -> None:
-    """Ask for a row that comes soon after rows[i]: they lie anywhere, so that otherwise each one
-    is waited for."""
-    if i + _AHEAD < rows.size:
-        row = rows[i + _AHEAD]
-        first = ends[row - 1] if row > 0 else 0
-        for line in range(_LINES):
-            prefetch(values, first + line * (64 // values.itemsize))
+def _look_ahead(values: Array, first: int) -> None:
+    """Ask for the row that begins there and comes soon: rows lie anywhere, so that otherwise
+    each one is waited for."""
+    for line in range(_LINES):
+        prefetch(values, first + line * (64 // values.itemsize))
 
 
 @njit(cache=True, nogil=True)
 def _cut(
-    ids: Array, ends: Array, rows: Array, numbers: Array, head: int, unknown_id: int,
-    tokens: Array, length: Array,
+    ids: Array, firsts: Array, sizes: Array, bases: Array, numbers: Array, head: int,
+    unknown_id: int, tokens: Array, length: Array,
 ) -> int:
-    size = tokens.shape[1]
+    width = tokens.shape[1]
     unknown = 0
-    for out in range(rows.size):
-        row = rows[out]
-        _look_ahead(ids, ends, rows, out)
-        words = ids[ends[row - 1] if row > 0 else 0 : ends[row]]
-        kept = min(words.size, size)
-        length[out] = kept
+    for row in range(firsts.size):
+        if row + _AHEAD < firsts.size:
+            _look_ahead(ids, firsts[row + _AHEAD])
+        size = np.int64(sizes[row])
+        words = ids[firsts[row] : firsts[row] + size]
+        named = numbers[bases[row] :]
+        kept = min(size, width)
+        length[row] = kept
         # The head comes from the front, the rest from the end of the review.
-        front = kept if words.size <= size else head
-        skipped = words.size - kept
+        front = kept if size <= width else head
+        skipped = size - kept
         for k in range(front):
-            number = numbers[words[k]]
-            tokens[out, k] = number
+            number = named[words[k]]
+            tokens[row, k] = number
             unknown += number == unknown_id
         for k in range(front, kept):
-            number = numbers[words[skipped + k]]
-            tokens[out, k] = number
+            number = named[words[skipped + k]]
+            tokens[row, k] = number
             unknown += number == unknown_id
         for k in range(front, front + skipped):
-            unknown += numbers[words[k]] == unknown_id
+            unknown += named[words[k]] == unknown_id
     return unknown
 
 
 def cut(
-    ids: Array, ends: Array, rows: Array, words: pa.Array, length: int, keep: str, coding: Coding
+    ids: Ragged, numbers: Array, length: int, keep: str, coding: Coding
 ) -> tuple[Array, Array, int]:
-    """Rows of a ragged array as tokens (n, length) right-padded, ids kept (n,) uint16, and how
-    many of all their words, before the cut, are unknown.
+    """Rows of any length as tokens (n, length) right-padded, ids kept (n,) uint16, and how many
+    of all their words, before the cut, are unknown.
 
-    words are what the ids stand for. keep "head" takes the first words that fit; "head+tail"
-    the first and the last halves. What the coding puts around a review is inside of the length.
+    numbers (of all kinds,) are what the ids become. keep "head" takes the first words that fit;
+    "head+tail" the first and the last halves. What the coding puts around a review is inside of
+    the length.
     """
     before, room = len(coding.prefix), room_for_words(length, coding)
-    tokens = np.full((len(rows), length), coding.padding, coding.dtype)
-    kept = np.empty(len(rows), np.uint16)
+    rows = len(ids.first)
+    tokens = np.full((rows, length), coding.padding, coding.dtype)
+    kept = np.empty(rows, np.uint16)
     head = room if keep == "head" else (room + 1) // 2
-    unknown = _cut(ids, ends, rows, coding.numbers(words), head, coding.unknown,
+    unknown = _cut(*ids.parts(), numbers, head, coding.unknown,
                    tokens[:, before : before + room], kept)
     if before + len(coding.suffix):
         tokens[:, :before] = coding.prefix
         for place, number in enumerate(coding.suffix):
-            tokens[np.arange(len(rows)), before + kept + place] = number
+            tokens[np.arange(rows), before + kept + place] = number
         kept += np.uint16(before + len(coding.suffix))
     return tokens, kept, unknown
 
@@ -85,7 +121,8 @@ def _gather(values: Array, ends: Array, rows: Array, out: Array) -> None:
     n = 0
     for i in range(rows.size):
         row = rows[i]
-        _look_ahead(values, ends, rows, i)
+        if i + _AHEAD < rows.size:
+            _look_ahead(values, ends[rows[i + _AHEAD] - 1] if rows[i + _AHEAD] > 0 else 0)
         source = values[ends[row - 1] if row > 0 else 0 : ends[row]]
         target = out[n : n + source.size]
         for k in range(source.size):
@@ -103,14 +140,14 @@ def gather(values: Array, ends: Array, rows: Array) -> tuple[Array, Array]:
 
 
 @njit(cache=True, nogil=True)
-def _gather_compact(
-    values: Array, ends: Array, rows: Array, numbers: Array, used: Array, out: Array
+def _compact(
+    values: Array, firsts: Array, sizes: Array, numbers: Array, used: Array, out: Array
 ) -> int:
     n = count = 0
-    for i in range(rows.size):
-        row = rows[i]
-        _look_ahead(values, ends, rows, i)
-        for k in range(ends[row - 1] if row > 0 else 0, ends[row]):
+    for row in range(firsts.size):
+        if row + _AHEAD < firsts.size:
+            _look_ahead(values, firsts[row + _AHEAD])
+        for k in range(firsts[row], firsts[row] + sizes[row]):
             value = values[k]
             if numbers[value] < 0:
                 numbers[value] = count
@@ -124,36 +161,29 @@ def _gather_compact(
 
 
 class Compactor:
-    """Takes rows out of a ragged array of ids below `size`, with ids of their own."""
+    """Gives rows of ids below `size` ids of their own, as few as they have words."""
 
     def __init__(self, size: int) -> None:
         self.numbers = np.full(size, -1, np.int32)
         self.used = np.empty(size, np.int64)
-        self.dtype = np.dtype(np.uint16 if size <= 1 << 16 else np.int32)
 
-    def gather(self, values: Array, ends: Array, rows: Array) -> tuple[Array, Array, Array]:
-        """The chosen rows, in that order: values, ends, and the old id of each new one."""
-        new_ends = np.cumsum(np.diff(ends, prepend=0)[rows], dtype=np.int64)
-        out = np.empty(int(new_ends[-1]) if len(rows) else 0, self.dtype)
-        rows = np.ascontiguousarray(rows, np.int64)
-        count = _gather_compact(values, ends, rows, self.numbers, self.used, out)
-        return out, new_ends, self.used[:count].copy()
+    def compact(self, rows: Ragged) -> tuple[Array, Array]:
+        """The new ids of all rows, one behind the other, and the old id of each new one.
 
-
-@njit(cache=True, nogil=True)
-def renumber(values: Array, numbers: Array, out: Array) -> None:
-    """out[i] = numbers[values[i]], where all values (n,) are at least 0.
-
-    numpy's take would make 64-bit indices of them first.
-    """
-    for i in range(values.size):
-        out[i] = numbers[np.uint32(values[i])]
+        The new ones are uint16 where they can be, else int32.
+        """
+        out = np.empty(int(rows.size.sum()), np.int32)
+        count = _compact(rows.values, rows.first, rows.size, self.numbers, self.used, out)
+        small = out.astype(np.uint16) if count <= 1 << 16 else out
+        return small, self.used[:count].copy()
 
 
 @njit(cache=True, nogil=True)
-def count_ids(values: Array, ends: Array, rows: Array, counts: Array) -> None:
-    """Add to counts (words,) how often each id occurs in the chosen rows."""
-    for i in range(rows.size):
-        row = rows[i]
-        for k in range(ends[row - 1] if row > 0 else 0, ends[row]):
-            counts[values[k]] += 1
+def count_ids(
+    values: Array, firsts: Array, sizes: Array, bases: Array, counts: Array
+) -> None:
+    """Add to counts (of all kinds,) how often each number occurs; `Ragged.parts`, and where to."""
+    for row in range(firsts.size):
+        of_kind = counts[bases[row] :]
+        for k in range(firsts[row], firsts[row] + sizes[row]):
+            of_kind[values[k]] += 1

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from reviews.bits import at_least, between, count_ones, equal, load64, trailing_zeros
-from reviews.sequences import Compactor, gather
+from reviews.sequences import Compactor, Ragged, gather
 
 sixty_four_bytes = st.binary(min_size=64, max_size=64)
 
@@ -61,6 +61,6 @@ def test_rows_are_gathered_with_and_without_new_numbers_for_their_words(
 
     compactor = Compactor(20)
     for _ in range(2):  # it is used again and again
-        ids, id_ends, used = compactor.gather(values, ends, np.array(chosen))
+        ids, used = compactor.compact(Ragged.of(values, ends).take(np.array(chosen)))
         assert len(set(used.tolist())) == len(used) == len({v for row in wanted for v in row})
-        assert [used[part].tolist() for part in np.split(ids, id_ends[:-1])] == wanted
+        assert [used[part].tolist() for part in np.split(ids, got_ends[:-1])] == wanted
