@@ -180,7 +180,8 @@ def _byte_planes(block: Array) -> Array:
     flat = block.reshape(-1).view(f"<u{size}")
     planes = np.empty((size, flat.size), np.uint8)
     for place in range(size):
-        planes[place] = flat >> (8 * place)  # the upper bytes are cut off; faster than strides
+        # The upper bytes are cut off: faster than strides, and without a copy in between.
+        np.right_shift(flat, 8 * place, out=planes[place], casting="unsafe")
     return planes
 
 
