@@ -21,6 +21,7 @@ READ_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
     "focal_gamma": ("loss", ("focal",)),
     "momentum": ("optimizer", ("sgd",)),
     "betas": ("optimizer", ("adam", "adamw")),
+    "eps": ("optimizer", ("adam", "adamw", "adagrad")),
     "base_batch_size": ("learning_rate_scaling", ("linear", "sqrt", "legw")),
     "step_epochs": ("schedule", ("step",)),
     "step_factor": ("schedule", ("step",)),
@@ -66,10 +67,13 @@ def resolve(named: Mapping[str, Any]) -> TrainingConfig:
 
 def _check_read(config: TrainingConfig, named: Mapping[str, Any]) -> None:
     """Raise UserError for a named option that the other choices leave without an effect."""
+    others = unread(config.model, config.ngrams)
     for name in named:
-        if name in unread(config.model, config.ngrams):
+        if name in others:
             raise UserError(f"{flag(name)} is not read by --model {config.model} with --ngrams "
                             f"{config.ngrams}")
+        if name == "eps" and "ngram_rate" not in others:
+            continue  # n-grams beside another model learn by adagrad, whatever that learns by
         choice, values = READ_WITH.get(name, ("", ()))
         if choice and getattr(config, choice) not in values:
             raise UserError(f"{flag(name)} is for {flag(choice)} {' or '.join(values)}: "

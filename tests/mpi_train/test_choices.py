@@ -292,6 +292,7 @@ def test_a_file_of_choices_lies_between_the_models_defaults_and_what_is_named(
     ({"model": "bag", "ngrams": 1, "buckets": 9}, "--buckets is not read by --model bag with"),
     ({"momentum": 0.5}, "--momentum is for --optimizer sgd: adam has no use for it"),
     ({"optimizer": "sgd", "betas": (0.5, 0.9)}, "--betas is for --optimizer adam or adamw: sgd"),
+    ({"optimizer": "sgd", "eps": 1e-6}, "--eps is for --optimizer adam or adamw or adagrad: sgd"),
     ({"focal_gamma": 1.0}, "--focal-gamma is for --loss focal: bce has no use for it"),
     ({"step_factor": 0.5}, "--step-factor is for --schedule step: linear has no use for it"),
     ({"base_batch_size": 64}, "--base-batch-size is for --learning-rate-scaling linear or sqrt"),
@@ -311,6 +312,13 @@ def test_a_choice_that_cannot_be_is_told_in_one_line(
                else value for name, value in options.items()}
     with pytest.raises(UserError, match=message):
         resolve({"store": str(store.path), "out": str(tmp_path / "run"), **options})
+
+
+def test_sgd_reads_eps_where_ngrams_beside_the_model_learn_by_adagrad(store: Store) -> None:
+    named = {"store": str(store.path), "out": "nowhere", "optimizer": "sgd", "eps": 1e-6}
+    assert resolve({**named, "ngrams": 2}).eps == 1e-6
+    with pytest.raises(UserError, match="--eps is for --optimizer"):
+        resolve({**named, "model": "bag", "momentum": 0.0})
 
 
 def test_every_default_of_a_model_and_preset_is_an_option() -> None:
