@@ -49,11 +49,15 @@ def train(config: TrainingConfig, communicator: Communicator) -> dict[str, Any]:
         with Interruption() as interruption:
             run = Run(config, communicator, interruption)
             run.greet()
-            patient = True
-            while run.step < run.total and patient:
+            over = run.is_over()
+            if over:
+                run.journal.log(f"nothing is left to do: the run was complete after update "
+                                f"{run.step}, and its model is in {run.journal.out / 'model'}")
+            while not over:
                 epoch = run.step // run.plan.updates
                 run.train_epoch(epoch)
-                patient = run.end_epoch(epoch)
+                run.end_epoch(epoch)
+                over = run.is_over()
             return run.summarize()
     except (OSError, SafetensorError) as error:
         if disk_is_full(error):
@@ -144,6 +148,12 @@ class Run:
             f"{self.plan.rows:,} reviews, {self.plan.updates:,} updates an epoch, "
             f"{self.parameters:,} parameters, {ranks.size} ranks ({ranks.backend}), "
             f"{torch.get_num_threads()} threads each")
+
+    def is_over(self) -> bool:
+        """Whether no update is left, or --patience is at its end; all ranks ask together."""
+        # Rank 0 validates, and what it writes is no waiting for a reduction.
+        worse: int = self.communicator.from_root(lambda: self.state["worse"])
+        return self.step >= self.total or 0 < self.config.patience <= worse
 
     def train_epoch(self, epoch: int) -> None:
         """Do an epoch's updates, or those that are left of it and of the run."""
@@ -247,11 +257,8 @@ class Run:
         if self.profiler is not None:
             self.profiler.after_update(update.phases)
 
-    def end_epoch(self, epoch: int) -> bool:
-        """Validate, keep the weights if they are to be kept, and write a checkpoint.
-
-        Returns whether to go on: not when --patience is at its end.
-        """
+    def end_epoch(self, epoch: int) -> None:
+        """Validate, keep the weights if they are to be kept, and write a checkpoint."""
         config, done = self.config, self.state["epoch"]
         reviews = max(done["reviews"], 1)
         seconds = done["seconds"] + time.perf_counter() - self._epoch_started
@@ -270,9 +277,6 @@ class Run:
             self.state["epoch"] = dict(NO_EPOCH)
             if self.communicator.rank == 0:
                 self._checkpoint()
-        # What rank 0 wrote is no waiting for a reduction.
-        worse: int = self.communicator.from_root(lambda: self.state["worse"])
-        return not 0 < config.patience <= worse
 
     def _evaluate(self, epoch: int, ratios: Sequence[float]) -> dict[str, Any] | None:
         """Validate on all ranks, and on rank 0 keep the weights if they are to be kept."""

@@ -253,6 +253,9 @@ def test_validations_come_as_often_as_asked_for_and_at_the_end(
     stopped = train(store, tmp_path / "stopped", evaluate_every=2, patience=1, **options)
     assert len(records(stopped, "epoch")) % 2 == 0
     assert 4 <= len(records(stopped, "epoch")) < 12
+    before = (stopped / "metrics.jsonl").read_bytes()
+    assert main(["--out", str(stopped), "--resume"]) == 0
+    assert (stopped / "metrics.jsonl").read_bytes() == before, "out of patience is complete"
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -203,6 +203,19 @@ def test_a_run_that_ended_in_an_epoch_goes_on_inside_of_it(store: Store, tmp_pat
         e["loss"] for e in records(whole, "epoch")]
 
 
+def test_a_resume_of_a_complete_run_says_where_its_model_is_and_does_nothing_else(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    assert main(["--out", str(copy), "--resume"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[1:] == ["nothing is left to do: the run was complete after update 20, and its "
+                        f"model is in {copy / 'model'}"]
+    assert (copy / "metrics.jsonl").read_bytes() == (run / "metrics.jsonl").read_bytes()
+    assert difference(read_bundle(copy).weights, read_bundle(run).weights) == 0
+    assert json.loads((copy / "summary.json").read_text())["finished"] is True
+
+
 def checkpoints(run: Path) -> list[str]:
     return sorted(path.name for path in (run / "checkpoints").iterdir())
 
