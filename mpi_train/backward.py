@@ -14,7 +14,7 @@ from mpi_train.laps import Laps
 from mpi_train.losses import Loss
 from mpi_train.models.dropout import Draws
 from mpi_train.plan import micro_batches
-from mpi_train.predict import to_tensors
+from mpi_train.predict import on_device, to_tensors
 from mpi_train.shared_gradients import SharedGradients
 from reviews.errors import UserError
 
@@ -73,7 +73,7 @@ class BackPropagation:
             options = self._model.options
             # Dropped words become the unknown one.
             ids = batch.words(options.vocabulary_size, options.padding, options.unknown)
-            words = torch.from_numpy(ids).to(self._device)
+            words = on_device(ids, self._device)
         while True:
             self._laps.lap("rest")
             self._gradients.start(words)
@@ -124,7 +124,7 @@ class BackPropagation:
     ) -> torch.Tensor:
         rows = batch.take(begin, end)
         tensors = to_tensors(rows, self._device)
-        labels = torch.from_numpy(rows.labels).to(self._device)
+        labels = on_device(rows.labels, self._device)
         self._laps.lap("data")
         draws = Draws.of(self._config.seed, *place, torch.arange(begin, end, device=self._device))
         with torch.autocast(self._device.type, torch.bfloat16, self._config.precision == "bf16"):

@@ -14,12 +14,23 @@ from mpi_train.plan import micro_batches
 Array = np.ndarray
 
 
+def on_device(values: Array, device: torch.device) -> Tensor:
+    """The values as a tensor: the same memory on the CPU, a copy elsewhere.
+
+    A GPU fetches it from pinned memory, in its turn, and this process goes on meanwhile.
+    """
+    tensor = torch.from_numpy(values)
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
 def to_tensors(rows: Rows, device: torch.device) -> list[Tensor]:
     """Tokens (n, T) int32, lengths (n,) int64 and any features (n, F) float32 on the device."""
-    found = [torch.from_numpy(rows.tokens.astype(np.int32)), torch.from_numpy(rows.lengths)]
+    found = [rows.tokens.astype(np.int32), rows.lengths]
     if rows.features is not None:
-        found.append(torch.from_numpy(rows.features))
-    return [tensor.to(device) for tensor in found]
+        found.append(rows.features)
+    return [on_device(values, device) for values in found]
 
 
 def logits_of(model: nn.Module, rows: Rows, device: torch.device, max_tokens: int) -> Array:

@@ -6,8 +6,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from mpi_train.data import BatchReader, SplitReader
+from mpi_train.predict import to_tensors
 from reviews.errors import UserError
 from reviews.store import Store
 from tests.stores import make_store
@@ -81,6 +83,19 @@ def test_rows_that_are_taken_are_as_wide_as_their_longest(store: Store) -> None:
         rows = batch.take(first, last)
         assert rows.tokens.shape == (last - first, batch.lengths[last - 1])
         np.testing.assert_array_equal(rows.lengths, batch.lengths[first:last])
+
+
+@pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
+def test_the_rows_of_a_whole_epoch_reach_the_device_as_they_were_taken(
+    store: Store, device: str
+) -> None:
+    reader = BatchReader(store, "train", 50, seed=1, window=2)
+    taken = [reader.batch(0, update).take(0, 50) for update in range(reader.plan.updates)]
+    sent = [to_tensors(rows, torch.device(device)) for rows in taken]
+    for rows, (tokens, lengths) in zip(taken, sent, strict=True):
+        assert tokens.device.type == lengths.device.type == device
+        np.testing.assert_array_equal(tokens.cpu(), rows.tokens)
+        np.testing.assert_array_equal(lengths.cpu(), rows.lengths)
 
 
 @pytest.mark.parametrize("ratios", [[1], [1, 1], [3, 0, 1, 0.5, 2]])
