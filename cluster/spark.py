@@ -26,6 +26,8 @@ START_SECONDS = 90
 STOP_SECONDS = 20
 MASTER, WORKER = (f"org.apache.spark.deploy.{kind}" for kind in ("master.Master", "worker.Worker"))
 STATE = "processes.json"
+# The daemons do little: what they need is a quick start.
+QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
 class Process(NamedTuple):
@@ -102,7 +104,8 @@ class LocalSpark:
         self.stop()
 
     def _spawn(self, name: str, main: str, *arguments: str) -> None:
-        environment = {**os.environ, "SPARK_LOCAL_IP": HOST, "SPARK_DAEMON_MEMORY": "256m"}
+        environment = {**os.environ, "SPARK_LOCAL_IP": HOST, "SPARK_DAEMON_MEMORY": "256m",
+                       "SPARK_DAEMON_JAVA_OPTS": QUICK_JAVA}
         with open(self.folder / f"{name}.log", "ab") as log:
             process = subprocess.Popen(
                 [_spark_class(), main, *arguments], env=environment, cwd=self.folder,

@@ -7,14 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cluster.spark import QUICK_JAVA
 from reviews.errors import EngineError, UserError
 from reviews.files import is_remote
 
 if TYPE_CHECKING:
     from mapreduce.engines import EngineOptions
     from mapreduce.places import Places
-
-QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
 def find_spark_submit() -> str:
