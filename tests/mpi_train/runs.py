@@ -1,6 +1,7 @@
 """Training runs of a few seconds, and readers of what they leave."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from mpi_train.__main__ import main
 from reviews.store import Store
+from tests.mpi_train.ranks import run_ranks
 
 SMALL = {"batch_size": 64, "embedding_dim": 8, "hidden_dim": 6, "micro_batch_tokens": 256,
          "epochs": 2, "threads": 1}
@@ -31,6 +33,16 @@ def arguments(data: Store, run: Path, /, **options: Any) -> list[str]:
 def train(store: Store, out: Path, **options: Any) -> Path:
     assert main(arguments(store, out, **options)) == 0
     return out
+
+
+def train_on_ranks(ranks: int, runs: Sequence[Sequence[Any]]) -> None:
+    """One start of some ranks for runs one after the other, each given by its arguments."""
+    program = ("import json, sys\n"
+               "from mpi_train.__main__ import main\n"
+               "for arguments in json.loads(sys.argv[1]):\n"
+               "    assert main(arguments) == 0\n")
+    done = run_ranks(ranks, "-c", program, json.dumps([[*map(str, run)] for run in runs]))
+    assert done.returncode == 0, done.stderr
 
 
 def records(run: Path, kind: str) -> list[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """A run that is killed or asked to end goes on from its last checkpoint, to the same weights."""
 
-import json
 import os
 import shutil
 import signal
@@ -14,8 +13,15 @@ import pytest
 from mpi_train.__main__ import main
 from reviews.bundle import read_bundle
 from reviews.store import Store
-from tests.mpi_train.ranks import ROOT, run_ranks
-from tests.mpi_train.runs import arguments, difference, losses, records, train
+from tests.mpi_train.ranks import ROOT
+from tests.mpi_train.runs import (
+    arguments,
+    difference,
+    losses,
+    records,
+    train,
+    train_on_ranks,
+)
 from tests.stores import make_store
 
 EPOCHS, UPDATES = 20, 10  # updates of an epoch
@@ -70,22 +76,12 @@ def test_cut_after_any_update_a_run_ends_with_the_very_same_weights(
 
 def test_so_does_a_run_on_two_ranks(store: Store, tmp_path: Path) -> None:
     """One start of two ranks for the whole runs, and one for those that go on."""
-    program = tmp_path / "program.py"
-    program.write_text(
-        "import json, sys\n"
-        "from mpi_train.__main__ import main\n"
-        "for arguments in json.loads(sys.argv[1]):\n"
-        "    assert main(arguments) == 0\n"
-    )
     shares = {"lstm": {"balance": "equal"}, "bag": {"shares": "3,1"}}
-    done = run_ranks(2, program, json.dumps([
-        arguments(store, tmp_path / kind, **options_of(kind), **more)
-        for kind, more in shares.items()]))
-    assert done.returncode == 0, done.stderr
+    train_on_ranks(2, [arguments(store, tmp_path / kind, **options_of(kind), **more)
+                       for kind, more in shares.items()])
     parted = [as_killed_after(tmp_path / kind, cut, tmp_path / f"{kind}-{cut}")
               for kind in shares for cut in (3, 7)]
-    done = run_ranks(2, program, json.dumps([["--out", str(run), "--resume"] for run in parted]))
-    assert done.returncode == 0, done.stderr
+    train_on_ranks(2, [["--out", run, "--resume"] for run in parted])
     for run in parted:
         same(run, tmp_path / run.name.split("-")[0])
 
