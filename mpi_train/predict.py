@@ -15,14 +15,14 @@ Array = np.ndarray
 
 
 def on_device(values: Array, device: torch.device) -> Tensor:
-    """The values as a tensor: the same memory on the CPU, a copy elsewhere.
+    """The values as a tensor: the same memory on the CPU, a copy on a GPU.
 
-    A GPU fetches it from pinned memory, in its turn, and this process goes on meanwhile.
+    It fetches it from pinned memory, in its turn, and this process goes on meanwhile.
     """
     tensor = torch.from_numpy(values)
     if device.type == "cuda":
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor
 
 
 def to_tensors(rows: Rows, device: torch.device) -> list[Tensor]:
