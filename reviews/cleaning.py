@@ -34,7 +34,8 @@ EMOTICONS: list[Rule] = [
     (r"[:=]-?D+\b|\b[xX]D+\b", " emoticonlaugh "),
     (r"[:=]-?[pP]+\b", " emoticontongue "),
     (r"[:=]-?[oO0]\b", " emoticonsurprise "),
-    (r"[:=]-?[/\\|](?:$|[ \t\n\r])", " emoticondoubt "),
+    # The space first: Python's $ is before the last newline too, that of RE2 is not.
+    (r"[:=]-?[/\\|](?:[ \t\n\r]|$)", " emoticondoubt "),
     (r"</3", " emoticonbrokenheart "),
     (r"<3+", " emoticonheart "),
 ]

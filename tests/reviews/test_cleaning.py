@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reviews.characters import ascii_of, emoji_word, is_emoji, squeeze_text
@@ -86,6 +86,7 @@ def test_a_block_is_cleaned_as_plain_python_cleans_each_text(
 
 @settings(max_examples=50, deadline=None)
 @given(TEXTS)
+@example([":/\n"])
 def test_all_rules_together_are_applied_in_their_order(texts: list[str]) -> None:
     expected = texts
     for rule in RULES:
