@@ -43,7 +43,7 @@ Array = np.ndarray
 ROLES = {"corpus": CORPUS, "validation": VALIDATION, "test": TEST}
 
 # A task writes its rows when their words or its dictionary outgrow these.
-SEGMENT_IDS = 16 << 20
+SEGMENT_IDS = 24 << 20
 SEGMENT_WORDS = 1 << 20
 
 

@@ -43,14 +43,16 @@ from reviews.subwords import Subwords, tokenizer_file
 from reviews.vectors import read_vectors
 from reviews.vocabulary import given_vocabulary
 
-# One shard for so many bytes of input, inflated; a task holds one or two of them in memory.
-PARTITION_BYTES = 64 << 20
+# One shard for so many bytes of input, inflated; a task holds one or two of them in memory. Each
+# task of job 1 writes the words of a partition's rows beside them: the fewer partitions, the
+# fewer words twice.
+PARTITION_BYTES = 128 << 20
 # Plain files are read in splits of so many bytes.
 SPLIT_BYTES = 64 << 20
 # From so many shards on, all cores are used unless told otherwise.
-LOCAL_PARTITIONS = 8
+LOCAL_PARTITIONS = 4
 # One task settles so many partitions, where the number of workers is the engine's affair.
-REDUCER_PARTITIONS = 8
+REDUCER_PARTITIONS = 4
 
 
 @dataclass(frozen=True)
