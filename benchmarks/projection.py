@@ -22,7 +22,7 @@ from mapreduce.count_words import CountWords
 from mapreduce.encode_reviews import EncodeReviews
 from mapreduce.engines import ENGINES, map_tasks
 from mapreduce.gather_reviews import GatherReviews
-from mapreduce.prepare import PARTITION_BYTES, split_bytes
+from mapreduce.prepare import PARTITION_BYTES, SPLIT_BYTES, split_bytes
 from reviews.errors import UserError
 from reviews.generate import generate
 from reviews.options import add_options, config_from, make_parser, option
@@ -48,12 +48,16 @@ class Rates:
     """What is measured.
 
     job_us: CPU microseconds of each job for a review of so many bytes.
+    spread_us: how many more in gather where a split's reviews go to as many partitions as the
+        corpus has, each with a list of its words.
     task_s: CPU seconds in which a task of its own starts.
     shared: what a core does while the other one is busy too, as a part of what it does alone.
-    stored: bytes of the store for each inflated byte; worked: those of the work folder.
+    stored: bytes of the store for each inflated byte; worked: those of the work folder, with as
+        many partitions as the corpus has.
     """
 
     job_us: dict[str, float]
+    spread_us: float
     review_bytes: float
     task_s: float
     shared: float
@@ -78,13 +82,13 @@ def project(rates: Rates, assumed: Assumptions, where: Machine) -> dict[str, flo
     """The seconds that the corpus takes on a machine, by part."""
     speed = rates.shared * (assumed.vcpu if where.nodes else 1.0)
     engine = ENGINES["emr" if where.nodes else "local"]
-    partitions = rounds(assumed.bytes, PARTITION_BYTES)
+    partitions = partitions_of(assumed)
     lines = {"gather": rounds(assumed.bytes, split_bytes(engine)), "count": partitions,
              "encode": partitions}
     tasks = {name: map_tasks(job, lines[name], engine) for name, job in JOBS.items()}
     # A review costs in proportion to its bytes.
     work = {name: us * 1e-6 * assumed.bytes / rates.review_bytes
-            for name, us in rates.job_us.items()}
+            for name, us in all_us(rates).items()}
     start = rates.task_s if where.nodes else 0.0
     seconds = {
         name: rounds(tasks[name], where.workers) * (work[name] / tasks[name] + start) / speed
@@ -97,6 +101,16 @@ def project(rates: Rates, assumed: Assumptions, where: Machine) -> dict[str, flo
         seconds["network"] = moved / 1e6 / assumed.network / where.nodes
     seconds["starts"] = len(JOBS) * assumed.job_start if where.nodes else 0.0
     return seconds
+
+
+def partitions_of(assumed: Assumptions) -> int:
+    """The partitions, and shards, of the corpus."""
+    return rounds(assumed.bytes, PARTITION_BYTES)
+
+
+def all_us(rates: Rates) -> dict[str, float]:
+    """CPU microseconds a review of each job, for the corpus."""
+    return rates.job_us | {"gather": rates.job_us["gather"] + rates.spread_us}
 
 
 def rounds(amount: int, size: int) -> int:
@@ -119,10 +133,12 @@ def main(argv: Sequence[str]) -> int:
     if min(vars(assumed).values()) <= 0:
         raise UserError("assumptions are numbers above 0")
     with tempfile.TemporaryDirectory(prefix="reviewmill-bench-") as folder:
-        rates = measure_rates(Path(folder), options.measured)
+        rates = measure_rates(Path(folder), options.measured, partitions_of(assumed))
     print(f"{machine()}\n\nmeasured, {options.measured:,} generated reviews:")
     jobs = ", ".join(f"{name} {us:.2f}" for name, us in rates.job_us.items())
     print(f"  CPU microseconds a review of {rates.review_bytes:.0f} bytes: {jobs}\n"
+          f"  gather, where a split goes to {partitions_of(assumed):,} partitions: "
+          f"{rates.spread_us:.2f} more\n"
           f"  start of a task: {rates.task_s:.2f} CPU s\n"
           f"  a core beside a busy one: {rates.shared:.2f} of one alone\n"
           f"  work folder and store: {rates.worked:.2f} and {rates.stored:.2f} of the inflated "
@@ -136,8 +152,12 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def measure_rates(top: Path, reviews: int) -> Rates:
-    """The rates of this machine, from runs on one core and one beside it."""
+def measure_rates(top: Path, reviews: int, partitions: int) -> Rates:
+    """The rates of this machine, from runs on one core and one beside it.
+
+    Args:
+        partitions: of the corpus that is projected.
+    """
     (recipe := top / "recipe.yaml").write_text(RECIPE.to_yaml())
     cores = sorted(os.sched_getaffinity(0), reverse=True)
     python = [sys.executable, "-m"]
@@ -158,7 +178,24 @@ def measure_rates(top: Path, reviews: int) -> Rates:
     phases = {name: max(summary["phases"][name] - start["phases"][name], 1e-9) for name in JOBS}
     cpu_us = 1e6 * max(usage.cpu_s - first.cpu_s, 1e-9) / reviews
     task = measure([sys.executable, "-c", "import mapreduce.gather_reviews"], {cores[0]})
-    store = sum(path.stat().st_size for path in (top / "store").rglob("*") if path.is_file())
+    store = bytes_below(top / "store")
+    split = generate(top / "split.json.gz",
+                     min(reviews, SPLIT_BYTES * reviews // summary["bytes"]), length=LENGTH)
+    (lines := top / "split.txt").write_text(f"{split[0]}\n")
+
+    def map_split(partitions: int) -> tuple[float, int]:
+        """CPU seconds of a task of gather, and the bytes that it writes."""
+        work = top / f"mapped-{partitions}"
+        usage = measure(
+            [*python, "mapreduce.gather_reviews", "--mapper", "--step-num=0", "--recipe-file",
+             str(recipe), "--work-dir", str(work), "--partitions", str(partitions), str(lines)],
+            {cores[0]}, ONE_THREAD)
+        return usage.cpu_s, bytes_below(work)
+
+    few_s, few_bytes = map_split(rounds(summary["bytes"], PARTITION_BYTES))
+    many_s, many_bytes = map_split(partitions)
+    in_split = reviews * min(1.0, SPLIT_BYTES / summary["bytes"])
+    more = (many_bytes - few_bytes) / in_split * reviews
     shared = 1.0
     if len(cores) > 1:
         half = len(files) // 2
@@ -173,14 +210,19 @@ def measure_rates(top: Path, reviews: int) -> Rates:
             shared = min(1.0, 2 * alone / sum(pool.map(cpu_s, (0, 1))))
     return Rates(
         {name: cpu_us * seconds / sum(phases.values()) for name, seconds in phases.items()},
-        summary["bytes"] / reviews, task.cpu_s, shared, store / summary["bytes"],
-        summary["work_bytes"] / summary["bytes"])
+        max(0.0, 1e6 * (many_s - few_s) / in_split), summary["bytes"] / reviews, task.cpu_s,
+        shared, store / summary["bytes"], (summary["work_bytes"] + more) / summary["bytes"])
+
+
+def bytes_below(folder: Path) -> int:
+    """Bytes of all files of a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def projection_table(rates: Rates, assumed: Assumptions, machines: Sequence[Machine]) -> str:
     """Minutes by part for each machine; efficiency is that of as many cores, each as fast as one
     that is alone."""
-    alone = sum(rates.job_us.values()) * 1e-6 * assumed.bytes / rates.review_bytes
+    alone = sum(all_us(rates).values()) * 1e-6 * assumed.bytes / rates.review_bytes
     rows = []
     for where in machines:
         seconds = project(rates, assumed, where)

@@ -8,9 +8,9 @@ import pytest
 import reviewmill
 from benchmarks.projection import Assumptions, Machine, Rates, project, projection_table
 
-RATES = Rates({"gather": 6.0, "count": 1.0, "encode": 2.0}, review_bytes=640.0, task_s=1.0,
-              shared=1.0, stored=0.1, worked=0.5)
-# 1,000 splits and shards of 64 MiB, a hundred million reviews of 640 bytes and a bit.
+RATES = Rates({"gather": 5.5, "count": 1.0, "encode": 2.0}, spread_us=0.5, review_bytes=640.0,
+              task_s=1.0, shared=1.0, stored=0.1, worked=0.5)
+# 1,000 splits of 64 MiB, half as many shards, a hundred million reviews of 640 bytes and a bit.
 CORPUS = Assumptions(reviews=104_857_600, bytes=1000 << 26, vcpu=0.5, network=100.0,
                      job_start=30.0)
 
@@ -56,6 +56,7 @@ def test_the_command_measures_prints_its_assumptions_and_takes_others(
 ) -> None:
     assert reviewmill.main(["bench", "projection", "--measured", "1000", "--network", "250"]) == 0
     shown = capsys.readouterr().out
+    assert re.search(r"a split goes to 689 partitions: \d+\.\d\d more", shown)
     assert "a node's network: 250 MB/s" in shown and "142,800,000 reviews" in shown
     row = r"^64 EMR nodes of 4 vCPUs +256( +[\d.]+){6} +[\d,]+ +\d+%$"
     assert re.search(row, shown, re.MULTILINE)
