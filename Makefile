@@ -8,7 +8,7 @@ demo: .venv/ready
 	$(BIN)/reviewmill demo --out demo
 
 test: .venv/ready lint
-	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile
 
 soak: .venv/ready
 	$(BIN)/python -m pytest -m soak
