@@ -8,16 +8,16 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from reviews.commands import usage
 from reviews.errors import UserError
 from reviews.options import near
+from reviews.runtime.commands import usage
 
 VERSION = "0.1.0"
 
 COMMANDS = {
     "prepare": ("mapreduce.prepare", "raw reviews to a store"),
     "clean": ("mapreduce.clean", "raw reviews to cleaned text in Parquet, for other tools"),
-    "inspect": ("mapreduce.inspect", "what is in a store; --verify checks it"),
+    "inspect": ("mapreduce.inspect_store", "what is in a store; --verify checks it"),
     "train": ("mpi_train.launch", "a store to a model, on any number of ranks"),
     "evaluate": ("mpi_train.evaluate", "how good a model is, on a store or on labelled files"),
     "report": ("reports", "the page about a run, or a store"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from reviews.commands import dispatch
+from reviews.runtime.commands import dispatch
 
 BENCHMARKS = {
     "prepare": ("benchmarks.prepare", "beside a per-line Python version of the 2019 way"),

@@ -22,10 +22,10 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.throttle import join
+from mpi_train.balance.water_filling import whole_shares
 from mpi_train.ddp import BalancedBatches, time_and_sum
-from mpi_train.process import prepare_process
-from mpi_train.process_groups import leave
-from mpi_train.water_filling import whole_shares
+from mpi_train.exchange.process_groups import leave
+from mpi_train.process_setup import prepare_process
 
 
 def connect() -> None:

@@ -22,19 +22,19 @@ import numpy as np
 import torch
 
 from benchmarks.throttle import join, set_part
-from mpi_train.balancer import Balancer
-from mpi_train.communicator import Communicator
-from mpi_train.config import TrainingConfig
+from models.nets import build
+from mpi_train.balance.balancer import Balancer
+from mpi_train.balance.efficiency import ceiling
+from mpi_train.balance.share_coordinator import ShareCoordinator
+from mpi_train.balance.water_filling import proportional
+from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import BatchReader
-from mpi_train.efficiency import ceiling
-from mpi_train.group import patiently
-from mpi_train.models import build
-from mpi_train.optimizers import make_optimizer
+from mpi_train.exchange.communicator import Communicator
+from mpi_train.exchange.group import patiently
+from mpi_train.optimization.optimizers import make_optimizer
 from mpi_train.plan import prefix_cost
-from mpi_train.process import prepare_process
-from mpi_train.sharing import Sharing
+from mpi_train.process_setup import prepare_process
 from mpi_train.update import Update, Updater
-from mpi_train.water_filling import proportional
 from reviews.store import Store
 
 WARM_UP = 10  # updates from cold
@@ -66,7 +66,7 @@ class Ranks:
     def rule(self, **choices: Any) -> None:
         """Divide the updates in another way from now on."""
         config = dataclasses.replace(self.config, **choices)
-        self.updater.divide(Sharing(config, self.communicator, self.updater.group))
+        self.updater.divide(ShareCoordinator(config, self.communicator, self.updater.group))
 
     def meet(self) -> None:
         """Wait for all ranks, and leave them the cores."""

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from benchmarks.measure import machine, measure, table
 from cluster.spark import LocalSpark
-from mapreduce import hadoop
-from mapreduce.engines import RUNNERS, EngineOptions
+from mapreduce.engines import hadoop
+from mapreduce.engines.run_job import RUNNERS, EngineOptions
 from reviews.errors import UserError
-from reviews.folders import delete, join, put, read_whole
 from reviews.generate import generate
 from reviews.options import make_parser
+from reviews.storage.folders import delete, join, put, read_whole
 
 FEW = 100  # reviews: what is left of the seconds is the engine's start
 FILES = 4  # of each worker
@@ -49,7 +49,7 @@ def _compare(top: Path, options: argparse.Namespace) -> None:
     few = generate(top / "few" / "reviews.json.gz", FEW)
     print(f"{machine()}\nfrom raw files to a store")
     # Kernels are compiled once per installation; that is not part of any run.
-    measure([sys.executable, "-m", "mapreduce.warm"])
+    measure([sys.executable, "-m", "mapreduce.compile_kernels"])
     runners = options.runners or [name for name in RUNNERS if name != "emr"]
     absent = {runner: why for runner in runners if (why := why_absent(runner))}
     present = [runner for runner in runners if runner not in absent]

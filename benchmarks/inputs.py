@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mapreduce.engines import log_to_stderr
+from mapreduce.engines.run_job import log_to_stderr
 from mapreduce.prepare import prepare
 from reviews.generate import generate
 from reviews.recipe import Recipe

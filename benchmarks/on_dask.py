@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.measure import machine, measure, table
-from benchmarks.polarity import RECIPE, write_polarity
+from benchmarks.peers.polarity import RECIPE, write_polarity
 from reviews.errors import UserError
 from reviews.options import make_parser
 
@@ -73,7 +73,7 @@ def _compare(
     """
     (recipe := folder / "recipe.yaml").write_text(RECIPE.to_yaml())
     python, target = [sys.executable, "-m"], folder / "out"
-    peer = [*python, "benchmarks.polarity"]
+    peer = [*python, "benchmarks.peers.polarity"]
     ours = [*python, "reviewmill", {"clean": "clean", "store": "prepare"}[job], str(source),
             "--recipe", str(recipe), "--out", str(target), "--workers", str(workers)]
     commands = {
@@ -83,7 +83,7 @@ def _compare(
         "reviewmill, local": [*ours, "--runner", "local"],
     }
     cores = set(sorted(os.sched_getaffinity(0), reverse=True)[:workers])
-    measure([*python, "mapreduce.warm"])
+    measure([*python, "mapreduce.compile_kernels"])
     found: dict[str, list[float] | str] = {name: [] for name in commands}
     for _ in range(repeat):
         # In turns, so that a slow minute of the machine hits all of them.

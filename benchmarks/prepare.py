@@ -14,8 +14,8 @@ from statistics import median
 
 from isal import igzip
 
-from benchmarks.frames import PEERS
 from benchmarks.measure import Usage, machine, measure, table
+from benchmarks.peers.frames import PEERS
 from reviews.errors import UserError
 from reviews.generate import generate
 from reviews.options import make_parser
@@ -76,11 +76,12 @@ def _compare(top: Path, sources: list[Path], options: argparse.Namespace) -> Non
     absent = [name for name in PEERS if importlib.util.find_spec(name) is None]
     if not options.no_peers:
         commands["per-line Python"] = (
-            [*python, "benchmarks.per_line", str(tenth), rows, "--recipe", str(recipe)],
+            [*python, "benchmarks.peers.per_line", str(tenth), rows, "--recipe", str(recipe)],
             slow_reviews, 1)
         for name in [name for name in PEERS if name not in absent]:
             commands[name] = (
-                [*python, "benchmarks.frames", name, str(tenth), rows, "--recipe", str(recipe)],
+                [*python, "benchmarks.peers.frames", name, str(tenth), rows,
+                 "--recipe", str(recipe)],
                 slow_reviews, 1)
     commands["reviewmill"] = ([*ours(sources), "--runner", "inline"], reviews, 1)
     cores = sorted(os.sched_getaffinity(0), reverse=True)
@@ -95,7 +96,7 @@ def _compare(top: Path, sources: list[Path], options: argparse.Namespace) -> Non
     factors: list[float] = []
     found: dict[str, list[Usage]] = {name: [] for name in commands}
     # Kernels are compiled once per installation; that is not part of any run.
-    measure([*python, "mapreduce.warm"])
+    measure([*python, "mapreduce.compile_kernels"])
     for _ in range(options.repeat):
         # In turns, so that a slow minute of the machine hits all of them.
         for name, (command, _, wanted) in commands.items():

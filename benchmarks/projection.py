@@ -20,7 +20,7 @@ from benchmarks.prepare import FILES, LENGTH, ONE_THREAD, RECIPE
 from cluster.costs import INFLATED, START_MINUTES
 from mapreduce.count_words import CountWords
 from mapreduce.encode_reviews import EncodeReviews
-from mapreduce.engines import ENGINES, map_tasks
+from mapreduce.engines.run_job import ENGINES, map_tasks
 from mapreduce.gather_reviews import GatherReviews
 from mapreduce.prepare import PARTITION_BYTES, SPLIT_BYTES, split_bytes
 from reviews.errors import UserError
@@ -168,7 +168,7 @@ def measure_rates(top: Path, reviews: int, partitions: int) -> Rates:
         return [*python, "reviewmill", "prepare", *map(str, sources), "--recipe", str(recipe),
                 "--overwrite", "--out", str(top / store), "--runner", "inline"]
 
-    measure([*python, "mapreduce.warm"])
+    measure([*python, "mapreduce.compile_kernels"])
     found = []
     for sources in (few, files):
         usage = measure(prepare(sources), {cores[0]}, ONE_THREAD)

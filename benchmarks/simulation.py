@@ -1,7 +1,8 @@
 """The balancer on workers that exist in numbers only: `reviewmill bench balance --simulate`.
 
-The decisions are those of `mpi_train.balancer`, the code that the trainer runs. Simulated are the
-workers: rank r takes drift * (fixed + exchange + x / speed) seconds for x tokens, times noise. An
+The decisions are those of `mpi_train.balance.balancer`, the code that the trainer runs. Simulated
+are the workers: rank r takes drift * (fixed + exchange + x / speed) seconds for x tokens, times
+noise. An
 update lasts as long as its slowest rank. Beside it, under the same noise and drift:
 
 - equal: every rank the same share;
@@ -18,8 +19,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.measure import machine, table
-from mpi_train.balancer import Balancer
-from mpi_train.water_filling import Array, proportional, water_fill
+from mpi_train.balance.balancer import Balancer
+from mpi_train.balance.water_filling import Array, proportional, water_fill
 from reviews.errors import UserError
 from reviews.options import make_parser
 

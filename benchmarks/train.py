@@ -13,8 +13,8 @@ from statistics import median
 
 from benchmarks.inputs import store_or_generated
 from benchmarks.measure import machine, table
-from mpi_train.config import TrainingConfig
-from mpi_train.laps import PHASES
+from mpi_train.configuration.config import TrainingConfig
+from mpi_train.monitoring.phase_timer import PHASES
 from reviews.errors import UserError
 from reviews.options import make_parser
 from reviews.store import Store
@@ -97,7 +97,7 @@ def _figures(
 ) -> None:
     """How near training comes to what the hardware and the plan allow."""
     bare, crowd, alone, one, several = [], [], [], [], []
-    loop_of = [sys.executable, "-m", "benchmarks.bare_loop", str(store.path), "--updates",
+    loop_of = [sys.executable, "-m", "benchmarks.peers.bare_loop", str(store.path), "--updates",
                str(options.updates), "--ranks", str(options.ranks), *_shape(config)]
     larger = dataclasses.replace(config, batch_size=2 * config.batch_size)
     for _ in range(options.repeat):
@@ -140,7 +140,7 @@ def plain(
     """Reviews a second of a plain script."""
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks),
-        "-m", "benchmarks.plain_ddp", str(store.path), "--updates", str(warm_up + updates),
+        "-m", "benchmarks.peers.plain_ddp", str(store.path), "--updates", str(warm_up + updates),
         "--embedding-dim", str(config.embedding_dim), "--dropout", str(config.dropout),
         "--learning-rate", str(config.learning_rate), *_shape(config), *extra,
     ]

@@ -9,5 +9,5 @@ command -v "$python" >/dev/null || { echo "$python is not there; set PYTHON=..."
 # Bytecode of the modules that are used comes with their first use; that of all takes a minute.
 "$folder/bin/pip" install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[train,features,report,aws,dask,spark,hadoop,dev]'
 # Kernels are compiled once for an installation, not in the first run of each command.
-"$folder/bin/python" -m mapreduce.warm
+"$folder/bin/python" -m mapreduce.compile_kernels
 touch "$folder/ready"

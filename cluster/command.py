@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from reviews.commands import dispatch
+from reviews.runtime.commands import dispatch
 
 KINDS = {
     "spark": ("cluster.spark", "start or stop: a Spark of this machine alone"),

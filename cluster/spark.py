@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from reviews.errors import EngineError, UserError
-from reviews.folders import write_atomically
 from reviews.options import make_parser
+from reviews.storage.folders import write_atomically
 
 HOST = "127.0.0.1"
 START_SECONDS = 90

@@ -8,15 +8,15 @@ from pathlib import Path
 import orjson
 
 from mapreduce.clean_reviews import CleanReviews
-from mapreduce.engines import ENGINES, EngineOptions, log_to_stderr, run_job
-from mapreduce.gathered import fate_text, nothing_left, refuse_bad
-from mapreduce.places import places_for, refuse_unless_free
+from mapreduce.engines.run_job import ENGINES, EngineOptions, log_to_stderr, run_job
+from mapreduce.partitions.gather_summary import fate_text, nothing_left, refuse_bad
 from mapreduce.prepare import SPLIT_BYTES, choose_engine
+from mapreduce.run_folders import places_for, refuse_unless_free
 from reviews.corpora import plan_splits
 from reviews.errors import UserError
-from reviews.files import absolute, is_remote
 from reviews.options import add_options, config_from, given, make_parser
 from reviews.recipe import Recipe, load_recipe
+from reviews.storage.files import absolute, is_remote
 
 # What a recipe chooses about stores alone: here nothing is divided or encoded.
 OF_STORES = (

@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 from mrjob.protocol import RawValueProtocol
 
 from mapreduce.job import ReviewsJob
-from reviews.cleaning import clean, too_short
-from reviews.corpora import Split, read_blocks
-from reviews.folders import join, whole_file
+from reviews.corpora import InputSplit, read_blocks
 from reviews.labels import NO_LABEL, settle_labels
 from reviews.recipe import Recipe
-from reviews.tokenizer import Tokenizer
+from reviews.storage.folders import join, whole_file
+from reviews.text.cleaning import clean, too_short
+from reviews.text.tokenizer import Tokenizer
 
 SCHEMA = pa.schema([pa.field("text", pa.string(), nullable=False), pa.field("label", pa.string())])
 RESTART_WORDS = 1 << 20
@@ -47,7 +47,7 @@ class CleanReviews(ReviewsJob):
         with (whole_file(join(self.options.out, name)) as file,
               pq.ParquetWriter(file, SCHEMA, use_dictionary=["label"]) as writer):
             tokenizer = Tokenizer(self.recipe)
-            for block in read_blocks(Split(**values), self.recipe):
+            for block in read_blocks(InputSplit(**values), self.recipe):
                 cleaned, dropped = clean_block(block.reviews, tokenizer, self.recipe)
                 writer.write_batch(cleaned)
                 counts.update(dropped, read=block.records, texts=len(cleaned))

@@ -15,16 +15,16 @@ import numpy as np
 import pyarrow as pa
 
 from mapreduce.feature_counts import count_feature, merge_feature
-from mapreduce.gathered import Gathered
 from mapreduce.job import ReviewsJob
-from mapreduce.meter import METER
-from mapreduce.parcels import ParcelWriter, read_tables
-from mapreduce.partition import Partition
+from mapreduce.partitions.gather_summary import GatherSummary
+from mapreduce.partitions.partition import Partition
 from reviews.features import features_of
-from reviews.folders import join
-from reviews.sequences import count_ids
-from reviews.strings import hash_strings
-from reviews.word_table import WordTable
+from reviews.runtime.progress import PROGRESS
+from reviews.storage.folders import join
+from reviews.storage.work_files import WorkFileWriter, read_tables
+from reviews.text.sequences import count_ids
+from reviews.text.strings import hash_strings
+from reviews.text.word_table import WordTable
 
 Array = np.ndarray
 
@@ -40,7 +40,7 @@ class CountWords(ReviewsJob):
         self.add_file_arg("--gathered", required=True, help="output of job 1")
 
     def mapper_init(self) -> None:
-        self.gathered = Gathered.read(self.options.gathered, self.recipe)
+        self.gathered = GatherSummary.read(self.options.gathered, self.recipe)
 
     def mapper(self, partition: int, line: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
         """One partition: its word counts into a file, in parcels by word partition."""
@@ -51,7 +51,7 @@ class CountWords(ReviewsJob):
         counts = count_words(found, train)
         parts = word_partitions(self.gathered.partitions)
         part = hash_strings(found.words)[:, 0] % np.uint64(parts)
-        writer = ParcelWriter(join(self.work, "words"), "task")
+        writer = WorkFileWriter(join(self.work, "words"), "task")
         for number in range(parts):
             here = np.flatnonzero((part == number) & (counts > 0))
             if len(here):
@@ -62,7 +62,7 @@ class CountWords(ReviewsJob):
             line = {"feature": number, "partition": partition}
             yield parts + number, line | count_feature(values, feature, writer)
         writer.close()
-        METER.add(1)
+        PROGRESS.add(1)
 
     def reducer(
         self, part: int, lines: Iterator[dict[str, Any]]

@@ -14,12 +14,12 @@ import pyarrow as pa
 from mrjob.protocol import RawValueProtocol
 
 from mapreduce.job import ReviewsJob
-from mapreduce.parcels import ParcelWriter
-from reviews.corpora import Split, is_read_by_one, read_stretches
+from reviews.corpora import InputSplit, is_read_by_one, read_stretches
 from reviews.errors import UserError
-from reviews.files import size_of
-from reviews.folders import join
 from reviews.recipe import Recipe
+from reviews.storage.files import size_of
+from reviews.storage.folders import join
+from reviews.storage.work_files import WorkFileWriter
 
 MB = 10**6
 CUT_ABOVE = 1000  # MB of a file, from which it is long unless told otherwise
@@ -38,7 +38,7 @@ class CutFiles(ReviewsJob):
     def mapper(self, _: Any, line: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """One file: its pieces, each with the file's role."""
         values = orjson.loads(line)
-        role, split = values.pop("role"), Split(**values)
+        role, split = values.pop("role"), InputSplit(**values)
         try:
             for piece in cut_file(split, self.recipe, self.options.piece_bytes, self.work):
                 yield role, vars(piece)
@@ -53,16 +53,18 @@ class CutFiles(ReviewsJob):
             yield role, line
 
 
-def cut_file(split: Split, recipe: Recipe, piece_bytes: int, work: str) -> Iterator[Split]:
+def cut_file(
+    split: InputSplit, recipe: Recipe, piece_bytes: int, work: str
+) -> Iterator[InputSplit]:
     """Write a file's bytes to pieces of about so many; yields a split for each, in order."""
     begun = replace(split, length=0)
-    writer = ParcelWriter(join(work, "pieces"), "piece")
+    writer = WorkFileWriter(join(work, "pieces"), "piece")
     for stretch in read_stretches(split, recipe):
         if begun.length >= piece_bytes:
             writer.close()
             yield begun
             begun = replace(split, offset=begun.offset + begun.length, length=0, line=stretch.line)
-            writer = ParcelWriter(join(work, "pieces"), "piece")
+            writer = WorkFileWriter(join(work, "pieces"), "piece")
         # Behind the last whole record lies what an early end of the file has left of one.
         used = len(stretch.data) if stretch.cut else stretch.used
         writer.write_bytes(pa.py_buffer(stretch.data).slice(0, used))
@@ -73,10 +75,10 @@ def cut_file(split: Split, recipe: Recipe, piece_bytes: int, work: str) -> Itera
 
 
 def files_to_cut(
-    splits: dict[str, list[Split]], above_mb: int
-) -> tuple[dict[str, list[Split]], dict[str, list[Split]]]:
+    splits: dict[str, list[InputSplit]], above_mb: int
+) -> tuple[dict[str, list[InputSplit]], dict[str, list[InputSplit]]]:
     """The files that are to be cut, and all other splits, by role."""
-    def is_long(split: Split) -> bool:
+    def is_long(split: InputSplit) -> bool:
         return is_read_by_one(split) and size_of(split.path) > above_mb * MB
 
     long = {role: list(filter(is_long, some)) for role, some in splits.items()}
@@ -85,14 +87,14 @@ def files_to_cut(
     return long, rest
 
 
-def pieces_of(pairs: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, list[Split]]:
+def pieces_of(pairs: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, list[InputSplit]]:
     """The splits that the job put out, by role; the UserError of a file that cannot be read."""
     errors = [line["error"] for _, line in pairs if "error" in line]
     if errors:
         raise UserError(min(errors))
-    pieces: dict[str, list[Split]] = {}
+    pieces: dict[str, list[InputSplit]] = {}
     for role, line in pairs:
-        pieces.setdefault(role, []).append(Split(**line))
+        pieces.setdefault(role, []).append(InputSplit(**line))
     return pieces
 
 

@@ -16,18 +16,18 @@ import orjson
 import pyarrow as pa
 
 from mapreduce.feature_counts import read_encoding
-from mapreduce.gathered import Gathered
 from mapreduce.job import ReviewsJob
-from mapreduce.meter import METER
-from mapreduce.partition import Partition
+from mapreduce.partitions.gather_summary import GatherSummary
+from mapreduce.partitions.partition import Partition
 from reviews.features import Encoding, feature_columns
-from reviews.folders import join, sha256, whole_file
 from reviews.options import to_mapping
 from reviews.recipe import SPLITS, Recipe
-from reviews.sequences import cut, room_for_words
+from reviews.runtime.progress import PROGRESS
+from reviews.storage.folders import join, sha256, whole_file
 from reviews.store import commit_store, empty_manifest, write_shard
-from reviews.subwords import FILE as TOKENIZER
-from reviews.subwords import Subwords
+from reviews.text.sequences import cut, room_for_words
+from reviews.text.subwords import FILE as TOKENIZER
+from reviews.text.subwords import Subwords
 from reviews.vocabulary import Coding, given_vocabulary, most_frequent
 
 Array = np.ndarray
@@ -48,7 +48,7 @@ class EncodeReviews(ReviewsJob):
         self.add_file_arg("--vectors", help="vectors of the ids, .npy, to put into the store")
 
     def _load(self) -> None:
-        self.gathered = Gathered.read(self.options.gathered, self.recipe)
+        self.gathered = GatherSummary.read(self.options.gathered, self.recipe)
         self.vocabulary, self.totals = read_counts(Path(self.options.words), self.recipe)
         if self.options.vocabulary:
             self.vocabulary = given_vocabulary(Path(self.options.vocabulary))
@@ -80,7 +80,7 @@ class EncodeReviews(ReviewsJob):
             "splits": statistics,
             "unused": int((split == 3).sum()),
         }
-        METER.add(1)
+        PROGRESS.add(1)
 
     def reducer_init(self) -> None:
         self._load()
@@ -172,7 +172,7 @@ def encode(
 
 def build_manifest(
     recipe: Recipe,
-    gathered: Gathered,
+    gathered: GatherSummary,
     shards: list[dict[str, Any]],
     coding: Coding,
     totals: dict[str, int],

@@ -8,14 +8,14 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapreduce.parcels import ParcelWriter, read_tables
 from reviews.errors import UserError
 from reviews.features import Encoding, Feature, Numbers, category_encoding, features_of
 from reviews.recipe import Recipe
+from reviews.storage.work_files import WorkFileWriter, read_tables
 
 
 def count_feature(
-    values: pa.ChunkedArray, feature: Feature, writer: ParcelWriter
+    values: pa.ChunkedArray, feature: Feature, writer: WorkFileWriter
 ) -> dict[str, Any]:
     """The line of one partition: moments, or the place of the values and their counts."""
     if feature.kind != "category":

@@ -18,26 +18,26 @@ import orjson
 import pyarrow as pa
 from mrjob.protocol import RawValueProtocol
 
-from mapreduce.histogram import Histogram
 from mapreduce.job import ReviewsJob
-from mapreduce.meter import METER
-from mapreduce.parcels import ParcelWriter
-from mapreduce.partition import OF_IDS, Partition
-from mapreduce.settle import CORPUS, TEST, VALIDATION, settle, strata
-from mapreduce.splitting import sampled, split_keys, strata_of
-from mapreduce.threads import share_parts
-from reviews.cleaning import clean, too_short
-from reviews.corpora import Split, plan_splits, read_parts
+from mapreduce.partitions.deduplicate import CORPUS, TEST, VALIDATION, settle, strata
+from mapreduce.partitions.histogram import Histogram
+from mapreduce.partitions.partition import OF_IDS, Partition
+from mapreduce.partitions.splitting import sampled, split_keys, strata_of
+from mapreduce.split_threads import share_parts
+from reviews.corpora import InputSplit, plan_splits, read_parts
 from reviews.errors import UserError
 from reviews.features import feature_columns
-from reviews.folders import join
 from reviews.recipe import Recipe
 from reviews.record import Block
-from reviews.sequences import Compactor, Ragged, gather
-from reviews.strings import hash_strings, mix_hashes
-from reviews.subwords import Subwords, tokenizer_for
-from reviews.tokenizer import Tokenizer
-from reviews.word_table import grown
+from reviews.runtime.progress import PROGRESS
+from reviews.storage.folders import join
+from reviews.storage.work_files import WorkFileWriter
+from reviews.text.cleaning import clean, too_short
+from reviews.text.sequences import Compactor, Ragged, gather
+from reviews.text.strings import hash_strings, mix_hashes
+from reviews.text.subwords import Subwords, tokenizer_for
+from reviews.text.tokenizer import Tokenizer
+from reviews.text.word_table import grown
 
 Array = np.ndarray
 ROLES = {"corpus": CORPUS, "validation": VALIDATION, "test": TEST}
@@ -76,7 +76,7 @@ class GatherReviews(ReviewsJob):
         def count(block: Block) -> None:
             self.increment_counter("reviews", "records read", block.records)
             self.increment_counter("reviews", "bytes read", block.size)
-            METER.add(block.size)
+            PROGRESS.add(block.size)
 
         tokenizer = tokenizer_for(self.recipe, self.tokenizer_file)
         return _Gather(self.recipe, tokenizer, self.work, options.partitions, role,
@@ -89,11 +89,11 @@ class GatherReviews(ReviewsJob):
         yield partition, settle_partition(partition, list(lines), self.recipe, self.work)
 
 
-def _splits_of(line: str, recipe: Recipe) -> Iterator[tuple[Split, int]]:
+def _splits_of(line: str, recipe: Recipe) -> Iterator[tuple[InputSplit, int]]:
     if line.startswith("{"):
         values = orjson.loads(line)
         role = ROLES[values.pop("role", "corpus")]
-        yield Split(**values), role
+        yield InputSplit(**values), role
     elif line.strip():
         for split in plan_splits([line.strip()], recipe, split_bytes=2**62):
             yield split, CORPUS
@@ -109,7 +109,7 @@ class _Gather:
         self.segment_ids, self.count = segment_ids, count
         self.recipe, self.partitions, self.role = recipe, partitions, role
         self.tokenizer = tokenizer
-        self.writer = ParcelWriter(join(work, "gathered"), "task")
+        self.writer = WorkFileWriter(join(work, "gathered"), "task")
         self.counts: Counter[str] = Counter()
         self.bad: Counter[str] = Counter()
         self.places: list[dict[str, Any]] = []
@@ -284,7 +284,7 @@ def settle_partition(
             }
             | {name: rows[name] for name in feature_columns(recipe)}
         )
-        writer = ParcelWriter(join(work, "partitions"), f"{partition:05d}")
+        writer = WorkFileWriter(join(work, "partitions"), f"{partition:05d}")
         out |= replace(merged, rows=columns).write(writer)
         writer.close()
         out["rows"] = len(columns)

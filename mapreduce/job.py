@@ -14,13 +14,13 @@ from mrjob.job import MRJob
 from mrjob.protocol import JSONProtocol
 from mrjob.runner import MRJobRunner
 
-from mapreduce.forking import ForkingRunner
-from mapreduce.ship import launcher, module_of
+from mapreduce.engines.fork_runner import ForkRunner
+from mapreduce.engines.ship_package import launcher, module_of
 from reviews.errors import UserError
-from reviews.folders import join, write_whole
-from reviews.memory import keep_freed_memory
 from reviews.recipe import Recipe, load_recipe
-from reviews.subwords import tokenizer_file
+from reviews.runtime.memory import keep_freed_memory
+from reviews.storage.folders import join, write_whole
+from reviews.text.subwords import tokenizer_file
 
 FAILURES = "failures"  # folder below the work folder, with a file for each attempt that failed
 ENDED = "ended"  # the same for those that did not, in a folder for each job
@@ -57,7 +57,7 @@ class ReviewsJob(MRJob):
     def _runner_class(self) -> type[MRJobRunner]:
         """mrjob's own for every runner but local."""
         runner: type[MRJobRunner] = super()._runner_class()
-        return ForkingRunner if runner.alias == "local" else runner
+        return ForkRunner if runner.alias == "local" else runner
 
     def mr_job_script(self) -> str:
         """The file that tasks run; away from here, one that carries the package."""

@@ -17,29 +17,29 @@ import orjson
 from mapreduce.count_words import CountWords, word_partitions
 from mapreduce.cut_files import CUT_ABOVE, CutFiles, files_to_cut, pieces_of
 from mapreduce.encode_reviews import EncodeReviews, read_counts
-from mapreduce.engines import ENGINES, Engine, EngineOptions, log_to_stderr, run_job
+from mapreduce.engines.run_job import ENGINES, Engine, EngineOptions, log_to_stderr, run_job
 from mapreduce.feature_counts import read_encoding
 from mapreduce.gather_reviews import ROLES, GatherReviews
-from mapreduce.gathered import Gathered, fate_text
-from mapreduce.inspect import shares, shares_text
-from mapreduce.meter import METER
-from mapreduce.places import (
-    Places,
+from mapreduce.inspect_store import shares, shares_text
+from mapreduce.partitions.gather_summary import GatherSummary, fate_text
+from mapreduce.run_folders import (
+    RunFolders,
     clear,
     places_for,
     put_in_place,
     refuse_unless_free,
     remove_strays,
 )
-from reviews.corpora import Split, plan_splits, raw_bytes
+from reviews.corpora import InputSplit, plan_splits, raw_bytes
 from reviews.errors import UserError
-from reviews.files import absolute, is_remote, open_input, save_standard_input
-from reviews.folders import join, put, write_whole
 from reviews.options import add_options, config_from, given, make_parser
 from reviews.recipe import SPLITS, Recipe, load_recipe
-from reviews.sequences import room_for_words
+from reviews.runtime.progress import PROGRESS
+from reviews.storage.files import absolute, is_remote, open_input, save_standard_input
+from reviews.storage.folders import join, put, write_whole
 from reviews.store import Store
-from reviews.subwords import Subwords, tokenizer_file
+from reviews.text.sequences import room_for_words
+from reviews.text.subwords import Subwords, tokenizer_file
 from reviews.vectors import read_vectors
 from reviews.vocabulary import given_vocabulary
 
@@ -177,7 +177,7 @@ def prepare(
             with ENGINES[options.runner or "inline"].session(options, places, splits) as options:
                 figures = _run_jobs(places, splits, recipe, options, words, tokenizer)
         finally:
-            METER.end()  # an error stands on a line of its own
+            PROGRESS.end()  # an error stands on a line of its own
         store = Store(places.store)
         remove_strays(places, set(store.manifest["files"]))
         summary = {
@@ -213,15 +213,15 @@ def _check_tokenizer(recipe: Recipe, words: Words) -> Path | None:
 
 
 def _plan(
-    inputs: dict[str, Sequence[str]], recipe: Recipe, places: Places, engine: Engine
-) -> dict[str, list[Split]]:
+    inputs: dict[str, Sequence[str]], recipe: Recipe, places: RunFolders, engine: Engine
+) -> dict[str, list[InputSplit]]:
     """The splits of the inputs, by role; `-` is read into the folder of the run.
 
     Local files of a run whose work folder is elsewhere are copied there first.
     """
     if [path for paths in inputs.values() for path in paths].count("-") > 1:
         raise UserError("standard input (-) is given twice; its reviews can be read once")
-    splits: dict[str, list[Split]] = {}
+    splits: dict[str, list[InputSplit]] = {}
     for role, paths in inputs.items():
         files = [save_standard_input(places.local) if path == "-" else path for path in paths]
         splits[role] = plan_splits(files, recipe, split_bytes(engine)) if files else []
@@ -232,7 +232,7 @@ def _plan(
     return splits
 
 
-def _copy_inputs(splits: dict[str, list[Split]], places: Places) -> None:
+def _copy_inputs(splits: dict[str, list[InputSplit]], places: RunFolders) -> None:
     """Put local inputs where the nodes can read them."""
     paths = sorted({split.path for some in splits.values() for split in some})
     copies = {path: join(places.work, f"inputs/{number}-{Path(path).name}")
@@ -246,7 +246,7 @@ def _copy_inputs(splits: dict[str, list[Split]], places: Places) -> None:
 
 
 def _run_jobs(
-    places: Places, splits: dict[str, list[Split]], recipe: Recipe, options: EngineOptions,
+    places: RunFolders, splits: dict[str, list[InputSplit]], recipe: Recipe, options: EngineOptions,
     words: Words, tokenizer: Path | None,
 ) -> dict[str, Any]:
     """The jobs; returns the seconds of each, the bytes read, and the engine's counters."""
@@ -268,7 +268,7 @@ def _run_jobs(
         long, short = files_to_cut(
             splits, CUT_ABOVE if options.cut_above is None else options.cut_above)
         if lines := descriptors(long):
-            METER.begin("cut", sum(map(raw_bytes, long.values())))
+            PROGRESS.begin("cut", sum(map(raw_bytes, long.values())))
             ran = run_job(CutFiles, lines,
                           [*common, "--piece-bytes", str(split_bytes(engine))], options, places)
             pieces, counters["cut"] = pieces_of(ran.pairs), ran.counters
@@ -277,11 +277,11 @@ def _run_jobs(
             clock = _phase(phases, "cut", clock, f"{len(lines)} long files, {found} pieces")
     arguments = [*common, "--partitions", str(partitions),
                  "--threads", str(threads_of(splits, options))]
-    METER.begin("gather", sum(map(raw_bytes, splits.values())))
+    PROGRESS.begin("gather", sum(map(raw_bytes, splits.values())))
     ran = run_job(GatherReviews, descriptors(splits), arguments, options, places,
                   reducers_of(partitions, options))
     pairs, counters["gather"] = sorted(ran.pairs, key=lambda pair: pair[0]), ran.counters
-    gathered = Gathered.of([value for _, value in pairs], recipe)
+    gathered = GatherSummary.of([value for _, value in pairs], recipe)
     gathered.check()
     gathered_file = _write_pairs(local / "gathered.txt", pairs)
     clock = _phase(phases, "gather", clock, f"{gathered.counts['read']:,} records read")
@@ -290,7 +290,7 @@ def _run_jobs(
 
     tasks = partition_lines(pairs)
     common += ["--gathered", str(gathered_file)]
-    METER.begin("count", len(tasks))
+    PROGRESS.begin("count", len(tasks))
     ran = run_job(CountWords, tasks, common, options, places,
                   reducers_of(word_partitions(gathered.partitions), options))
     words_file, counters["count"] = _write_pairs(local / "words.txt", ran.pairs), ran.counters
@@ -303,7 +303,7 @@ def _run_jobs(
     clear(places)
     arguments = [*common, "--words", str(words_file), "--store", places.store,
                  *words.options(vocabulary, local)]
-    METER.begin("encode", len(tasks))
+    PROGRESS.begin("encode", len(tasks))
     counters["encode"] = run_job(EncodeReviews, tasks, arguments, options, places).counters
     _phase(phases, "encode", clock, f"{gathered.partitions} shards")
     return {"phases": phases, "bytes": gathered.counts["bytes"], "counters": counters}
@@ -316,7 +316,7 @@ def _write_pairs(path: Path, pairs: Sequence[tuple[Any, Any]]) -> Path:
     return path
 
 
-def choose_engine(options: EngineOptions, splits: dict[str, list[Split]]) -> EngineOptions:
+def choose_engine(options: EngineOptions, splits: dict[str, list[InputSplit]]) -> EngineOptions:
     """The options with the runner and its cores, where the user left them open.
 
     Tasks of their own take a second or two to start: little work is done sooner inline.
@@ -342,13 +342,13 @@ def reducers_of(partitions: int, options: EngineOptions) -> int:
     return min(partitions, options.workers or max(2, -(-partitions // REDUCER_PARTITIONS)))
 
 
-def partitions_of(splits: dict[str, list[Split]]) -> int:
+def partitions_of(splits: dict[str, list[InputSplit]]) -> int:
     """The number of partitions: a function of the input's bytes alone."""
     every = [split for some in splits.values() for split in some]
     return max(1, -(-raw_bytes(every) // PARTITION_BYTES))
 
 
-def threads_of(splits: dict[str, list[Split]], options: EngineOptions) -> int:
+def threads_of(splits: dict[str, list[InputSplit]], options: EngineOptions) -> int:
     """Threads of each task of job 1 on this machine: the largest split's share of all cores.
 
     A compressed file is one split, however large.
@@ -359,7 +359,7 @@ def threads_of(splits: dict[str, list[Split]], options: EngineOptions) -> int:
     return max(1, -(-(options.workers or 1) * max(sizes) // max(1, sum(sizes))))
 
 
-def descriptors(splits: dict[str, list[Split]]) -> list[bytes]:
+def descriptors(splits: dict[str, list[InputSplit]]) -> list[bytes]:
     """Input lines of job 1, one for each split."""
     assert set(splits) <= set(ROLES)
     return [
@@ -386,7 +386,7 @@ def progress(text: str) -> None:
 
 
 def _phase(phases: dict[str, float], name: str, clock: float, text: str) -> float:
-    METER.end()
+    PROGRESS.end()
     now = time.perf_counter()
     phases[name] = now - clock
     progress(f"{name}: {text}, {now - clock:.1f} s")

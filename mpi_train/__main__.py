@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Sequence
 
-from mpi_train.communicator import Communicator, Stopped
-from mpi_train.config import TrainingConfig, make_training_parser
-from mpi_train.process import has_bf16, prepare_process
-from mpi_train.resolve import resolve
+from mpi_train.configuration.config import TrainingConfig, make_training_parser
+from mpi_train.configuration.resolve import resolve
+from mpi_train.exchange.communicator import Communicator, Stopped
+from mpi_train.process_setup import has_bf16, prepare_process
 from mpi_train.train import train
 from reviews.errors import UserError
 from reviews.options import given

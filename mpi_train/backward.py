@@ -7,15 +7,15 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from mpi_train.config import TrainingConfig
+from models.nets.dropout import DropoutRandom
+from models.nets.predict import on_device, to_tensors
+from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import Batch
-from mpi_train.gradients import GradientBuckets
-from mpi_train.laps import Laps
-from mpi_train.losses import Loss
-from mpi_train.models.dropout import Draws
+from mpi_train.exchange.gradient_buckets import GradientBuckets
+from mpi_train.exchange.shared_gradients import SharedGradients
+from mpi_train.monitoring.phase_timer import PhaseTimer
+from mpi_train.optimization.losses import Loss
 from mpi_train.plan import micro_batches
-from mpi_train.predict import on_device, to_tensors
-from mpi_train.shared_gradients import SharedGradients
 from reviews.errors import UserError
 
 
@@ -43,7 +43,7 @@ class BackPropagation:
 
     def __init__(
         self, config: TrainingConfig, model: nn.Module,
-        gradients: GradientBuckets | SharedGradients, device: torch.device, laps: Laps,
+        gradients: GradientBuckets | SharedGradients, device: torch.device, laps: PhaseTimer,
     ) -> None:
         self._config, self._model, self._gradients = config, model, gradients
         self._device, self._loss, self._laps = device, Loss.of(config), laps
@@ -126,7 +126,8 @@ class BackPropagation:
         tensors = to_tensors(rows, self._device)
         labels = on_device(rows.labels, self._device)
         self._laps.lap("data")
-        draws = Draws.of(self._config.seed, *place, torch.arange(begin, end, device=self._device))
+        positions = torch.arange(begin, end, device=self._device)
+        draws = DropoutRandom.of(self._config.seed, *place, positions)
         with torch.autocast(self._device.type, torch.bfloat16, self._config.precision == "bf16"):
             logits = self._model(*tensors, draws=draws)
         if self._config.precision == "bf16":

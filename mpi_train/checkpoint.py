@@ -16,10 +16,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
-from mpi_train.averages import Average
-from mpi_train.optimizers import Joined
+from mpi_train.optimization.ema import EMA
+from mpi_train.optimization.optimizers import OptimizerGroup
 from reviews.errors import UserError
-from reviews.folders import sha256
+from reviews.storage.folders import sha256
 
 FORMAT = "reviewmill-checkpoint/1"
 PARTS = ("weights", "optimizer", "average")  # a file of tensors each
@@ -35,8 +35,8 @@ class Checkpoint:
     average: dict[str, Tensor]  # of the weights, or empty
 
     def restore(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer | Joined,
-        average: Average | None,
+        self, model: nn.Module, optimizer: torch.optim.Optimizer | OptimizerGroup,
+        average: EMA | None,
     ) -> None:
         """Put weights, optimizer state and averages in place."""
         model.load_state_dict(self.weights)
@@ -66,7 +66,7 @@ class CheckpointWriter:
 
     def write(
         self, state: Mapping[str, Any], model: nn.Module,
-        optimizer: torch.optim.Optimizer | Joined, average: Average | None,
+        optimizer: torch.optim.Optimizer | OptimizerGroup, average: EMA | None,
     ) -> None:
         """Copy what a checkpoint holds, and begin to write step-NNNNNNNN, named by state["step"].
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from mpi_train.plan import CHUNK_ROWS, Plan, cut
 from reviews.errors import UserError
-from reviews.folders import sha256
+from reviews.storage.folders import sha256
 from reviews.store import ChunkReader, Shard, Store
 
 Array = np.ndarray

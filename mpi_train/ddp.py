@@ -21,8 +21,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from mpi_train.balancer import Balancer
-from mpi_train.water_filling import whole_shares
+from mpi_train.balance.balancer import Balancer
+from mpi_train.balance.water_filling import whole_shares
 
 
 class BalancedBatches(Sampler[list[int]]):
@@ -47,8 +47,8 @@ class BalancedBatches(Sampler[list[int]]):
         self._balancer = Balancer(self.ranks, parking=False)
         self._started = self._ready = self._summed = time.perf_counter()
         self._after_s = 0.0  # of the last update, from its sum to its end
-        self._times: Coming | None = None  # (R,) of this update
-        self._settled: Coming | None = None  # (R,) shares of the next one
+        self._times: PendingTensor | None = None  # (R,) of this update
+        self._settled: PendingTensor | None = None  # (R,) shares of the next one
 
     def set_epoch(self, epoch: int) -> None:
         """The epoch that the next iteration is."""
@@ -81,7 +81,7 @@ class BalancedBatches(Sampler[list[int]]):
         own_s = self._ready - self._started + self._after_s
         work = dist.all_gather(list(times.split(1)), torch.tensor([own_s], dtype=torch.float64),
                                async_op=True)
-        self._times = Coming(times, work)
+        self._times = PendingTensor(times, work)
 
     def summed(self) -> None:
         """A bucket has been exchanged."""
@@ -106,12 +106,12 @@ class BalancedBatches(Sampler[list[int]]):
         work = dist.broadcast(coming, 0, async_op=True)
         if self._settled is not None:
             self.shares = self._settled.wait()
-        self._settled = Coming(coming, work)
+        self._settled = PendingTensor(coming, work)
         self._started = time.perf_counter()
 
 
 @dataclass(frozen=True)
-class Coming:
+class PendingTensor:
     """Numbers that are under way."""
 
     numbers: Tensor

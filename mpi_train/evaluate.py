@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mpi_train.communicator import Communicator
+from models.nets.model_folder import load_model
+from models.nets.predict import gather_logits
 from mpi_train.data import Rows, SplitReader
-from mpi_train.journal import append_record
-from mpi_train.model_folder import load_model
-from mpi_train.predict import gather_logits
-from mpi_train.process import prepare_process
+from mpi_train.exchange.communicator import Communicator
+from mpi_train.monitoring.run_log import append_record
+from mpi_train.process_setup import prepare_process
 from reviews.bundle import Bundle, read_bundle
 from reviews.encoding import encode_files
 from reviews.errors import UserError

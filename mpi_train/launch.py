@@ -5,13 +5,13 @@ import sys
 from collections.abc import Sequence
 
 from cluster.mpirun import launch
-from mpi_train.config import (
+from mpi_train.configuration.config import (
     TERMINAL,
     TrainingConfig,
     make_training_parser,
     to_arguments,
 )
-from mpi_train.resolve import resolve
+from mpi_train.configuration.resolve import resolve
 from reviews.errors import UserError
 from reviews.options import given
 

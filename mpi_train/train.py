@@ -12,21 +12,21 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from mpi_train.averages import Average
+from models.nets import build
+from models.nets.embedding import Embedding
+from models.nets.model_folder import save_model
+from models.nets.predict import gather_logits
+from mpi_train.balance.efficiency import efficiency
 from mpi_train.checkpoint import CheckpointWriter, last_checkpoint
-from mpi_train.communicator import Communicator, Stopped
-from mpi_train.config import TrainingConfig
+from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import BatchReader, SplitReader
-from mpi_train.efficiency import efficiency
-from mpi_train.interrupt import Interruption
-from mpi_train.journal import Journal, environment, store_entry
-from mpi_train.model_folder import save_model
-from mpi_train.models import build
-from mpi_train.models.embedding import Embedding
-from mpi_train.optimizers import make_optimizer
-from mpi_train.predict import gather_logits
-from mpi_train.profiler import Profiler
-from mpi_train.schedules import Schedule
+from mpi_train.exchange.communicator import Communicator, Stopped
+from mpi_train.monitoring.profiler import Profiler
+from mpi_train.monitoring.run_log import RunLog, environment, store_entry
+from mpi_train.monitoring.stop_signals import StopSignals
+from mpi_train.optimization.ema import EMA
+from mpi_train.optimization.optimizers import make_optimizer
+from mpi_train.optimization.schedules import Schedule
 from mpi_train.smote import synthetic_rows
 from mpi_train.update import NotFinite, Update, Updater
 from reviews.errors import UserError, disk_is_full
@@ -46,7 +46,7 @@ def train(config: TrainingConfig, communicator: Communicator) -> dict[str, Any]:
     checkpoint when a rank was asked to end. UserError, on rank 0, when its disk is full.
     """
     try:
-        with Interruption() as interruption:
+        with StopSignals() as interruption:
             run = Run(config, communicator, interruption)
             run.greet()
             over = run.is_over()
@@ -69,7 +69,7 @@ class Run:
     """A run under way: everything that lasts longer than an update."""
 
     def __init__(
-        self, config: TrainingConfig, communicator: Communicator, interruption: Interruption
+        self, config: TrainingConfig, communicator: Communicator, interruption: StopSignals
     ) -> None:
         self._started = time.perf_counter()
         self.config, self.communicator, self.interruption = config, communicator, interruption
@@ -87,7 +87,7 @@ class Run:
         self.model = self._new_model().to(communicator.device, PRECISIONS[config.precision])
         self.optimizer = make_optimizer(config, self.model)
         averaged = config.keep == "average"
-        self.average = Average(self.model, config.average_decay) if averaged else None
+        self.average = EMA(self.model, config.average_decay) if averaged else None
         # What a checkpoint holds beside the tensors.
         self.state: dict[str, Any] = {
             "step": 0, "store": self.store.fingerprint, "best": None, "highest": -1.0, "worse": 0,
@@ -100,7 +100,7 @@ class Run:
         self.updater = Updater(config, communicator, reader, self.model, self.optimizer)
         self.updater.hand_over()
         self.updater.sharing.restore(self.state["balancer"])
-        self.journal = Journal(config, communicator.rank == 0)
+        self.journal = RunLog(config, communicator.rank == 0)
         self.journal.forget_after(self.step, self.step // self.plan.updates)
         self.writer = CheckpointWriter(self.journal.out, config.checkpoints_kept)
         self._checkpointed = time.monotonic()

@@ -10,16 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from mpi_train.backward import BackPropagation
-from mpi_train.communicator import Communicator
-from mpi_train.config import TrainingConfig
+from mpi_train.balance.share_coordinator import Rest, Return, ShareCoordinator, Trial
+from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import BatchReader
-from mpi_train.gradients import gradients_of
-from mpi_train.group import Group
-from mpi_train.laps import Laps
-from mpi_train.losses import Loss
-from mpi_train.optimizers import Joined
+from mpi_train.exchange.communicator import Communicator
+from mpi_train.exchange.gradient_buckets import gradients_of
+from mpi_train.exchange.group import Group
+from mpi_train.monitoring.phase_timer import PhaseTimer
+from mpi_train.optimization.losses import Loss
+from mpi_train.optimization.optimizers import OptimizerGroup
 from mpi_train.plan import cut, prefix_cost
-from mpi_train.sharing import Rest, Return, Sharing, Trial
 
 Array = np.ndarray
 
@@ -45,7 +45,7 @@ class Update:
         wait_s: (R,) for how long each rank had nothing to do.
         reduction_s: (R,) of compute_s, what each rank did for the exchange alone.
         step_s: seconds of the whole update on this rank.
-        phases: seconds of this rank since the update before, by what they were for (Laps).
+        phases: seconds of this rank since the update before, by what they were for (PhaseTimer).
         predicted_s: on rank 0, what the balancer thought the slowest rank would take; or nan.
         renewed: on rank 0, whether it changed its mind about the ranks before this update.
         asked: signal that asked a rank to end, or 0.
@@ -69,18 +69,18 @@ class Updater:
 
     def __init__(
         self, config: TrainingConfig, communicator: Communicator, reader: BatchReader,
-        model: nn.Module, optimizer: torch.optim.Optimizer | Joined,
+        model: nn.Module, optimizer: torch.optim.Optimizer | OptimizerGroup,
     ) -> None:
         self._config, self._communicator, self._reader = config, communicator, reader
         self._model, self._optimizer = model, optimizer
-        self.group, self._loss, self.laps = Group(communicator), Loss.of(config), Laps()
+        self.group, self._loss, self.laps = Group(communicator), Loss.of(config), PhaseTimer()
         self._gradients = gradients_of(model, self.group, config.exchange)
         self.backward = BackPropagation(
             config, model, self._gradients, communicator.device, self.laps)
-        self.sharing = Sharing(config, communicator, self.group)
+        self.sharing = ShareCoordinator(config, communicator, self.group)
         self._optimizer_s = 0.0
 
-    def divide(self, sharing: Sharing) -> None:
+    def divide(self, sharing: ShareCoordinator) -> None:
         """Divide updates in another way from now on; everybody takes part again."""
         self.group.become(range(self._communicator.size))
         self.sharing = sharing

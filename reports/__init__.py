@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reviews.errors import UserError
-from reviews.files import is_remote
-from reviews.folders import write_atomically
 from reviews.options import make_parser
+from reviews.storage.files import is_remote
+from reviews.storage.folders import write_atomically
 from reviews.store import Store
 
 

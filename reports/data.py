@@ -11,9 +11,9 @@ from reports.corpus import corpus
 from reports.html import Html, count, duration, el, join, moment, percent, short, table
 from reports.parts import header, page, section, settings
 from reports.words import Words, count_words, telling
-from reviews.folders import join as join_path
-from reviews.folders import read_whole
 from reviews.recipe import SPLITS
+from reviews.storage.folders import join as join_path
+from reviews.storage.folders import read_whole
 from reviews.store import Store
 
 SHOWN = 20  # words of a list

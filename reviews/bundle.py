@@ -13,9 +13,9 @@ import numpy as np
 import yaml
 
 from reviews.errors import UserError
-from reviews.folders import write_atomically
 from reviews.options import from_mapping
 from reviews.recipe import Recipe
+from reviews.storage.folders import write_atomically
 from reviews.vocabulary import read_vocabulary
 
 FORMAT = "reviewmill-bundle/1"

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from reviews.cleaning import clean, too_short
 from reviews.corpora import plan_splits, read_blocks
 from reviews.features import Encoding, feature_columns
 from reviews.labels import NO_LABEL, settle_labels
 from reviews.recipe import Recipe
-from reviews.sequences import Ragged, cut
-from reviews.subwords import Subwords, tokenizer_for
-from reviews.tokenizer import Tokenizer
+from reviews.text.cleaning import clean, too_short
+from reviews.text.sequences import Ragged, cut
+from reviews.text.subwords import Subwords, tokenizer_for
+from reviews.text.tokenizer import Tokenizer
 from reviews.vocabulary import Coding
 
 Array = np.ndarray

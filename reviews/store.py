@@ -15,11 +15,11 @@ import numpy as np
 from isal import isal_zlib
 
 from reviews.errors import UserError
-from reviews.files import is_remote
-from reviews.folders import join, read_whole, sha256, whole_file, write_whole
 from reviews.options import from_mapping
 from reviews.recipe import SPLITS, Recipe
-from reviews.staging import cache_folder, staged_file
+from reviews.storage.files import is_remote
+from reviews.storage.folders import join, read_whole, sha256, whole_file, write_whole
+from reviews.storage.staging import cache_folder, staged_file
 from reviews.vocabulary import PADDING, UNKNOWN
 
 FORMAT = "reviewmill-store/1"

@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 
 from reviews.errors import UserError
-from reviews.folders import sha256
 from reviews.recipe import SPLITS
+from reviews.storage.folders import sha256
 from reviews.store import CHUNK_ROWS, COLUMNS, FEATURES, Store
 from reviews.vocabulary import FIRST_WORD, id_type, read_vocabulary
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from reviews.folders import sha256
 from reviews.options import to_mapping
 from reviews.recipe import SPLITS, Recipe
+from reviews.storage.folders import sha256
 from reviews.store import Store, commit_store, empty_manifest, write_shard
 from reviews.vocabulary import FIRST_WORD
 

@@ -1,10 +1,17 @@
 """Raw review files in their formats -> blocks of reviews."""
 
 from reviews.corpora.detect import detect_format
+from reviews.corpora.input_splits import InputSplit, is_read_by_one, plan_splits, raw_bytes
 from reviews.corpora.read import Part, read_blocks, read_parts, read_stretches
-from reviews.corpora.splits import Split, is_read_by_one, plan_splits, raw_bytes
 
 __all__ = [
-    "Part", "Split", "detect_format", "is_read_by_one", "plan_splits", "raw_bytes", "read_blocks",
-    "read_parts", "read_stretches",
+    "InputSplit",
+    "Part",
+    "detect_format",
+    "is_read_by_one",
+    "plan_splits",
+    "raw_bytes",
+    "read_blocks",
+    "read_parts",
+    "read_stretches",
 ]  # fmt: skip

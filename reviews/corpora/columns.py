@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reviews.corpora.json_values import ABSENT, FALSE, NULL, NUMBER, STRING, TRUE
+from reviews.corpora.json.values import ABSENT, FALSE, NULL, NUMBER, STRING, TRUE
 from reviews.corpora.times import seconds
 from reviews.features import Feature
 from reviews.labels import NO_LABEL

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from reviews.corpora.csv_layout import DELIMITERS
 from reviews.corpora.fasttext import PREFIX
 from reviews.corpora.inputs import head
-from reviews.corpora.json_lines import SNIFFED_BYTES, read_record
+from reviews.corpora.json.lines import SNIFFED_BYTES, read_record
 from reviews.corpora.parquet import MAGIC
 from reviews.corpora.stretches import find_lines
 from reviews.errors import UserError

@@ -8,7 +8,7 @@ import pyarrow as pa
 from isal import isal_zlib
 
 from reviews.errors import UserError
-from reviews.files import open_input, size_of
+from reviews.storage.files import open_input, size_of
 
 BOM = b"\xef\xbb\xbf"
 GZIP, BZ2, ZSTD = "gzip", "bz2", "zstd"

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from reviews.corpora.columns import CODE, Column
 from reviews.corpora.fields import choose_names
-from reviews.corpora.json_values import FALSE, NULL, NUMBER, OTHER, STRING, TRUE
+from reviews.corpora.json.values import FALSE, NULL, NUMBER, OTHER, STRING, TRUE
 from reviews.corpora.utf8 import compiled, utf8_valid
 from reviews.errors import UserError
-from reviews.files import open_input
 from reviews.recipe import Recipe
-from reviews.strings import string_buffers
+from reviews.storage.files import open_input
+from reviews.text.strings import string_buffers
 
 MAGIC = b"PAR1"
 _SNIFFED_ROWS = 1000

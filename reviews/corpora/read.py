@@ -11,11 +11,11 @@ from reviews.corpora.columns import REASONS, Column, to_reviews
 from reviews.corpora.csv import Csv
 from reviews.corpora.detect import CSV, FASTTEXT, JSON_LINES, JSON_OBJECTS, PARQUET
 from reviews.corpora.fasttext import FastText
+from reviews.corpora.input_splits import InputSplit, is_lines
 from reviews.corpora.inputs import codec_of, read_input, read_lines_from, read_plain
-from reviews.corpora.json_lines import JsonLines
-from reviews.corpora.json_objects import JsonObjects
+from reviews.corpora.json.lines import JsonLines
+from reviews.corpora.json.objects import JsonObjects
 from reviews.corpora.parquet import Parquet
-from reviews.corpora.splits import Split, is_lines
 from reviews.corpora.stretches import Spans, Stretch, stretches
 from reviews.features import Feature, features_of
 from reviews.labels import label_meanings
@@ -47,7 +47,7 @@ _READERS: dict[str, type[JsonLines] | type[FastText]] = {
 Part = Callable[[], Iterable[Block]]
 
 
-def read_blocks(split: Split, recipe: Recipe, rows: int = 16384) -> Iterator[Block]:
+def read_blocks(split: InputSplit, recipe: Recipe, rows: int = 16384) -> Iterator[Block]:
     """The reviews of a split in blocks of at most `rows` records, in the order of the input.
 
     Every record is a review or counted as bad; a block without a good one is given too.
@@ -58,7 +58,7 @@ def read_blocks(split: Split, recipe: Recipe, rows: int = 16384) -> Iterator[Blo
         yield from part()
 
 
-def read_parts(split: Split, recipe: Recipe, rows: int = 16384) -> Generator[Part, None, None]:
+def read_parts(split: InputSplit, recipe: Recipe, rows: int = 16384) -> Generator[Part, None, None]:
     """The same, in parts that are inflated and cut one after another, but that may be parsed in
     any order and by any thread: each one is a call that gives its blocks."""
     features = features_of(recipe)
@@ -73,7 +73,7 @@ def read_parts(split: Split, recipe: Recipe, rows: int = 16384) -> Generator[Par
 
 
 def read_stretches(
-    split: Split, recipe: Recipe, reader: Reader | None = None
+    split: InputSplit, recipe: Recipe, reader: Reader | None = None
 ) -> Iterator[Stretch]:
     """The bytes of a split that is no Parquet, in stretches of whole records."""
     reader = reader or _reader(split, recipe)
@@ -88,7 +88,7 @@ def read_stretches(
     return stretches(pieces, reader.find, at_start, split.line)
 
 
-def _reader(split: Split, recipe: Recipe) -> Reader:
+def _reader(split: InputSplit, recipe: Recipe) -> Reader:
     """What reads the records of a split; names of fields are those of the whole file."""
     if split.format == CSV:
         return Csv(split.path, recipe, at_start=split.offset == 0)
@@ -122,7 +122,7 @@ def _blocks(
 
 
 def _parquet_blocks(
-    split: Split, recipe: Recipe, features: list[Feature], rows: int
+    split: InputSplit, recipe: Recipe, features: list[Feature], rows: int
 ) -> Iterator[Block]:
     """The blocks of some row groups; a bad record's line is its row in the file, from 1."""
     reader = Parquet(split.path, recipe)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reviews.bits import count_ones, equal, trailing_zeros
 from reviews.corpora.inputs import BOM, TruncatedInput
 from reviews.corpora.utf8 import compiled
+from reviews.text.bits import count_ones, equal, trailing_zeros
 
 Spans = NDArray[np.int64]
 # (data, whether the input ends with it) -> first bytes and ends of records, bytes used up

@@ -15,14 +15,14 @@ import pytest
 
 import reviewmill
 from benchmarks.balance import parts
-from benchmarks.frames import PEERS
 from benchmarks.measure import measure, table
+from benchmarks.peers.frames import PEERS
 from benchmarks.phases import PHASES
 from benchmarks.prepare import RECIPE, take_tenth
 from benchmarks.throttle import quotas
 from benchmarks.train import PEERS as PEERS_OF_TRAIN
 from benchmarks.train import SLOW_PEERS
-from mpi_train.config import TrainingConfig
+from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import BatchReader
 from mpi_train.plan import micro_batches
 from reviews.errors import UserError
@@ -47,7 +47,7 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_per_line_peer_keeps_the_rows_that_reviewmill_keeps(
     corpus: Path, tmp_path: Path
 ) -> None:
-    run = [sys.executable, "-m", "benchmarks.per_line", corpus, tmp_path / "rows.h5"]
+    run = [sys.executable, "-m", "benchmarks.peers.per_line", corpus, tmp_path / "rows.h5"]
     printed = subprocess.run(run, capture_output=True, text=True, check=True, timeout=120).stdout
     subprocess.run(
         [sys.executable, "-m", "reviewmill", "prepare", corpus, "--recipe", "rnn2019",
@@ -69,7 +69,7 @@ def test_a_whole_table_peer_keeps_the_rows_of_the_per_line_one(
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(RECIPE.to_yaml())
     found = []
-    for program in (["benchmarks.per_line"], ["benchmarks.frames", peer]):
+    for program in (["benchmarks.peers.per_line"], ["benchmarks.peers.frames", peer]):
         target = tmp_path / f"{len(found)}.h5"
         subprocess.run([sys.executable, "-m", *program, corpus, target, "--recipe", recipe],
                        check=True, capture_output=True, timeout=120)

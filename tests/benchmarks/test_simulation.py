@@ -15,7 +15,7 @@ from benchmarks.simulation import (
     wandering,
     weather,
 )
-from mpi_train.balancer import Balancer
+from mpi_train.balance.balancer import Balancer
 from reviews.errors import UserError
 
 

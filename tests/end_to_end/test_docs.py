@@ -13,7 +13,7 @@ import pytest
 
 import reviewmill
 from mapreduce.prepare import parser as prepare_parser
-from mpi_train.journal import SUMMARY_FORMAT
+from mpi_train.monitoring.run_log import SUMMARY_FORMAT
 from reviews.corpora.columns import REASONS
 from reviews.generate import generate
 from reviews.store import Store

@@ -12,7 +12,7 @@ import reviewmill
 from mapreduce.clean import OF_STORES
 from reviews.options import flag
 from reviews.recipe import Recipe
-from reviews.tokenizer import fold, pattern
+from reviews.text.tokenizer import fold, pattern
 from tests.mapreduce.corpus import make_reviews, write_reviews
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 import reviewmill
-from mapreduce.engines import RUNNERS, EngineOptions
-from mapreduce.gathered import refuse_bad
+from mapreduce.engines.run_job import RUNNERS, EngineOptions
+from mapreduce.partitions.gather_summary import refuse_bad
 from mapreduce.prepare import choose_engine, threads_of
-from reviews.corpora import Split, plan_splits
+from reviews.corpora import InputSplit, plan_splits
 from reviews.errors import UserError
 from reviews.recipe import SPLITS, Recipe, load_recipe
 from reviews.store import Store
@@ -164,7 +164,7 @@ def test_workers_that_would_not_be_used_are_refused(
     assert list(tmp_path.iterdir()) == [Path(reviews)]
 
 
-def chosen(splits: dict[str, list[Split]], **options: Any) -> tuple[str | None, int | None]:
+def chosen(splits: dict[str, list[InputSplit]], **options: Any) -> tuple[str | None, int | None]:
     engine = choose_engine(EngineOptions(**options), splits)
     return engine.runner, engine.workers
 

@@ -13,7 +13,7 @@ import pytest
 
 import reviewmill
 from mapreduce.cut_files import cut_file, files_to_cut
-from reviews.corpora import Split, plan_splits
+from reviews.corpora import InputSplit, plan_splits
 from reviews.errors import UserError
 from reviews.recipe import Recipe
 from tests.mapreduce.corpus import bytes_of, make_reviews, run
@@ -138,4 +138,4 @@ def test_a_long_file_that_is_damaged_is_named(tmp_path: Path) -> None:
     data[len(data) // 2 : len(data) // 2 + 9] = bytes(9)
     (path := tmp_path / "bad.json.gz").write_bytes(data)
     with pytest.raises(UserError, match=r"bad.json.gz: damaged gzip file"):
-        list(cut_file(Split(str(path), 0, -1, "jsonl"), WHOLE, PIECE, str(tmp_path / "work")))
+        list(cut_file(InputSplit(str(path), 0, -1, "jsonl"), WHOLE, PIECE, str(tmp_path / "work")))

@@ -21,8 +21,8 @@ from reviews.corpora import plan_splits, read_blocks
 from reviews.encoding import encode_files
 from reviews.errors import UserError
 from reviews.features import Encoding
-from reviews.folders import sha256
 from reviews.recipe import SPLITS, Recipe
+from reviews.storage.folders import sha256
 from reviews.store import Store
 from reviews.verify import verify_store
 from tests.mapreduce.corpus import run, stored_rows, write_reviews

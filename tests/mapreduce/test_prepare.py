@@ -17,7 +17,7 @@ import pytest
 from reviews.errors import UserError
 from reviews.recipe import SPLITS, Recipe
 from reviews.store import Store
-from reviews.tokenizer import fold, pattern
+from reviews.text.tokenizer import fold, pattern
 from reviews.verify import verify_store
 from tests.mapreduce.corpus import (
     bytes_of,

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from mpi_train.ddp import BalancedBatches
-from mpi_train.process_groups import leave
+from mpi_train.exchange.process_groups import leave
 
 ROW_S, SLOWER = 1e-3, 3
 PER_EPOCH = 64  # updates

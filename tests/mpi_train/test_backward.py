@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 import torch
 
+from models.nets import build
 from mpi_train.backward import BackPropagation
-from mpi_train.communicator import Communicator
-from mpi_train.config import TrainingConfig
+from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import Batch, BatchReader
-from mpi_train.gradients import GradientBuckets
-from mpi_train.group import Group
-from mpi_train.laps import Laps
-from mpi_train.models import build
+from mpi_train.exchange.communicator import Communicator
+from mpi_train.exchange.gradient_buckets import GradientBuckets
+from mpi_train.exchange.group import Group
+from mpi_train.monitoring.phase_timer import PhaseTimer
 from reviews.errors import UserError
 from reviews.store import Store
 from tests.stores import make_store
@@ -41,7 +41,7 @@ class Device:
         self.model = model
         self.backward = BackPropagation(
             config, model, GradientBuckets(model, Group(Communicator())), torch.device("cpu"),
-            Laps())
+            PhaseTimer())
 
     def _allocate(self, _: Any, inputs: tuple[torch.Tensor, ...]) -> None:
         tokens = inputs[0].numel()

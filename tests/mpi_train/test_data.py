@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from models.nets.predict import to_tensors
 from mpi_train.data import BatchReader, SplitReader
-from mpi_train.predict import to_tensors
 from reviews.errors import UserError
 from reviews.store import Store
 from tests.stores import make_store

@@ -64,6 +64,6 @@ def test_the_numbers_alone_come_to_their_balance(capsys: pytest.CaptureFixture[s
 
 
 def test_the_balancer_needs_neither_torch_nor_mpi() -> None:
-    code = "import sys, mpi_train.balancer; print({'torch', 'mpi4py'} & set(sys.modules))"
+    code = "import sys, mpi_train.balance.balancer; print({'torch', 'mpi4py'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "set()"

@@ -12,8 +12,8 @@ import pytest
 import torch
 from sklearn import metrics as sklearn
 
+from models.nets.model_folder import load_model
 from mpi_train.evaluate import main
-from mpi_train.model_folder import load_model
 from reviews.bundle import read_bundle
 from reviews.errors import UserError
 from reviews.store import Store

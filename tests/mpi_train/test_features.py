@@ -12,13 +12,13 @@ import torch
 from imblearn.over_sampling import SMOTE
 from torch import nn
 
+from models.nets import build
+from models.options import ModelOptions
 from mpi_train import evaluate
 from mpi_train.__main__ import main
-from mpi_train.communicator import Communicator
+from mpi_train.configuration.resolve import resolve
 from mpi_train.data import BatchReader, SplitReader
-from mpi_train.models import build
-from mpi_train.models.options import ModelOptions
-from mpi_train.resolve import resolve
+from mpi_train.exchange.communicator import Communicator
 from mpi_train.smote import synthetic_rows
 from reviews.bundle import read_bundle
 from reviews.errors import UserError

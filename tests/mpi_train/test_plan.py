@@ -135,7 +135,7 @@ def test_fewer_reviews_than_ranks_leave_some_ranks_without() -> None:
 
 
 def test_numbers_of_shares_and_ranks_must_agree() -> None:
-    from mpi_train.config import TrainingConfig
+    from mpi_train.configuration.config import TrainingConfig
 
     assert TrainingConfig().ratios(3) == (1.0, 1.0, 1.0)
     assert TrainingConfig(shares=(3, 1)).ratios(2) == (3, 1)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import yaml
 
+from models.options import unread
 from mpi_train.__main__ import main
-from mpi_train.config import ONE_START, TrainingConfig
-from mpi_train.laps import PHASES
-from mpi_train.models.options import unread
+from mpi_train.configuration.config import ONE_START, TrainingConfig
+from mpi_train.monitoring.phase_timer import PHASES
 from reviews.bundle import read_bundle
 from reviews.errors import UserError
 from reviews.store import Store
@@ -150,7 +150,7 @@ def test_a_log_gets_a_line_now_and_then_and_a_terminal_a_bar(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("mpi_train.journal.LINE_SECONDS", 0)
+    monkeypatch.setattr("mpi_train.monitoring.run_log.LINE_SECONDS", 0)
     plain = train(store, tmp_path / "plain", epochs=1)
     lines = (plain / "log.txt").read_text().splitlines()
     assert len([line for line in lines if "epoch 1/1: " in line and "%, loss" in line]) == 10

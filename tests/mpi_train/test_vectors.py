@@ -9,7 +9,7 @@ import pytest
 
 from mpi_train import evaluate
 from mpi_train.__main__ import main
-from mpi_train.resolve import resolve
+from mpi_train.configuration.resolve import resolve
 from reviews.bundle import read_bundle
 from reviews.errors import UserError
 from reviews.store import Store

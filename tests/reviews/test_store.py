@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from reviews.errors import UserError
-from reviews.folders import sha256, write_atomically
 from reviews.recipe import SPLITS
+from reviews.storage.folders import sha256, write_atomically
 from reviews.store import CHUNK_ROWS, ChunkReader, Store, write_shard
 from reviews.verify import verify_store
 from tests.stores import make_store

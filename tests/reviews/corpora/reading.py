@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reviews.corpora import Split, plan_splits, read_blocks
+from reviews.corpora import InputSplit, plan_splits, read_blocks
 from reviews.recipe import Recipe
 from reviews.record import SCHEMA, BadRecord
 
@@ -33,7 +33,7 @@ class Reading:
         return [review[name] for review in self.reviews]
 
 
-def read_splits(splits: Iterable[Split], recipe: Recipe = WHOLE, rows: int = 16384) -> Reading:
+def read_splits(splits: Iterable[InputSplit], recipe: Recipe = WHOLE, rows: int = 16384) -> Reading:
     """Everything in the splits. No record may be lost on the way, whatever the input is."""
     found = Reading()
     for split in splits:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reviews.corpora import Split, detect_format, plan_splits
+from reviews.corpora import InputSplit, detect_format, plan_splits
 from reviews.corpora.columns import REASONS
 from reviews.errors import UserError
 from reviews.recipe import Recipe
@@ -62,7 +62,7 @@ def test_whatever_happens_to_the_bytes_all_records_are_accounted_for(
     data = damaged(FILES[format], damage, keep=20 if format == "csv" else 0)
     path.write_bytes(data)
     named = Recipe(label_field="label" if label and format.startswith("json") else None)
-    split = Split(str(path), 0, -1, format)
+    split = InputSplit(str(path), 0, -1, format)
     try:
         found = read_splits([split], named, rows)  # it checks the account of every block
     except UserError as error:
@@ -89,7 +89,7 @@ def test_in_a_format_of_lines_damage_costs_the_lines_it_is_in(
     lines = [line for line in data.split(b"\n") if line.strip(b" \t\r")]
     untouched = [n for n, line in enumerate(lines) if line in whole]
     try:
-        found = read_splits([Split(str(path), 0, -1, format)], Recipe(), rows=7)
+        found = read_splits([InputSplit(str(path), 0, -1, format)], Recipe(), rows=7)
     except UserError as error:
         assert "several labels" in str(error)
         return
@@ -184,7 +184,7 @@ def test_an_empty_file_holds_no_records(tmp_path: Path, data: bytes) -> None:
 def test_a_file_that_is_empty_is_so_in_every_format(tmp_path: Path, format: str) -> None:
     path = tmp_path / "input"
     path.touch()
-    assert read_splits([Split(str(path), 0, -1, format)]).records == 0
+    assert read_splits([InputSplit(str(path), 0, -1, format)]).records == 0
     assert detect_format(str(path)) == "jsonl"
 
 

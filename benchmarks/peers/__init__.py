@@ -1,0 +1,1 @@
+"""Peers of the benchmarks: what a user would write without reviewmill."""

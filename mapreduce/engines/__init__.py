@@ -1,0 +1,1 @@
+"""Engines that run the jobs: inline, local, Hadoop, Spark, Dask, EMR."""

@@ -1,0 +1,292 @@
+"""The runners of `prepare`: how each is told about a job, and what a job puts out.
+
+Every engine gets the same jobs and the same lines of input. What differs is where the files
+of a run lie, how the lines become tasks, and what mrjob has to be told.
+"""
+
+import contextlib
+import logging
+import re
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mrjob.step import StepFailedException
+
+from mapreduce.cut_files import CUT_ABOVE
+from mapreduce.engines import dask as dask_runner
+from mapreduce.engines import emr, hadoop, spark
+from mapreduce.job import FAILURES, ReviewsJob, ended_folder
+from mapreduce.run_folders import RunFolders
+from reviews.corpora import InputSplit
+from reviews.errors import EngineError, UserError
+from reviews.options import flag, option
+from reviews.runtime.progress import PROGRESS
+from reviews.storage.files import is_remote, reason
+from reviews.storage.folders import join, names_below, put, read_whole
+
+# How many files the lines of input are dealt out to.
+PER_WORKER, PER_LINE, ONE = "a file for each worker", "a file for each line", "one file"
+LAST_LINES = 12  # of a failed task, that are shown
+WATCH_S = 2.0  # between two looks at how many tasks have ended
+_COMPLAINT = re.compile(r"Error|Exception|FAILED|[Ff]ailed|No such file|not found|denied")
+
+
+RUNNERS = ("inline", "local", "hadoop", "spark", "dask", "emr")
+CLUSTERS = ("hadoop", "spark", "dask", "emr")
+# Whose an option is that only some runners have a use for; the others refuse it.
+READ_BY = {
+    "cut_above": CLUSTERS,
+    "python_bin": ("hadoop", "spark", "emr"),
+    "spark_master": ("spark",),
+    "scheduler": ("dask",),
+    "emr_config": ("emr",),
+    "cluster_id": ("emr",),
+}
+
+
+def _own(name: str, help: str) -> Any:
+    """An option of some runners alone, None unless it is named; its help says whose it is."""
+    return option(None, f"{', '.join(READ_BY[name])}: {help}")
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What runs the jobs, and where."""
+
+    runner: str | None = option(
+        None, "what runs the jobs (default: local where the input is large, else inline)", RUNNERS)
+    workers: int | None = option(None, "cores used (default: all, if the input is large)")
+    work_dir: str | None = option(
+        None, "where intermediate files go, which every node can see: a folder, hdfs:// or s3:// "
+        "(default: beside the store)")
+    cut_above: int | None = _own(
+        "cut_above", "MB from which a file that can only be read from front to back (compressed, "
+        "JSON objects, CSV with quoted newlines) is first cut into pieces for many tasks "
+        f"(default: {CUT_ABOVE})")
+    python_bin: str | None = _own(
+        "python_bin", "Python of the nodes, which has what reviewmill requires (default: the one "
+        "that runs this; emr: the one its bootstrap action makes)")
+    spark_master: str | None = _own(
+        "spark_master", "address of the Spark cluster, spark://HOST:PORT")
+    scheduler: str | None = _own(
+        "scheduler", "address of Dask's scheduler, tcp://HOST:PORT (default: a Dask of this "
+        "machine)")
+    emr_config: str | None = _own(
+        "emr_config", "file that describes the cluster, as `cluster emr create --print-config` "
+        "writes it (default: a small one)")
+    cluster_id: str | None = _own(
+        "cluster_id", "a running cluster, j-... (default: one is started, and ended)")
+
+    def check(self) -> None:
+        """Raise UserError for a value that is none, and for what the runner has no use for."""
+        if self.workers is not None and self.workers < 1:
+            raise UserError(f"--workers is {self.workers}: give 1 or more")
+        if self.runner == "inline" and (self.workers or 1) > 1:
+            raise UserError(f"--workers is {self.workers}, and --runner inline has one: give "
+                            "--runner local")
+        if self.cut_above is not None and self.cut_above < 0:
+            raise UserError(f"--cut-above is {self.cut_above}: give 0 or more MB")
+        for name, readers in READ_BY.items():
+            if getattr(self, name) is not None and self.runner not in readers:
+                chosen = f"--runner {self.runner}" if self.runner else "the default one"
+                raise UserError(f"{flag(name)} is for --runner {' or '.join(readers)}: {chosen} "
+                                "has no use for it")
+        if self.scheduler and self.workers:
+            raise UserError("--workers is for a Dask of this machine, and --scheduler names one "
+                            "that has its own")
+
+
+class Ran(NamedTuple):
+    """What a job put out, in no particular order, and the counters of the engine by group."""
+
+    pairs: list[tuple[Any, Any]]
+    counters: dict[str, dict[str, int]]
+
+
+Session = Callable[
+    [EngineOptions, RunFolders, Mapping[str, Sequence[InputSplit]]],
+    contextlib.AbstractContextManager[EngineOptions]]
+
+RunJob = Callable[
+    [type[ReviewsJob], Sequence[bytes], Sequence[str], EngineOptions, RunFolders],
+    list[tuple[Any, Any]]]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One runner.
+
+    arguments: what mrjob is told about one job, given its number of reducers.
+    check: raises a UserError or EngineError where the engine cannot be had.
+    work_dir: where intermediate files go for a local store, None for beside it.
+    session: what has to be there while the jobs run.
+    run: runs a job on lines of input, where mrjob has no runner for the engine.
+    last_words: what is known of a failed task that left no words in the work folder.
+    """
+
+    arguments: Callable[[EngineOptions, RunFolders, int], list[str]]
+    check: Callable[[EngineOptions], None] = lambda options: None
+    work_dir: Callable[[], str | None] = lambda: None
+    session: Session = lambda options, places, splits: contextlib.nullcontext(options)
+    run: RunJob | None = None
+    last_words: Callable[[EngineOptions, RunFolders], str] = lambda options, places: ""
+    is_cluster: bool = True  # tasks may run on other machines
+    files: str = PER_WORKER  # how lines of input become files: tasks, for most engines
+    splits_per_task: int = 1  # where a task takes long to start, it gets more to do
+
+
+def _no_arguments(options: EngineOptions, places: RunFolders, reducers: int) -> list[str]:
+    # On one machine mrjob makes its tasks by the number of cores.
+    return ["--num-cores", str(options.workers)]
+
+
+ENGINES = {
+    "inline": Engine(_no_arguments, is_cluster=False),
+    "local": Engine(_no_arguments, is_cluster=False),
+    "hadoop": Engine(hadoop.arguments, hadoop.check, hadoop.work_dir, files=ONE,
+                     splits_per_task=4),
+    "emr": Engine(emr.arguments, emr.check, session=emr.session, files=ONE, splits_per_task=4,
+                  last_words=emr.last_words),
+    "dask": Engine(_no_arguments, dask_runner.check, session=dask_runner.session,
+                   run=dask_runner.run_job),
+    "spark": Engine(spark.arguments, spark.check, files=PER_LINE),
+}
+assert set(ENGINES) == set(RUNNERS)
+assert set(CLUSTERS) == {name for name, engine in ENGINES.items() if engine.is_cluster}
+
+
+def run_job(
+    job: type[ReviewsJob], lines: Sequence[bytes], arguments: Sequence[str], options: EngineOptions,
+    places: RunFolders, reducers: int = 1,
+) -> Ran:
+    """Run one job on lines that each describe a piece of work.
+
+    Raises EngineError (away from here) with the last lines of a task that failed.
+    """
+    runner = options.runner or "inline"
+    engine = ENGINES[runner]
+    if engine.run:
+        return Ran(engine.run(job, lines, arguments, options, places), {})
+    inputs = list(map(str, deal(places.local / job.__name__, lines, engine, options.workers or 1)))
+    given = ["-r", runner, "--no-conf", "--quiet", *engine.arguments(options, places, reducers)]
+    output = None
+    if engine.is_cluster and is_remote(places.work):
+        # mrjob would call the engine's own programs for each file.
+        top = join(places.shared, job.__name__)
+        inputs = [_put(path, top) for path in inputs]
+        arguments = [_put(argument, top) if Path(argument).is_absolute() and
+                     Path(argument).is_file() else argument for argument in arguments]
+        output = join(top, "output")
+        given += ["--output-dir", output, "--no-cat-output", "--no-check-input-paths"]
+    instance = job([*given, *arguments, *inputs])
+    try:
+        ended = join(places.work, ended_folder(job.__name__))
+        watching = _watching(ended, map_tasks(job, len(lines), engine) + reducers)
+        with (instance.make_runner() as running, _listening() as heard,
+              watching if engine.is_cluster else contextlib.nullcontext()):
+            running.run()
+            chunks = running.cat_output() if output is None else _parts(output)
+            pairs = list(instance.parse_output(chunks))
+            groups = next(iter(running.counters()), {})
+            return Ran(pairs, {name.strip(): group for name, group in groups.items()})
+    except StepFailedException as error:
+        said = (last_words(places.work) or engine.last_words(options, places)
+                or complaints(heard) or reason(error))
+        kind = EngineError if engine.is_cluster else UserError
+        raise kind(f"{job.__name__} failed on the runner {runner}: {said}") from None
+
+
+def map_tasks(job: type[ReviewsJob], lines: int, engine: Engine) -> int:
+    """How many tasks of a cluster share so many lines of input."""
+    return -(-lines // job.LINES_PER_TASK) if engine.files == ONE else lines
+
+
+@contextlib.contextmanager
+def _watching(folder: str, tasks: int) -> Iterator[None]:
+    """Show meanwhile how many tasks have left a file in the folder."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(WATCH_S):
+            with contextlib.suppress(UserError):  # the next look may reach it
+                PROGRESS.tell(len(names_below(folder)), tasks)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def _listening() -> Iterator[deque[str]]:
+    """What mrjob says meanwhile, with what the engine's own programs tell it: the last of it."""
+    heard: deque[str] = deque(maxlen=2000)
+    logger, handler = logging.getLogger("mrjob"), logging.Handler(logging.INFO)
+    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    level, passed_on = logger.level, logger.propagate
+    logger.addHandler(handler)
+    if level == logging.CRITICAL:  # its messages are not asked for
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+    try:
+        yield heard
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = passed_on
+
+
+def complaints(heard: Iterable[str]) -> str:
+    """The last of these messages that are about an error."""
+    lines = [line.strip() for message in heard for line in message.splitlines()]
+    telling = [line for line in lines if _COMPLAINT.search(line)]
+    return "\n".join(list(dict.fromkeys(telling))[-LAST_LINES:])
+
+
+def _put(path: str, folder: str) -> str:
+    """The address of a copy of a local file."""
+    address = join(folder, Path(path).name)
+    put(Path(path), address)
+    return address
+
+
+def _parts(output: str) -> Iterator[bytes]:
+    """What the tasks of a job put out, of which each wrote one file."""
+    for name in sorted(names_below(output)):
+        if name.startswith("part-"):
+            yield read_whole(join(output, name))
+
+
+def deal(folder: Path, lines: Sequence[bytes], engine: Engine, workers: int) -> list[Path]:
+    """Deal lines out to files like cards: mrjob gives each file a task of its own."""
+    count = {ONE: 1, PER_LINE: len(lines), PER_WORKER: min(workers, len(lines))}[engine.files]
+    folder.mkdir()
+    paths = []
+    for number in range(count):
+        path = folder / f"{number:05d}.txt"
+        path.write_bytes(b"".join(line + b"\n" for line in lines[number::count]))
+        paths.append(path)
+    return paths
+
+
+def last_words(work: str) -> str:
+    """What the task that failed last said at its end, empty where none could say anything."""
+    names = names_below(join(work, FAILURES))
+    if not names:
+        return ""
+    text = read_whole(join(join(work, FAILURES), min(names))).decode(errors="replace")
+    return "\n".join(text.rstrip().splitlines()[-LAST_LINES:])
+
+
+def log_to_stderr(verbose: bool) -> None:
+    """mrjob's own messages: none, unless asked for; what it raises says enough."""
+    logging.basicConfig(format="%(message)s", level=logging.INFO if verbose else logging.ERROR)
+    if not verbose:
+        logging.getLogger("mrjob").setLevel(logging.CRITICAL)

@@ -1,0 +1,1 @@
+"""Partitions: rows of many tasks, de-duplicated, split and summed up."""

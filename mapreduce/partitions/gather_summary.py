@@ -1,0 +1,112 @@
+"""What job 1 said, as the later jobs need it: cuts of the splits, counts, bad places."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from mapreduce.partitions.splitting import Cuts, cuts_of
+from reviews.errors import UserError
+from reviews.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class GatherSummary:
+    """All lines of job 1 taken together."""
+
+    recipe: Recipe
+    lines: list[dict[str, Any]]
+    cuts: Cuts
+    counts: dict[str, int]
+    bad: dict[str, int]
+    places: list[dict[str, Any]]  # the first three records that could not be read
+
+    @classmethod
+    def read(cls, path: str | Path, recipe: Recipe) -> "GatherSummary":
+        """From the output of job 1, `partition<TAB>line` each."""
+        entries = [line.split(b"\t", 1) for line in Path(path).read_bytes().splitlines()]
+        return cls.of([orjson.loads(entry[1]) for entry in entries], recipe)
+
+    @classmethod
+    def of(cls, lines: list[dict[str, Any]], recipe: Recipe) -> "GatherSummary":
+        """From the lines, in any order."""
+        counts: Counter[str] = Counter()
+        bad: Counter[str] = Counter()
+        places: list[dict[str, Any]] = []
+        for line in lines:
+            counts.update(line["counts"])
+            bad.update(line["bad"])
+            places += line["places"]
+        places.sort(key=lambda place: (place["path"], place["line"]))
+        return cls(recipe, lines, cuts_of(recipe, lines), dict(counts), dict(bad), places[:3])
+
+    @property
+    def partitions(self) -> int:
+        """Number of partitions that hold rows."""
+        return sum("file" in line for line in self.lines)
+
+    def splits(self, rows: pa.Table) -> np.ndarray:
+        """The split (n,) uint8 of the rows of a partition file; 3 is unused."""
+        return self.cuts.assign(
+            np.asarray(rows["stratum"]), np.asarray(rows["split_key"]), np.asarray(rows["given"])
+        )
+
+    def check(self) -> None:
+        """Stop when too much could not be read, or nothing is left."""
+        for line in self.lines:
+            if "error" in line:
+                raise UserError(line["error"])
+        read = self.counts.get("read", 0)
+        refuse_bad(read, self.bad, self.recipe, self.places)
+        if not self.partitions:
+            raise UserError(nothing_left(self.counts))
+
+
+# What the reader of a message may not know about a reason.
+_HINTS = {
+    "invalid_utf8": "texts have to be UTF-8",
+    "wrong_columns": "where quotes are text, --no-quotes says so",
+    "missing_rating": "--label-field names a field of labels",
+    "rating_out_of_range": "ratings are 1 to 5",
+    "unknown_label": "--classes and --label-values say what labels mean",
+}
+
+
+def refuse_bad(
+    read: int, bad: Mapping[str, int], recipe: Recipe, places: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """Raise UserError when more records cannot be read than the recipe allows.
+
+    `bad` counts them by reason, and `places` are the first of them.
+    """
+    if sum(bad.values()) <= recipe.max_bad_fraction * read:
+        return
+    reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(bad.items()))
+    where = "; ".join(f"{p['path']}:{p['line']} {p['reason']}" for p in places)
+    worst = max(bad, key=lambda reason: bad[reason])
+    hint = None if worst == "wrong_columns" and not recipe.quotes else _HINTS.get(worst)
+    raise UserError(
+        f"{sum(bad.values()):,} of {read:,} records cannot be read ({reasons}), more than "
+        f"--max-bad-fraction {recipe.max_bad_fraction:g}"
+        + (f"; first: {where}" if where else "") + (f"; {hint}" if hint else "")
+    )
+
+
+def fate_text(read: int, dropped: Mapping[str, int], bad: Mapping[str, int]) -> str:
+    """What became of the records, in a line."""
+    rules = ", ".join(f"{n:,} {rule}" for rule, n in dropped.items() if n)
+    reasons = ", ".join(f"{n:,} {reason}" for reason, n in bad.items())
+    return f"{read:,} records read; dropped: {rules or 'none'}; bad: {reasons or 'none'}"
+
+
+def nothing_left(counts: Mapping[str, int]) -> str:
+    """The message that no review is left, with what was dropped."""
+    parts = [f"{n:,} {rule}" for rule, n in sorted(counts.items())
+             if n and rule not in ("read", "bytes", "without_key")]
+    return (f"no review is left of {counts.get('read', 0):,} records: "
+            + (", ".join(parts) or "the input is empty"))

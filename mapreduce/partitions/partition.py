@@ -1,0 +1,113 @@
+"""One partition: rows of many tasks, and where the word ids that these tasks wrote lie.
+
+The ids are by far the largest part of a row. They are written once, by the task that made them,
+in a numbering of its own, and are read from there when they are counted and encoded.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from reviews.storage.files import is_remote
+from reviews.storage.work_files import Place, WorkFileWriter, read_all, read_bytes, read_tables
+from reviews.text.sequences import Ragged
+from reviews.text.word_table import WordTable
+
+Array = np.ndarray
+# The columns of rows that say where their ids lie.
+OF_IDS = ("first", "size", "source")
+_ID_TYPES = {2: np.dtype("<u2"), 4: np.dtype("<i4")}
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Rows, their distinct words, and what leads from the one to the other.
+
+    Column `first` of the rows says where a row's ids begin among those of all sources, one
+    behind the other, `size` how many they are, and `source` of whom. Id k of source s stands for
+    words[numbers[base of s + k]].
+    """
+
+    rows: pa.Table
+    words: pa.Array
+    numbers: Array  # int32
+    sources: pa.Table  # file, offset, length, width (bytes of an id), base
+
+    @classmethod
+    def of(cls, places: Sequence[Place]) -> "Partition":
+        """All rows of the tasks' parcels, one after another; `ids` of a place are its rows'."""
+        table = WordTable()
+        every, numbers, sources = [], [], []
+        first = base = 0
+        for number, (place, (words, rows)) in enumerate(
+            zip(places, read_all(read_tables, places), strict=True)
+        ):
+            offset, length, width = place["ids"]
+            sources.append({"file": place["file"], "offset": offset, "length": length,
+                            "width": width, "base": base})
+            sizes = np.asarray(rows["size"], np.int64)
+            firsts = np.cumsum(sizes) - sizes + first
+            every.append(rows.append_column("first", pa.array(firsts)).append_column(
+                "source", pa.array(np.full(len(rows), number, np.int32))))
+            numbers.append(table.intern(words["word"].combine_chunks()))
+            first += length // width
+            base += len(words)
+        return cls(pa.concat_tables(every).combine_chunks(), table.words(),
+                   np.concatenate(numbers), pa.Table.from_pylist(sources))
+
+    def ids(self) -> Ragged:
+        """The word ids of the rows: each names an element of `numbers`."""
+        bases = np.asarray(self.sources["base"], np.int64)
+        return Ragged(
+            _read_ids(self.sources.to_pylist()), np.asarray(self.rows["first"]),
+            np.asarray(self.rows["size"]), bases[np.asarray(self.rows["source"])],
+        )
+
+    def texts(self, rows: Sequence[int]) -> Iterator[list[str]]:
+        """The words of each of the chosen rows."""
+        if rows:
+            ids, words = self.ids(), self.words.to_pylist()
+            for row in rows:
+                yield [words[number] for number in self.numbers[ids.row(row)]]
+
+    def write(self, writer: WorkFileWriter) -> Place:
+        """Append all of it, and return where it is.
+
+        Where each request takes its time the ids come along: one request then has them all.
+        """
+        kept = self
+        if is_remote(writer.path):
+            copies = [{**source, **writer.write_bytes(data)} for source, data in
+                      zip(self.sources.to_pylist(), _read_each(self.sources), strict=True)]
+            kept = replace(self, sources=pa.Table.from_pylist(copies))
+        return writer.write(kept.rows, pa.table({"word": kept.words}),
+                            pa.table({"number": kept.numbers}), kept.sources)
+
+    @classmethod
+    def read(cls, place: Place) -> "Partition":
+        """What `write` wrote."""
+        rows, words, numbers, sources = read_tables(place)
+        return cls(rows, words["word"].combine_chunks(), np.asarray(numbers["number"]), sources)
+
+
+def _read_each(sources: pa.Table) -> list[bytes]:
+    return read_all(read_bytes, sources.to_pylist())
+
+
+def _read_ids(sources: list[dict[str, Any]]) -> Array:
+    """The ids of all sources, one behind the other, in the widest type of any."""
+    joined = [dict(sources[0])]
+    for source in sources[1:]:
+        last = joined[-1]
+        behind = {"file": last["file"], "offset": last["offset"] + last["length"],
+                  "width": last["width"]}
+        if behind.items() <= source.items():
+            last["length"] += source["length"]
+        else:
+            joined.append(dict(source))
+    parts = [np.frombuffer(data, _ID_TYPES[place["width"]])
+             for data, place in zip(read_all(read_bytes, joined), joined, strict=True)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

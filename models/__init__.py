@@ -1,0 +1,1 @@
+"""Models: one record a file; nets/ has their torch modules."""

@@ -1,0 +1,82 @@
+"""Between a model in memory and the bundle on disk."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from models.nets import build
+from models.options import OWN_OPTIONS, ModelOptions
+from mpi_train.configuration.config import TrainingConfig
+from reviews.bundle import Bundle, write_bundle
+from reviews.errors import UserError
+from reviews.options import from_mapping
+from reviews.store import Store
+
+
+def save_model(
+    config: TrainingConfig, options: ModelOptions, model: nn.Module, store: Store,
+    figures: dict[str, Any] | None,
+) -> None:
+    """Write the bundle of a run, in place of an earlier one."""
+    weights = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
+    description = {
+        "options": options.to_mapping(),
+        "classes": store.classes,
+        "length": store.length,
+        "features": store.feature_names if config.reads_features else [],
+        "feature_encoding": store.feature_encoding if config.reads_features else [],
+        "store": store.fingerprint,
+        "seed": config.seed,
+        "validation": figures,
+    }
+    card = model_card(config, options, store, figures)
+    write_bundle(Path(config.out) / "model", weights, description, store.recipe.to_yaml(),
+                 store.vocabulary_file, card, store.tokenizer_file)
+
+
+def load_model(bundle: Bundle) -> nn.Module:
+    """The model of a bundle, on the CPU."""
+    where = f"{bundle.path}/model.json"
+    options = from_mapping(ModelOptions, bundle.model.get("options", {}), where)
+    if options.model not in OWN_OPTIONS:
+        raise UserError(f"{where}: this program knows no model {options.model!r}")
+    model = build(options)
+    weights = {name: torch.from_numpy(value) for name, value in bundle.weights.items()}
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    if shapes != {name: value.shape for name, value in weights.items()}:
+        raise UserError(f"{bundle.path}: the weights do not fit model.json")
+    model.to(weights["output.weight"].dtype)
+    model.load_state_dict(weights)
+    return model
+
+
+def model_card(
+    config: TrainingConfig, options: ModelOptions, store: Store, figures: dict[str, Any] | None
+) -> str:
+    """card.md: what the model is, what it was trained on, how good it was."""
+    accuracy = (
+        f"{figures['accuracy']:.2%} on {figures['n']:,} validation reviews" if figures
+        else "not measured"
+    )
+    begun = ""
+    if config.word_vectors == "store":
+        begun = (f"- Words began with given vectors of {options.embedding_dim} numbers"
+                 f"{', which were kept' if config.freeze_vectors else ''}.\n")
+    shown = options.to_mapping()
+    shape = ", ".join([options.model, *(
+        name.replace("_", " ") + (f" {shown[name]}" if shown[name] is not True else "")
+        for name in OWN_OPTIONS[options.model] if shown.get(name))])
+    return (
+        f"# Sentiment of reviews\n\n"
+        f"Says whether a review is {' or '.join(store.classes)}.\n\n"
+        f"- Model: {shape}.\n"
+        f"- Trained on {store.rows('train'):,} reviews (store {store.fingerprint[:16]}), "
+        f"seed {config.seed}.\n"
+        f"{begun}"
+        f"- Knows {store.vocabulary_size:,} word ids, reads {store.length} words of a review.\n"
+        f"- Accuracy: {accuracy}.\n\n"
+        "It learned from the ratings that people gave. It knows no other language, kind of "
+        "product or time than theirs.\n"
+    )

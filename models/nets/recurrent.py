@@ -1,0 +1,170 @@
+"""LSTM and GRU over padded reviews, masked by length: padding is never read.
+
+Tensors inside are time-major, (T, n, D): the layout of the fused recurrent kernels.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.nets.bag import NgramView
+from models.nets.dropout import LAYERS, POOLED, DropoutRandom, drop, drop_words
+from models.nets.embedding import Embedding
+from models.options import ModelOptions
+
+
+class Layers(nn.ModuleList):
+    """Recurrent layers on one another, each of one or two directions.
+
+    Each is a module of one layer, so that dropout between them is ours (locked: one mask per
+    review, the same at every word). The second direction is a module of its own that reads the
+    reviews reversed by their own length.
+    """
+
+    def __init__(
+        self, kind: type[nn.LSTM] | type[nn.GRU], inputs: int, hidden: int, layers: int,
+        directions: int,
+    ) -> None:
+        super().__init__(
+            nn.ModuleList(
+                kind(inputs if layer == 0 else hidden * directions, hidden)
+                for _ in range(directions)
+            )
+            for layer in range(layers)
+        )
+        self._directions = directions
+
+    def forward(
+        self, x: Tensor, inside: Tensor, lengths: Tensor, draws: DropoutRandom | None,
+        dropout: float, turned_back: bool,
+    ) -> Tensor:
+        """Word vectors (T, n, E) to outputs (T, n, W), every layer's input dropped out.
+
+        turned_back: whether the second direction's outputs stand at the words they read. If
+        not, they are left reversed, which the last layer is free to do.
+        """
+        turn = _reversal(inside, lengths) if self._directions == 2 else None
+        for number, directions in enumerate(self):
+            x = drop(x, draws, LAYERS + number, dropout)
+            outputs = [directions[0](x)[0]]  # (T, n, H)
+            if turn is not None:
+                backwards = directions[1](_Permute.apply(x, turn))[0]
+                if turned_back or number + 1 < len(self):
+                    backwards = _Permute.apply(backwards, turn)
+                outputs.append(backwards)
+            x = torch.cat(outputs, 2) if len(outputs) > 1 else outputs[0]
+        return x
+
+
+def word_vectors(
+    embedding: Embedding, tokens: Tensor, inside: Tensor, draws: DropoutRandom | None,
+    options: ModelOptions,
+) -> Tensor:
+    """Vectors (T, n, E) of tokens (n, T) after word dropout; that of padding behind their end."""
+    tokens = drop_words(tokens, draws, options.word_dropout, options.unknown)
+    return embedding(tokens.t().contiguous().masked_fill(~inside, options.padding))
+
+
+def inside_mask(tokens: Tensor, lengths: Tensor) -> Tensor:
+    """(T, n) bool: which places of tokens (n, T) are words of the review."""
+    return torch.arange(tokens.shape[1], device=tokens.device)[:, None] < lengths
+
+
+class Recurrent(nn.Module):
+    """Embedding, recurrent layers, pooling over the real length, logits."""
+
+    def __init__(self, options: ModelOptions) -> None:
+        super().__init__()
+        self.options = options
+        self.embedding = Embedding(options.vocabulary_size, options.embedding_dim)
+        kind = {"lstm": nn.LSTM, "gru": nn.GRU}[options.model]
+        directions = 2 if options.bidirectional else 1
+        self.layers = Layers(
+            kind, options.embedding_dim, options.hidden_dim, options.layers, directions)
+        width = options.hidden_dim * directions * (2 if options.pooling == "mean+max" else 1)
+        self.output = nn.Linear(width, options.outputs)
+        self.ngrams = NgramView(options) if options.ngrams else None
+
+    def forward(
+        self, tokens: Tensor, lengths: Tensor, draws: DropoutRandom | None = None
+    ) -> Tensor:
+        """Logits (n,), or (n, C) for C outputs.
+
+        Args:
+            tokens: (n, T) int32 or int64; what lies behind a review's length is not read.
+            lengths: (n,) int64, 1 to T.
+            draws: random numbers of these reviews; None switches dropout off.
+        """
+        inside, dropout = inside_mask(tokens, lengths), self.options.dropout
+        x = word_vectors(self.embedding, tokens, inside, draws, self.options)
+        x = self.layers(x, inside, lengths, draws, dropout, turned_back=False)
+        pooled = drop(self._pool(x, inside, lengths), draws, POOLED, dropout)  # (n, F)
+        logits = self.output(pooled)
+        if self.ngrams is not None:
+            logits = self.ngrams(logits, tokens, lengths, draws)
+        return logits.squeeze(1)
+
+    def _pool(self, x: Tensor, inside: Tensor, lengths: Tensor) -> Tensor:
+        """(T, n, W) to (n, W) or, for mean+max, (n, 2 W).
+
+        The second direction of the last layer is still reversed: its word at length - 1 is the
+        review's first, by then it has read everything; mean and max do not care.
+        """
+        n = x.shape[1]
+        if self.options.pooling == "last":
+            rows = (lengths - 1) * n + torch.arange(n, device=x.device)
+            return x.flatten(0, 1).index_select(0, rows)
+        if self.options.pooling == "max":
+            return x.masked_fill(~inside[:, :, None], -torch.inf).max(0).values
+        pooled: Tensor = MeanMax.apply(x, inside, lengths)
+        return pooled
+
+
+def _reversal(inside: Tensor, lengths: Tensor) -> Tensor:
+    """Row numbers (T * n,) that reverse every review by its own length and leave padding."""
+    steps, n = inside.shape
+    t = torch.arange(steps, device=inside.device)[:, None]
+    source = torch.where(inside, lengths - 1 - t, t)  # (T, n)
+    return (source * n + torch.arange(n, device=inside.device)).flatten()
+
+
+class MeanMax(torch.autograd.Function):
+    """The mean and the maximum (n, 2 W) of x (T, n, W) over the places inside (T, n).
+
+    Autograd would go over x some ten times more: it masks twice, and masks the gradients again.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, inside: Tensor, lengths: Tensor) -> Tensor:
+        highest, place = x.masked_fill(~inside[:, :, None], -torch.inf).max(0)  # (n, W) each
+        weights = inside.to(x.dtype) / lengths  # (T, n)
+        ctx.save_for_backward(weights, place)
+        # One row of weights for each review times its outputs: what lies outside counts 0.
+        mean = torch.bmm(weights.t()[:, None], x.transpose(0, 1))[:, 0]
+        return torch.cat([mean, highest], 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        weights, place = ctx.saved_tensors
+        of_mean, of_highest = gradients[0].chunk(2, 1)
+        gradient = weights[:, :, None] * of_mean
+        return gradient.scatter_add_(0, place[None], of_highest[None]), None, None
+
+
+class _Permute(torch.autograd.Function):
+    """x (T, n, D) with its T * n rows reordered by a permutation that undoes itself.
+
+    The backward pass is then the same gather, where index_select would scatter.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        return x.flatten(0, 1).index_select(0, rows).view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (rows,) = ctx.saved_tensors
+        gradient = gradients[0]
+        return gradient.flatten(0, 1).index_select(0, rows).view_as(gradient), None

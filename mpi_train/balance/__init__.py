@@ -1,0 +1,1 @@
+"""Balancer: rank timing, water filling, decisions; numpy only."""

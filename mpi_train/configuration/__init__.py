@@ -1,0 +1,1 @@
+"""Configuration of a training run: options, presets, and how they are laid over one another."""

@@ -1,0 +1,310 @@
+"""The training configuration: every choice of a run, its default, and what a resume may change."""
+
+import argparse
+import dataclasses
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from models.options import OWN_OPTIONS, ModelOptions, unread
+from mpi_train.balance.water_filling import check_caps
+from mpi_train.configuration.presets import CONFIGS
+from reviews.errors import UserError
+from reviews.options import add_options, flag, make_parser, option, to_mapping
+from reviews.store import Store
+
+# What a run folder holds, and all that --overwrite removes.
+RUN_FILES = ("config.yaml", "metrics.jsonl", "log.txt", "summary.json", "report.html")
+RUN_FOLDERS = ("checkpoints", "model", "profile")
+
+# Environment variable: 1 when standard error, which mpirun passes on, ends in a terminal.
+TERMINAL = "REVIEWMILL_TERMINAL"
+
+# A resume that changed one of these would not continue the same training.
+FIXED = (
+    "config", "seed", "batch_size", "window", "oversample", "smote", "model", "embedding_dim",
+    "word_vectors", "freeze_vectors", "hidden_dim", "layers", "bidirectional", "pooling", "widths",
+    "filters", "ngrams", "buckets", "ngram_dim", "loss", "optimizer", "precision",
+)
+
+MOST_TIMES = 1000  # that an epoch trains on one review
+
+# What is asked of one start only, and stands in no config.yaml.
+ONE_START = ("profile", "resume", "overwrite")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a model is trained. Lengths are in token ids, sizes in reviews over all ranks.
+
+    Defaults are those of lstm; what other models change of them is in
+    mpi_train/configuration/presets.py.
+    """
+
+    store: str = option("", "store to train on")
+    out: str = option("", "run folder to write")
+    config: str = option(
+        "", "choices that lie beneath those named here: a YAML file, or one of "
+        + ", ".join(CONFIGS))
+    stage: str = option("", "folder of each host's own disk that the store is copied to first")
+    model: str = option("lstm", "kind of model; it has defaults of its own", tuple(OWN_OPTIONS))
+    embedding_dim: int = option(100, "width of the word vectors")
+    word_vectors: str = option(
+        "none", "recurrent models, cnn: vectors that words begin with, random ones or those of the "
+        "store (prepare --vectors), as wide as they are", ("none", "store"))
+    freeze_vectors: bool = option(False, "keep the vectors of --word-vectors store as they are")
+    hidden_dim: int = option(64, "width of a recurrent layer, per direction")
+    layers: int = option(1, "recurrent layers on one another")
+    bidirectional: bool = option(False, "lstm, gru: read every review in both directions")
+    pooling: str = option(
+        "mean+max", "lstm, gru: how a review's outputs become one vector",
+        ("last", "max", "mean+max"),
+    )
+    widths: tuple[int, ...] = option((2, 3, 4), "cnn: words that a convolution sees")
+    filters: int = option(64, "cnn: outputs of each convolution")
+    ngrams: int = option(
+        0, "words of the longest n-gram: of a bag, of one that votes beside a recurrent model "
+        "(0: none does), or of one that an mlp reads beside the features (0: it reads no text)")
+    buckets: int = option(2_000_000, "rows that n-grams are hashed into")
+    ngram_dim: int = option(16, "recurrent models, mlp: width of that bag's vectors")
+    ngram_rate: float = option(
+        0.3, "recurrent models, mlp: learning rate of that bag's rows, by adagrad")
+    dropout: float = option(0.2, "locked dropout: inputs of every layer, and the pooled vector")
+    word_dropout: float = option(0.0, "fraction of words replaced by the unknown word")
+    epochs: int = option(3, "times that every review is trained on")
+    max_steps: int = option(0, "stop after so many updates; 0: after the last epoch")
+    evaluate_every: int = option(1, "epochs between validations; the last always has one")
+    patience: int = option(0, "stop after so many validations without a better one; 0: never")
+    batch_size: int = option(1024, "reviews of an update, over all ranks")
+    micro_batch_tokens: int = option(
+        4096, "padded tokens a rank works on at once: few stay in a core's cache, many fill a GPU")
+    window: int = option(64, "chunks of 1,024 rows inside which rows are shuffled")
+    oversample: str = option(
+        "", "times that an epoch trains on the reviews of each class, as 3,1; or balanced: "
+        "rarer classes as often as makes them about as many")
+    smote: bool = option(
+        False, "mlp of features alone: train on made-up reviews of rarer classes, too, as many as "
+        "make all classes equally large")
+    loss: str = option(
+        "bce", "loss: bce is for two classes, with more cross-entropy is the default; focal takes "
+        "easy reviews less seriously",
+        ("bce", "cross-entropy", "focal"),
+    )
+    positive_weight: float = option(1.0, "bce: weight of the loss of positive reviews")
+    class_weights: str = option(
+        "", "weight of each class's loss, as 1,0.2; or balanced: more for rarer classes")
+    label_smoothing: float = option(0.0, "bce, cross-entropy: part of a label shared by all")
+    focal_gamma: float = option(2.0, "focal: how much less easy reviews count")
+    optimizer: str = option(
+        "adam", "how gradients become updates", ("adam", "adamw", "sgd", "adagrad"))
+    learning_rate: float = option(2e-3, "highest learning rate, before it is scaled")
+    learning_rate_scaling: str = option(
+        "none", "how it grows from --base-batch-size to --batch-size; legw: by the square root, "
+        "and the warm-up epochs in proportion", ("none", "linear", "sqrt", "legw"),
+    )
+    base_batch_size: int = option(1024, "batch size that the learning rate was found for")
+    schedule: str = option(
+        "linear", "learning rate after the warm-up",
+        ("constant", "linear", "cosine", "one-cycle", "step"),
+    )
+    warmup_steps: int = option(0, "updates in which the learning rate rises to its height")
+    warmup_fraction: float = option(0.0, "the same as a fraction of the run")
+    warmup_epochs: float = option(0.0, "the same in epochs")
+    step_epochs: float = option(1.0, "step: epochs between two falls of the learning rate")
+    step_factor: float = option(0.1, "step: what the learning rate is multiplied by")
+    momentum: float = option(0.9, "sgd: momentum")
+    betas: tuple[float, ...] = option((0.9, 0.999), "adam, adamw: decay of the two moments")
+    eps: float = option(1e-8, "adam, adamw, adagrad: added to the denominator")
+    weight_decay: float = option(0.0, "sgd, adam: L2 penalty; adamw: decay of the weights")
+    clip_norm: float = option(0.0, "largest norm of the whole gradient; 0: any")
+    balance: str = option(
+        "dynamic", "how an update's work is divided among the ranks: by how long they take, all "
+        "the time or once an epoch, or the same for all", ("dynamic", "epoch", "equal"),
+    )
+    rebalance_every: int = option(1, "updates between two decisions of --balance dynamic")
+    caps: tuple[float, ...] = option(
+        (), "the most of an update's work that each rank may get, as fractions, under "
+        "--balance dynamic",
+    )
+    shares: tuple[float, ...] = option((), "work of each rank as a ratio, in place of --balance")
+    backend: str = option(
+        "auto", "how gradients are summed; nccl trains on GPUs, gloo and mpi on CPUs, and so "
+        "does shm, in memory that the ranks of one host share",
+        ("auto", "nccl", "gloo", "mpi", "shm"),
+    )
+    exchange: str = option(
+        "full", "how gradients travel with gloo and nccl: as they are, or rounded to bf16, half "
+        "the bytes", ("full", "bf16"),
+    )
+    precision: str = option(
+        "fp32", "floating-point type; bf16: of the layers' products, weights and sums stay fp32",
+        ("fp32", "fp64", "bf16"))
+    keep: str = option(
+        "best", "weights the model gets: best by validation accuracy, last, or the moving "
+        "average of all", ("best", "last", "average"),
+    )
+    average_decay: float = option(0.999, "average: part of it that an update leaves")
+    checkpoint_every: int = option(0, "updates between checkpoints; 0: at the end of an epoch only")
+    checkpoint_minutes: float = option(0.0, "minutes between checkpoints; 0: however many")
+    checkpoints_kept: int = option(2, "latest checkpoints that are kept")
+    threads: int = option(0, "threads per rank; 0: the cores divided by the ranks of the host")
+    pin: bool = option(False, "keep every rank to cores of its own")
+    seed: int = option(0, "seed of the initial weights, the order and the dropout")
+    profile: bool = option(
+        False, "write where the time of an update goes to profile/ in the run folder")
+    resume: bool = option(False, "continue the run in --out from its last checkpoint")
+    overwrite: bool = option(False, "replace the run in --out")
+
+    def __post_init__(self) -> None:
+        for name in ("embedding_dim", "hidden_dim", "layers", "filters", "buckets", "ngram_dim",
+                     "epochs", "batch_size", "base_batch_size", "micro_batch_tokens", "window",
+                     "checkpoints_kept", "rebalance_every", "evaluate_every"):
+            _check(self, name, getattr(self, name) >= 1, "give 1 or more")
+        for name in ("max_steps", "patience", "warmup_steps", "warmup_epochs", "threads", "seed",
+                     "focal_gamma", "weight_decay", "clip_norm", "checkpoint_every",
+                     "checkpoint_minutes", "ngrams"):
+            _check(self, name, 0 <= getattr(self, name) < float("inf"), "give 0 or more")
+        for name in ("dropout", "word_dropout", "momentum", "label_smoothing", "average_decay",
+                     "warmup_fraction"):
+            _check(self, name, 0 <= getattr(self, name) < 1, "give 0 or more, below 1")
+        for name in ("learning_rate", "positive_weight", "eps", "step_epochs", "step_factor",
+                     "ngram_rate"):
+            _check(self, name, 0 < getattr(self, name) < float("inf"), "give more than 0")
+        _check(self, "widths", bool(self.widths) and min(self.widths) >= 1,
+               "give numbers of 1 or more")
+        _check(self, "betas", len(self.betas) == 2 and 0 <= min(self.betas) <= max(self.betas) < 1,
+               "give two numbers of 0 or more, below 1")
+        if self.shares and (not min(self.shares) >= 0 or not 0 < sum(self.shares) < float("inf")):
+            _check(self, "shares", False, "give numbers of 0 or more, not all 0")
+        for name in ("caps", "rebalance_every"):
+            named = getattr(self, name) not in ((), 1)
+            if named and (self.shares or self.balance != "dynamic"):
+                raise UserError(
+                    f"{flag(name)} is about --balance dynamic, and goes without --shares")
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Refuse what makes no sense together."""
+        warmups = ("warmup_steps", "warmup_fraction", "warmup_epochs")
+        for one, other in itertools.combinations([n for n in warmups if getattr(self, n)], 2):
+            raise UserError(f"{flag(one)} and {flag(other)} both say how long the warm-up is")
+        if self.learning_rate_scaling == "legw" and not self.warmup_epochs:
+            raise UserError("--learning-rate-scaling legw needs --warmup-epochs to scale")
+        if self.positive_weight != 1 and (self.class_weights or self.loss != "bce"):
+            raise UserError("--positive-weight is for --loss bce alone; --class-weights for all")
+        if self.label_smoothing and self.loss == "focal":
+            raise UserError("--label-smoothing is not for --loss focal")
+        if self.model == "bag":
+            if self.optimizer not in ("adagrad", "sgd"):
+                raise UserError(f"--optimizer {self.optimizer} would change all rows of a bag at "
+                                "every update: give adagrad or sgd")
+            if self.optimizer == "sgd" and (self.momentum or self.weight_decay):
+                raise UserError("a bag's rows have no momentum or decay: give --momentum 0")
+            if self.keep == "average":
+                raise UserError("--keep average would read all rows of a bag at every update: "
+                                "give best or last")
+            _check(self, "ngrams", self.ngrams >= 1, "give 1 or more")
+        if self.smote and (self.model != "mlp" or self.ngrams or self.oversample):
+            raise UserError("--smote is for --model mlp without --ngrams and --oversample: "
+                            "nobody can make up a text between two others")
+        if self.freeze_vectors and self.word_vectors == "none":
+            raise UserError("--freeze-vectors is about --word-vectors store")
+        if self.weight_decay and self.optimizer == "adagrad":
+            raise UserError("--weight-decay is for sgd, adam and adamw")
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Weight of each class's loss, or nothing; UserError for what is neither."""
+        if not self.class_weights:
+            return ()
+        try:
+            weights = tuple(map(float, self.class_weights.split(",")))
+        except ValueError:
+            weights = ()
+        if not weights or not all(0 <= w < float("inf") for w in weights) or not sum(weights):
+            raise UserError(f"--class-weights is {self.class_weights}: give balanced, or numbers "
+                            "of 0 or more")
+        return weights
+
+    @property
+    def times(self) -> tuple[int, ...]:
+        """How often an epoch has the reviews of each class, or nothing: once; else UserError."""
+        if not self.oversample:
+            return ()
+        parts = self.oversample.split(",")
+        if not all(part.isdecimal() and 1 <= int(part) <= MOST_TIMES for part in parts):
+            raise UserError(f"--oversample is {self.oversample}: give balanced, or a whole number "
+                            f"from 1 to {MOST_TIMES} for each class")
+        return tuple(map(int, parts))
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether the model reads what stands beside the text."""
+        return self.model == "mlp"
+
+    def ratios(self, ranks: int) -> tuple[float, ...]:
+        """The wanted part of every rank, as a ratio, unless it is found by their times.
+
+        Raises UserError when shares or caps do not fit so many ranks.
+        """
+        if self.shares and len(self.shares) != ranks:
+            raise UserError(f"--shares names {len(self.shares)} ranks, but there are {ranks}")
+        if self.caps:
+            try:
+                check_caps(self.caps, ranks)
+            except ValueError as error:
+                raise UserError(f"--caps: {error}") from None
+        return self.shares or (1.0,) * ranks
+
+    def model_options(self, store: Store) -> ModelOptions:
+        """What the model is built from."""
+        names = {field.name for field in dataclasses.fields(ModelOptions)}
+        own = {name: value for name, value in vars(self).items() if name in names}
+        classes = len(store.classes)
+        binary = self.loss == "bce" or (self.loss == "focal" and classes == 2)
+        if self.reads_features:
+            own["features"] = len(store.feature_names)
+        return ModelOptions(**own, outputs=1 if binary else classes,
+                            vocabulary_size=store.vocabulary_size,
+                            padding=store.padding, unknown=store.unknown)
+
+    def to_yaml(self) -> str:
+        """The configuration as YAML, without what the model does not read, and what was asked of
+        one start only."""
+        values = to_mapping(self)
+        for name in (*ONE_START, *unread(self.model, self.ngrams)):
+            del values[name]
+        return yaml.safe_dump(values, sort_keys=False)
+
+
+def _check(config: TrainingConfig, name: str, good: bool, wanted: str) -> None:
+    if not good:
+        value = getattr(config, name)
+        if isinstance(value, tuple):
+            value = ",".join(f"{part:g}" for part in value)
+        raise UserError(f"{flag(name)} is {value}: {wanted}")
+
+
+def make_training_parser(prog: str, store_is_positional: bool = False) -> argparse.ArgumentParser:
+    """A parser of all training options."""
+    parser = make_parser(prog, "Train a model on a store.")
+    if store_is_positional:
+        parser.add_argument("store", nargs="?", default=argparse.SUPPRESS,
+                            help="store to train on; a resumed run knows its own")
+    add_options(parser, TrainingConfig, skip=("store",) if store_is_positional else ())
+    return parser
+
+
+def to_arguments(named: Mapping[str, Any]) -> list[str]:
+    """Named options as command-line arguments of `python -m mpi_train`."""
+    arguments = []
+    for name, value in named.items():
+        if isinstance(value, bool):
+            arguments.append(flag(name if value else f"no_{name}"))
+        else:
+            shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            arguments.append(f"{flag(name)}={shown}")
+    return arguments

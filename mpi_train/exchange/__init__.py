@@ -1,0 +1,1 @@
+"""Exchange between ranks: the control plane, groups, and how gradients are summed."""

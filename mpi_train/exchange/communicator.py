@@ -1,0 +1,185 @@
+"""The ranks: who and where they are, how they start, agree and end.
+
+mpi4py carries the control plane, or under torchrun gloo (`mpi_train.exchange.tcp_store_world`).
+Gradients go by torch.distributed (nccl, gloo), by MPI, or stay in memory that all ranks see (shm):
+`mpi_train.exchange.group`, `mpi_train.exchange.shared_gradients`.
+"""
+
+import contextlib
+import os
+import platform
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.distributed
+
+from mpi_train.exchange.process_groups import make_process_group
+from mpi_train.exchange.shared_memory import share_memory
+from mpi_train.exchange.tcp_store_world import TcpStoreWorld, meeting
+from reviews.errors import UserError
+
+T = TypeVar("T")
+Array = np.ndarray
+
+
+class Stopped(Exception):
+    """An end that all ranks come to together, with an exit status."""
+
+    def __init__(self, reason: str, status: int) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+def _find_world() -> Any:
+    """The ranks that we were started with."""
+    place = meeting(os.environ)
+    if place is not None:
+        return TcpStoreWorld.join(place)
+    from mpi4py import MPI  # which starts MPI
+
+    return MPI.COMM_WORLD
+
+
+class Communicator:
+    """All ranks of a start; `python -m mpi_train` without mpirun is one rank."""
+
+    def __init__(self, world: Any = None) -> None:
+        self.world = _find_world() if world is None else world
+        self.rank: int = self.world.Get_rank()
+        self.size: int = self.world.Get_size()
+        self.hosts: list[str] = self.world.allgather(platform.node())
+        mine = self.hosts[self.rank]
+        self.local_rank = self.hosts[: self.rank].count(mine)
+        self.local_size = self.hosts.count(mine)
+        self.backend = "none"
+        self._store: Any = None
+        self.device = torch.device("cpu")
+        self._agreed = False  # all ranks know of the exception on its way
+
+    def from_root(self, work: Callable[[], T]) -> T:
+        """What `work` returns on rank 0, on every rank.
+
+        If it raises UserError or SystemExit, all ranks end with the same status, and only
+        rank 0 has something to say.
+        """
+        problem: BaseException | None = None
+        result, status = None, 0
+        if self.rank == 0:
+            try:
+                result = work()
+            except UserError as error:
+                problem, status = error, 2
+            except SystemExit as error:
+                problem, status = error, error.code if isinstance(error.code, int) else 1
+        self._agreed, status, result = self.world.bcast((problem is not None, status, result))
+        if problem is not None:
+            raise problem
+        if self._agreed:
+            raise SystemExit(status)
+        return result  # type: ignore[return-value]
+
+    def agree(self, problem: str | None) -> None:
+        """End all ranks with the first problem that any of them has, told by rank 0."""
+        problems = [text for text in self.world.allgather(problem) if text]
+
+        def tell() -> None:
+            if problems:
+                raise UserError(problems[0])
+
+        self.from_root(tell)
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Inside, an exception on one rank ends all of them, instead of leaving them waiting."""
+        try:
+            yield
+        finally:
+            error = sys.exception()
+            if error and not isinstance(error, Stopped) and not self._agreed and self.size > 1:
+                self._abort(error)
+
+    def _abort(self, error: BaseException) -> None:
+        if isinstance(error, UserError):
+            print(f"rank {self.rank}: {error}", file=sys.stderr, flush=True)
+        else:
+            print(f"rank {self.rank} of {self.size} failed:", file=sys.stderr)
+            traceback.print_exc()
+            sys.stderr.flush()
+        self.world.Abort(2 if isinstance(error, UserError) else 1)
+
+    def connect(self, backend: str) -> None:
+        """Choose the device and set up the exchange of gradients."""
+        if backend == "mpi" and isinstance(self.world, TcpStoreWorld):
+            self.agree("--backend mpi needs mpirun, or srun --mpi=pmix: give --backend gloo")
+        if backend == "auto":
+            enough = torch.cuda.is_available() and torch.cuda.device_count() >= self.local_size
+            # One host without a GPU for each rank, and all of them work on CPUs.
+            if all(self.world.allgather(enough)):
+                backend = "nccl"
+            else:
+                backend = "shm" if self.size > 1 and self._see_each_other() else "gloo"
+        elif backend == "shm" and not self._see_each_other():
+            self.agree("--backend shm is for ranks that see each other's memory, on one host: "
+                       "give --backend gloo")
+        if backend == "nccl":
+            problem = None
+            if not torch.cuda.is_available() or torch.cuda.device_count() < self.local_size:
+                problem = (
+                    f"--backend nccl needs a GPU for each of the {self.local_size} ranks of a "
+                    f"host, and {platform.node()} has {torch.cuda.device_count()}: "
+                    "give --backend gloo"
+                )
+            self.agree(problem)
+            self.device = torch.device("cuda", self.local_rank)
+            torch.cuda.set_device(self.device)
+        self.backend = backend
+        if self.size > 1 and backend in ("gloo", "nccl"):
+            self._store = self._start_store()
+
+    def _see_each_other(self) -> bool:
+        """Whether all ranks can share memory."""
+        return share_memory(self.world, 1) is not None
+
+    def _start_store(self) -> Any:
+        """Where ranks find each other's addresses."""
+        one_host = self.local_size == self.size
+        if one_host and "lo" in (name for _, name in socket.if_nameindex()):
+            # Host names often resolve to an address that the machine does not listen on.
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        host = "127.0.0.1" if one_host else self.hosts[0]
+        store = None
+        if self.rank == 0:
+            store = torch.distributed.TCPStore(host, 0, is_master=True, wait_for_workers=False)
+        port = self.world.bcast(store.port if store else None)
+        return store or torch.distributed.TCPStore(host, port, is_master=False)
+
+    def exchange(self, ranks: Sequence[int]) -> Any:
+        """What sums tensors over some ranks, all of which call this; None where MPI or shared
+        memory does, and for one rank.
+
+        Not by torch's new_group: without the ranks that are left out, it names groups differently
+        on ranks that were in different groups before, and never returns.
+        """
+        if len(ranks) == 1 or self._store is None:
+            return None
+        kind = "ProcessGroupNCCL" if self.backend == "nccl" else "ProcessGroupGloo"
+        store = torch.distributed.PrefixStore(",".join(map(str, ranks)), self._store)
+        return make_process_group(kind, store, ranks.index(self.rank), len(ranks))
+
+    def gather_rows(self, values: Array) -> Array | None:
+        """The (n_r,) arrays of all ranks, one after another, on rank 0; None elsewhere."""
+        counts = self.world.gather(len(values))
+        everything = None
+        if counts is not None:
+            everything = np.empty(sum(counts), values.dtype)
+        self.world.Gatherv(values, (everything, counts) if counts is not None else None)
+        return everything
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        self.world.Barrier()

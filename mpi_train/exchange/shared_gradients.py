@@ -1,0 +1,100 @@
+"""Gradients of ranks on one host, summed in the memory that they share."""
+
+import time
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mpi_train.exchange.group import Group
+from mpi_train.exchange.table_gradients import TableGradients
+
+Array = np.ndarray
+
+LINE = 16  # numbers: what one rank writes and another reads lies on different cache lines
+PIECE = 1 << 15  # numbers that are added at once, so that the sum stays in the cache
+
+
+class SharedGradients:
+    """Every parameter's `.grad` is a view into this rank's row of the memory, or sparse.
+
+    When all rows are complete, each rank adds up a part of all of them, as long as its part of
+    the update's work, so that a slow rank has little to do for it; nothing is copied or sent.
+    The rows are added in the order of the ranks: the sum does not depend on who adds what.
+    After `finish`, `.grad` is a view into the sum; ranks that are parked add nothing to it.
+    """
+
+    picks = False  # all rows of word vectors are added up
+
+    def __init__(self, model: nn.Module, group: Group) -> None:
+        self._group, self._tables = group, TableGradients(model, group)
+        self._parameters = [p for p in model.parameters()
+                            if p.requires_grad and p not in self._tables.weights]
+        first = self._parameters[0]
+        numbers = sum(p.numel() for p in self._parameters)
+        padded = -(-numbers // LINE) * LINE
+        memory = group.memory((group.all_ranks + 1) * padded * first.element_size())
+        rows = torch.from_numpy(memory).view(first.dtype).view(-1, padded)  # (ranks + 1, padded)
+        self._rows, self._own, self._sum = rows, rows[group.rank], rows[-1]
+
+    def start(self, words: Tensor | None = None) -> None:
+        """Begin an update: all gradients 0."""
+        assert words is None
+        self._own.zero_()
+        self._show(self._own)
+        self._tables.clear()
+
+    def arm(self) -> None:
+        """The next backward pass is the last of the update; nothing is launched for it."""
+
+    def finish(self, ratios: Array) -> tuple[float, float]:
+        """Sum over the group.
+
+        Args:
+            ratios: (R,) parts of the update's work, adding up to 1; 0 for ranks outside.
+
+        Returns:
+            Seconds until all sums were there, and CPU seconds of this thread for its part; other
+            threads may read the next batch meanwhile.
+        """
+        started, cpu_started = time.perf_counter(), time.thread_time()
+        if self._group.size > 1:
+            self._add_up(ratios)
+            self._show(self._sum)
+        self._tables.finish()
+        return time.perf_counter() - started, time.thread_time() - cpu_started
+
+    def _add_up(self, ratios: Array) -> None:
+        self._group.meet()
+        bounds = np.rint(np.append(0, np.cumsum(ratios)) * (len(self._sum) / LINE)) * LINE
+        first, last = bounds[self._group.rank : self._group.rank + 2].astype(int).tolist()
+        for begin in range(first, last, PIECE):
+            piece = slice(begin, min(begin + PIECE, last))
+            self._sum[piece] = self._rows[self._group.ranks[0], piece]
+            for rank in self._group.ranks[1:]:
+                self._sum[piece] += self._rows[rank, piece]
+        self._group.meet()
+
+    def clip(self, limit: float) -> None:
+        """Scale the finished gradient down to a global norm, as torch's clip_grad_norm_."""
+        # The others read the sum, too, so it is scaled in a copy.
+        if self._group.size > 1:
+            self._own.copy_(self._sum)
+            self._show(self._own)
+        clip([self._own, *self._tables.values()], limit)
+
+    def _show(self, row: Tensor) -> None:
+        """Make every parameter's gradient a view into a row."""
+        offset = 0
+        for parameter in self._parameters:
+            part = row[offset : offset + parameter.numel()]
+            parameter.grad = part.view_as(parameter)
+            offset += parameter.numel()
+
+
+def clip(parts: list[Tensor], limit: float) -> None:
+    """Scale the parts of a gradient down to a norm of all of them together."""
+    norm = torch.stack([part.norm() for part in parts]).norm()
+    scale = (limit / (norm + 1e-6)).clamp(max=1)
+    for part in parts:
+        part.mul_(scale)

@@ -1,0 +1,91 @@
+"""Where ranks of one host meet, and read each other's numbers: in the memory that they share."""
+
+import ctypes
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from mpi_train.exchange.shared_memory import shared_memory
+
+Array = np.ndarray
+
+LINE = 64  # bytes of a cache line; a semaphore of POSIX fits
+WIDTH = 16  # numbers that a rank can show
+PAGES = 2
+
+
+class Barrier:
+    """Semaphores in shared memory, one for each pair of ranks.
+
+    In round k each member tells the one 2^k places on, and waits for the one 2^k places back;
+    after log2 of the members, everybody has heard of everybody (the dissemination barrier:
+    Hensgen, Finkel and Manber 1988). Who waits sleeps, and costs its core nothing.
+
+    Args:
+        world: an MPI communicator whose ranks see each other's memory, and all call this.
+    """
+
+    def __init__(self, world: Any) -> None:
+        self._rank, size = world.Get_rank(), world.Get_size()
+        self._memory = shared_memory(world, size * size * LINE)  # the addresses point into it
+        library = ctypes.CDLL(None, use_errno=True)
+        self._post, self._wait = library.sem_post, library.sem_wait
+        places = self._memory.ctypes.data + np.arange(size * size).reshape(size, size) * LINE
+        self._semaphores = [[ctypes.c_void_p(int(place)) for place in row] for row in places]
+        for semaphore in self._semaphores[self._rank]:
+            if library.sem_init(semaphore, 1, 0):
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        world.Barrier()
+
+    def wait(self, members: Sequence[int]) -> None:
+        """Return when all members (ascending, this rank among them) have called this."""
+        for before, after in _rounds(members, self._rank):
+            self._post(self._semaphores[self._rank][after])
+            while self._wait(self._semaphores[before][self._rank]):
+                # A signal woke us; Python runs its handler here.
+                if ctypes.get_errno() != errno.EINTR:
+                    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def _rounds(members: Sequence[int], own: int) -> Iterator[tuple[int, int]]:
+    """Whom to wait for and whom to tell in each round."""
+    place, distance = members.index(own), 1
+    while distance < len(members):
+        yield members[place - distance], members[(place + distance) % len(members)]
+        distance *= 2
+
+
+class SharedMemoryAllGather:
+    """Numbers that each rank shows to the others.
+
+    There are two pages in turns: who writes the next one may be ahead of who reads this one, but
+    not by more, since nobody passes the barrier before it.
+    """
+
+    def __init__(self, world: Any) -> None:
+        self._rank, size = world.Get_rank(), world.Get_size()
+        self._barrier = Barrier(world)
+        memory = shared_memory(world, PAGES * size * WIDTH * 8)
+        self._pages = memory.view(np.float64).reshape(PAGES, size, WIDTH)
+        self._page = 0
+
+    def meet(self, members: Sequence[int]) -> None:
+        """Wait for all members."""
+        self._barrier.wait(members)
+
+    def gather(self, values: Array, members: Sequence[int]) -> Array:
+        """The (n,) numbers of all members, (members, n) float64."""
+        page = self._pages[self._page]
+        page[self._rank, : len(values)] = values
+        self.meet(members)
+        self._page = (self._page + 1) % PAGES
+        shown: Array = page[list(members), : len(values)]
+        return shown
+
+    def begin(self, members: Sequence[int]) -> None:
+        """Begin anew, with others perhaps, once all members have read what they were shown."""
+        self.meet(members)
+        self._page = 0

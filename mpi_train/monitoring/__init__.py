@@ -1,0 +1,1 @@
+"""Monitoring of a run: log, metrics, phase times, profiles, signals."""

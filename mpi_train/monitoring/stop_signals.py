@@ -1,0 +1,31 @@
+"""A request to end: Ctrl-C, SIGTERM, or SIGUSR1, which job schedulers send ahead of a kill."""
+
+import signal
+from types import FrameType, TracebackType
+
+REQUESTS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class StopSignals:
+    """Inside `with`, the first request is remembered; a second one has its usual effect."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+
+    def __enter__(self) -> "StopSignals":
+        self._previous = {number: signal.signal(number, self._remember) for number in REQUESTS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._restore()
+
+    def _remember(self, number: int, _: FrameType | None) -> None:
+        self.signal = signal.Signals(number)
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)

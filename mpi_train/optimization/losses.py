@@ -1,0 +1,65 @@
+"""Losses as sums over reviews, and what an update divides them by: known before it begins."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mpi_train.configuration.config import TrainingConfig
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss over logits (n,) of two classes, or (n, C)."""
+
+    kind: str  # bce, cross-entropy or focal
+    weights: tuple[float, ...]  # one for each class, or none at all
+    smoothing: float
+    gamma: float
+
+    @classmethod
+    def of(cls, config: TrainingConfig) -> "Loss":
+        """The loss that a resolved configuration asks for."""
+        weights = config.weights
+        if config.positive_weight != 1:
+            weights = (1.0, config.positive_weight)
+        return cls(config.loss, weights, config.label_smoothing, config.focal_gamma)
+
+    def denominator(self, labels: np.ndarray) -> float:
+        """What the sum over a whole batch with these labels (|G|,) is divided by.
+
+        As in torch: the number of reviews, for cross-entropy the sum of their weights.
+        """
+        if self.kind == "cross-entropy" and self.weights:
+            return float(np.array(self.weights)[labels].sum())
+        return float(len(labels))
+
+    def sum(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Summed loss, a scalar, of logits (n,) or (n, C) with labels (n,) uint8.
+
+        Of v views of the reviews, one below the other (v n, ...), the mean over the views.
+        """
+        views = len(logits) // max(1, len(labels))
+        if views > 1:
+            return self.sum(logits, labels.repeat(views)) / views
+        weights = torch.tensor(self.weights, dtype=logits.dtype, device=logits.device)
+        if self.kind == "cross-entropy":
+            return functional.cross_entropy(
+                logits, labels.long(), weight=weights if self.weights else None,
+                label_smoothing=self.smoothing, reduction="sum")
+        if self.kind == "focal":
+            losses = self._focal(logits, labels.long())
+        else:
+            truth = labels.to(logits.dtype) * (1 - self.smoothing) + self.smoothing / 2
+            losses = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+        return (losses * weights[labels.long()]).sum() if self.weights else losses.sum()
+
+    def _focal(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """-(1 - p)^gamma log p of each review, p being that of its class (Lin et al. 2017)."""
+        if logits.ndim == 1:
+            right = functional.logsigmoid(torch.where(labels == 1, logits, -logits))
+        else:
+            right = logits.log_softmax(1).gather(1, labels[:, None]).squeeze(1)
+        return -((1 - right.exp()) ** self.gamma) * right

@@ -1,0 +1,99 @@
+"""How gradients become updates."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from models.nets.bag import Table
+from mpi_train.configuration.config import TrainingConfig
+
+
+class Adagrad(torch.optim.Optimizer):
+    """Adagrad (Duchi et al. 2011); a sparse gradient's rows share one sum of squares each.
+
+    With a sum for each row (Naumov et al. 2019) the state of a table of D columns is D times
+    smaller. Only the rows of the gradient are read and written.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, eps: float) -> None:
+        super().__init__(parameters, {"lr": lr, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Update every parameter that has a gradient."""
+        assert closure is None
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, group["lr"], group["eps"])
+
+    def _update(self, parameter: Tensor, rate: float, eps: float) -> None:
+        gradient, state = parameter.grad, self.state[parameter]
+        assert gradient is not None
+        if "sum" not in state:
+            like = parameter[:, 0] if gradient.is_sparse else parameter
+            state["sum"] = torch.zeros_like(like, memory_format=torch.contiguous_format)
+        if not gradient.is_sparse:
+            state["sum"].addcmul_(gradient, gradient)
+            parameter.addcdiv_(gradient, state["sum"].sqrt().add_(eps), value=-rate)
+            return
+        rows, values = gradient._indices()[0], gradient._values()  # unique rows (k,), (k, D)
+        sums = state["sum"].index_select(0, rows) + values.square().mean(1)  # (k,)
+        state["sum"].index_copy_(0, rows, sums)
+        scale = rate / (sums.sqrt() + eps)
+        changed = parameter.index_select(0, rows) - values * scale[:, None]
+        parameter.index_copy_(0, rows, changed)
+
+
+class OptimizerGroup:
+    """Several optimizers with parameters of their own, as one."""
+
+    def __init__(self, *parts: torch.optim.Optimizer) -> None:
+        self._parts = parts
+        self.param_groups = [group for part in parts for group in part.param_groups]
+        self.state = parts[0].state
+        for part in parts[1:]:
+            part.state = self.state
+
+    def step(self) -> None:
+        """Update every parameter."""
+        for part in self._parts:
+            part.step()
+
+
+def make_optimizer(
+    config: TrainingConfig, model: nn.Module
+) -> torch.optim.Optimizer | OptimizerGroup:
+    """The optimizer; on dense parameters, one fused kernel over all of them.
+
+    The n-grams of a recurrent model learn by Adagrad, whatever the rest learns by: their rate
+    goes up and down with that of the rest.
+    """
+    if config.model == "bag" or not config.ngrams:
+        return _optimizer(config, model.parameters(), fused=config.model != "bag")
+    tables = [module.weight for module in model.modules() if isinstance(module, Table)]
+    rest = [parameter for parameter in model.parameters()
+            if all(parameter is not table for table in tables)]
+    rows = Adagrad(tables, config.ngram_rate, config.eps)
+    for group in rows.param_groups:
+        group["scale"] = config.ngram_rate / config.learning_rate
+    return OptimizerGroup(_optimizer(config, rest, fused=True), rows)
+
+
+def _optimizer(
+    config: TrainingConfig, parameters: Iterable[nn.Parameter], fused: bool
+) -> torch.optim.Optimizer:
+    """torch's SGD keeps its velocity free of the learning rate, so that a rate that changes from
+    update to update needs no correction of the momentum (Goyal et al. 2017, section 3).
+    """
+    rate = config.learning_rate
+    if config.optimizer == "adagrad":
+        return Adagrad(parameters, rate, config.eps)
+    if config.optimizer == "sgd":
+        # torch's fused kernel takes no sparse gradients.
+        return torch.optim.SGD(parameters, rate, config.momentum, fused=fused,
+                               weight_decay=config.weight_decay)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
+    first, second = config.betas
+    return kind(parameters, rate, (first, second), config.eps, config.weight_decay, fused=True)

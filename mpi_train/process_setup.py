@@ -1,0 +1,37 @@
+"""What a process sets up for itself before it computes."""
+
+import os
+
+import torch
+
+from reviews.runtime.memory import keep_freed_memory
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16 numbers, so that they are worth their rounding."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+                and torch.cpu._is_avx512_bf16_supported())
+
+
+def prepare_process(
+    threads: int, local_ranks: int, local_rank: int = 0, pin: bool = False
+) -> None:
+    """Set the threads of this process before any start (0: the cores over the host's ranks).
+
+    Denormal numbers are flushed to zero in every thread, since threads inherit this from the
+    one that starts them: gradients that fade along long reviews are 6 times slower otherwise.
+
+    Args:
+        local_rank, pin: with pin, the process keeps to cores of its own, as many as it has
+            threads; where ranks have more threads than there are cores, they share in turn.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    threads = threads or max(1, len(cores) // local_ranks)
+    if pin:
+        first = local_rank * threads
+        os.sched_setaffinity(0, {cores[i % len(cores)] for i in range(first, first + threads)})
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(threads)
+    keep_freed_memory()

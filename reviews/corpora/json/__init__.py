@@ -1,0 +1,1 @@
+"""JSON readers: lines, objects, and the scanner kernels under them."""

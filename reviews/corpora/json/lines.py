@@ -1,0 +1,109 @@
+"""JSON lines: one object a line. What orjson reads is a good record, and nothing else."""
+
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from reviews.corpora.columns import CODE, Column, string_array
+from reviews.corpora.fields import choose_names
+from reviews.corpora.inputs import head
+from reviews.corpora.json import kernel
+from reviews.corpora.json.kernel import HARD
+from reviews.corpora.json.values import ABSENT, FALSE, NULL, NUMBER, OTHER, STRING, TRUE
+from reviews.corpora.stretches import Spans, find_lines
+from reviews.recipe import Recipe
+
+SNIFFED_BYTES = 1 << 20
+SNIFFED_RECORDS = 1000
+
+
+class JsonLines:
+    """Reads the fields of a review from each line; names missing ones by what the file has."""
+
+    def __init__(self, path: str, recipe: Recipe) -> None:
+        data, whole = head(path, SNIFFED_BYTES)
+        starts, ends, _ = self.find(data, whole)
+        names = choose_names(path, recipe, objects(data, starts, ends)).roles()
+        self.labelled = "label" in names
+        self._fields = sorted(set(names.values()))
+        self._place = {role: self._fields.index(name) for role, name in names.items()}
+
+    def find(self, data: bytes, final: bool) -> tuple[Spans, Spans, int]:
+        """The lines that are whole in data."""
+        return find_lines(data, final)
+
+    def parse(
+        self, data: bytes, starts: Spans, ends: Spans
+    ) -> tuple[dict[str, Column], NDArray[np.uint8]]:
+        """Columns by part of the review, and for each record (n) why it cannot be read, or 0."""
+        columns, reasons = take_fields(data, starts, ends, self._fields)
+        return {role: columns[place] for role, place in self._place.items()}, reasons
+
+
+def objects(data: bytes, starts: Spans, ends: Spans) -> list[dict[str, Any]]:
+    """The readable objects among the first records."""
+    found = []
+    for start, end in zip(starts[:SNIFFED_RECORDS], ends[:SNIFFED_RECORDS], strict=True):
+        value, _ = read_record(data[start:end])
+        if value is not None:
+            found.append(value)
+    return found
+
+
+def read_record(record: bytes) -> tuple[dict[str, Any] | None, int]:
+    """The object, or None and the reason: the definition of a good record."""
+    try:
+        value = orjson.loads(record)
+    except orjson.JSONDecodeError:
+        try:
+            record.decode()
+        except UnicodeDecodeError:
+            return None, CODE["invalid_utf8"]
+        return None, CODE["invalid_json"]
+    return (value, 0) if isinstance(value, dict) else (None, CODE["not_an_object"])
+
+
+def describe(value: Any) -> tuple[int, float, str]:
+    """(kind, number, string) of one JSON value, as json_values names them."""
+    if value is None:
+        return NULL, 0.0, ""
+    if isinstance(value, str):
+        return STRING, 0.0, value
+    if isinstance(value, bool):
+        return (TRUE if value else FALSE), 0.0, ""
+    if isinstance(value, int):
+        return NUMBER, float(value), str(value)
+    if isinstance(value, float):
+        return NUMBER, value, ""
+    return OTHER, 0.0, ""
+
+
+def take_fields(
+    data: bytes, starts: Spans, ends: Spans, fields: list[str]
+) -> tuple[list[Column], NDArray[np.uint8]]:
+    """One column per field, and for each record (n) why it cannot be read, or 0."""
+    n = len(starts)
+    names = [name.encode() for name in fields]
+    status, kinds, numbers, out, offsets = kernel.scan(data, starts, ends, names)
+    reasons = np.zeros(n, np.uint8)
+    strings = [string_array(n, offsets[f], out[f]) for f in range(len(fields))]
+    hard = np.flatnonzero(status == HARD)
+    if hard.size:
+        patches: list[list[str]] = [[] for _ in fields]
+        for row in hard:
+            value, reasons[row] = read_record(data[starts[row] : ends[row]])
+            for f, name in enumerate(fields):
+                there = value is not None and name in value
+                found = describe(value[name]) if value and there else (ABSENT, 0.0, "")
+                kinds[f, row], numbers[f, row], text = found
+                patches[f].append(text)
+        mask = pa.array(status == HARD)
+        strings = [
+            pc.replace_with_mask(fast, mask, pa.array(slow, pa.string()))
+            for fast, slow in zip(strings, patches, strict=True)
+        ]
+    return [Column(kinds[f], numbers[f], strings[f]) for f in range(len(fields))], reasons

@@ -1,0 +1,1 @@
+"""Storage: local files, s3:// and hdfs:// addresses, staging, work files."""

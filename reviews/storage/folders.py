@@ -1,0 +1,184 @@
+"""Files and folders to write and read back: local, or at an address that fsspec knows.
+
+Names in other file systems are texts, since a Path would make one slash of two.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from reviews.errors import UserError
+from reviews.storage.files import errors_of, file_system, is_hdfs, is_remote, open_input, reason
+
+_BLOCK = 64 << 20  # bytes of one request where a file is written
+
+
+def join(folder: str, name: str) -> str:
+    """The address of what is called `name` in a folder."""
+    return f"{folder.rstrip('/')}/{name}"
+
+
+def names_below(folder: str) -> dict[str, int]:
+    """The files below a folder, hidden ones too: their names from there on, and their bytes.
+
+    A folder that is not there has none.
+    """
+    if not is_remote(folder):
+        top = Path(folder)
+        return {str(p.relative_to(top)): p.stat().st_size for p in top.rglob("*") if p.is_file()}
+    with _naming(folder) as system:
+        start = system._strip_protocol(folder).rstrip("/") + "/"
+        try:
+            system.info(folder)  # `find` would take what cannot be reached for an empty folder
+        except FileNotFoundError:
+            return {}
+        found = system.find(folder, detail=True)
+        return {
+            system._strip_protocol(path).removeprefix(start): int(entry["size"])
+            for path, entry in found.items()
+            if system._strip_protocol(path).startswith(start)
+        }
+
+
+def delete(path: str) -> None:
+    """Remove a file, or a folder with all that is below; nothing where there is none."""
+    if not is_remote(path):
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        else:
+            Path(path).unlink(missing_ok=True)
+        return
+    with _naming(path) as system, contextlib.suppress(FileNotFoundError):
+        system.rm(path, recursive=True)
+
+
+def read_range(path: str, offset: int, length: int) -> bytes:
+    """Some bytes of a file; at its end there may be fewer."""
+    if is_remote(path):
+        with _naming(path) as system:
+            return bytes(system.cat_file(path, start=offset, end=offset + length))
+    with open_input(path) as file:
+        file.seek(offset)
+        return file.read(length)
+
+
+def read_whole(path: str) -> bytes:
+    """All bytes of a file, or FileNotFoundError where there is none."""
+    if not is_remote(path):
+        return Path(path).read_bytes()
+    with _naming(path, absent=True) as system:
+        return bytes(system.cat_file(path))
+
+
+def fetch(path: str, target: Path) -> None:
+    """Copy one file to a local path, whole or not at all."""
+    with atomic_path(target) as temporary, open_input(path) as source, temporary.open("wb") as file:
+        shutil.copyfileobj(source, file, 4 << 20)
+
+
+def fetch_folder(folder: str, target: Path) -> None:
+    """Copy all files below a folder to a local one."""
+    for name in names_below(folder):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        fetch(join(folder, name), target / name)
+
+
+@contextlib.contextmanager
+def whole_file(path: str) -> Iterator[Path]:
+    """A local file that becomes the file of this name, whole, when the block ends well."""
+    if not is_remote(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(Path(path)) as temporary:
+            yield temporary
+        return
+    with tempfile.TemporaryDirectory(prefix="reviewmill-") as folder:
+        local = Path(folder, path.rsplit("/", 1)[-1])
+        yield local
+        put(local, path)
+
+
+def write_whole(path: str, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    with whole_file(path) as local:
+        local.write_bytes(data)
+
+
+def put(local: Path, path: str) -> None:
+    """Copy a local file to an address; it appears there whole, in place of an earlier one."""
+    with _naming(path) as system:
+        if not is_hdfs(path):
+            # An object is there when its last byte is.
+            system.put_file(str(local), path)
+            return
+        folder, name = path.rsplit("/", 1)
+        temporary = f"{folder}/.{name}.{uuid.uuid4().hex}"
+        system.makedirs(folder, exist_ok=True)
+        try:
+            with (local.open("rb") as source,
+                  system.open(temporary, "wb", block_size=_BLOCK) as file):
+                shutil.copyfileobj(source, file, 4 << 20)
+            _replace(system, temporary, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                system.rm(temporary)
+            raise
+
+
+def _replace(system: Any, source: str, target: str) -> None:
+    """Rename within hdfs://, over what is there: attempts of one task may write the same name."""
+    if "webhdfs" in system.protocol:
+        target = system._strip_protocol(target)
+        system._call("RENAME", method="put", path=source, destination=target,
+                     renameoptions="OVERWRITE")
+    else:
+        system.mv(source, target)
+
+
+@contextlib.contextmanager
+def _naming(path: str, absent: bool = False) -> Iterator[Any]:
+    """The file system of an address, whose complaints become a UserError that names it.
+
+    `absent` lets a FileNotFoundError through.
+    """
+    try:
+        system = file_system(path)
+        system.invalidate_cache()  # other machines write there, too
+        yield system
+    except errors_of() as error:
+        if absent and isinstance(error, FileNotFoundError):
+            raise
+        raise UserError(f"{path}: {reason(error)}") from None
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` that becomes `path` when the block ends well."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a local file whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def sha256(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

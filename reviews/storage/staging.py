@@ -1,0 +1,31 @@
+"""Local copies of the files of a store that lies elsewhere, verified when they come."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from reviews.errors import UserError
+from reviews.storage.folders import atomic_path, fetch, join, sha256
+
+
+def cache_folder(fingerprint: str) -> Path:
+    """Where the files of a store are kept: below $REVIEWMILL_CACHE, else ~/.cache/reviewmill."""
+    top = os.environ.get("REVIEWMILL_CACHE") or Path.home() / ".cache" / "reviewmill"
+    return Path(top, "stores", fingerprint[:32])
+
+
+def staged_file(store: str, name: str, digest: str, folder: Path) -> Path:
+    """The local copy of a file of a store, fetched by the first process that asks for it."""
+    path = folder / name
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_name(f".{path.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.is_file():
+            with atomic_path(path) as temporary:
+                fetch(join(store, name), temporary)
+                if sha256(temporary) != digest:
+                    raise UserError(f"{join(store, name)} is damaged: "
+                                    "its sha256 is not the manifest's")
+    return path

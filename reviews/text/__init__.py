@@ -1,0 +1,1 @@
+"""Text processing: cleaning rules, the tokenizer kernel, sequences of word ids."""

@@ -1,0 +1,65 @@
+"""Losses and their denominators are torch's own means."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mpi_train.configuration.config import TrainingConfig
+from mpi_train.optimization.losses import Loss
+from reviews.errors import UserError
+
+BINARY = torch.linspace(-4, 4, 9, dtype=torch.float64)
+SIDES = torch.tensor([0, 1, 0, 1, 1, 0, 1, 0, 1])
+MANY = torch.from_numpy(np.random.default_rng(2).normal(size=(9, 3)))
+CLASSES = torch.tensor([0, 2, 1, 1, 2, 0, 0, 1, 2])
+
+
+def mean(logits: Tensor, labels: Tensor, **options: object) -> Tensor:
+    loss = Loss.of(TrainingConfig(**options))  # type: ignore[arg-type]
+    return loss.sum(logits, labels.to(torch.uint8)) / loss.denominator(labels.numpy())
+
+
+@pytest.mark.parametrize("weight", [0.2, 1.0, 3.0])
+def test_bce_has_torchs_positive_weight(weight: float) -> None:
+    wanted = nn.BCEWithLogitsLoss(pos_weight=torch.tensor(weight))(BINARY, SIDES.double())
+    torch.testing.assert_close(mean(BINARY, SIDES, positive_weight=weight), wanted)
+    torch.testing.assert_close(mean(BINARY, SIDES, class_weights=f"1,{weight}"), wanted)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_cross_entropy_has_torchs_weights_and_smoothing(smoothing: float) -> None:
+    weights = torch.tensor([0.5, 1.0, 4.0], dtype=torch.float64)
+    wanted = functional.cross_entropy(MANY, CLASSES, weights, label_smoothing=smoothing)
+    found = mean(MANY, CLASSES, loss="cross-entropy", class_weights="0.5,1,4",
+                 label_smoothing=smoothing)
+    torch.testing.assert_close(found, wanted)
+
+
+def test_bce_smooths_as_cross_entropy_of_two_classes_does() -> None:
+    two = torch.stack([torch.zeros_like(BINARY), BINARY], 1)
+    wanted = functional.cross_entropy(two, SIDES, label_smoothing=0.3)
+    torch.testing.assert_close(mean(BINARY, SIDES, label_smoothing=0.3), wanted)
+
+
+def test_focal_without_gamma_is_the_plain_loss_and_with_it_scales_every_review() -> None:
+    torch.testing.assert_close(mean(BINARY, SIDES, loss="focal", focal_gamma=0.0),
+                               mean(BINARY, SIDES))
+    losses = functional.cross_entropy(MANY, CLASSES, reduction="none")
+    right = MANY.softmax(1)[torch.arange(9), CLASSES]
+    weights = torch.tensor([0.5, 1.0, 4.0], dtype=torch.float64)[CLASSES]
+    torch.testing.assert_close(
+        mean(MANY, CLASSES, loss="focal", focal_gamma=2.5, class_weights="0.5,1,4"),
+        (weights * (1 - right) ** 2.5 * losses).mean())
+
+
+def test_focal_of_one_logit_is_that_of_two() -> None:
+    two = torch.stack([torch.zeros_like(BINARY), BINARY], 1)
+    torch.testing.assert_close(mean(BINARY, SIDES, loss="focal"), mean(two, SIDES, loss="focal"))
+
+
+@pytest.mark.parametrize("weights", ["1,x", "0,0", "-1,1", "inf,1", ","])
+def test_weights_that_are_none_are_refused(weights: str) -> None:
+    with pytest.raises(UserError, match=f"--class-weights is {weights}: give balanced, or"):
+        Loss.of(TrainingConfig(class_weights=weights))
