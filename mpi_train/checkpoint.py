@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from mpi_train.optimization.ema import EMA
 from mpi_train.optimization.optimizers import OptimizerGroup
 from reviews.errors import UserError
+from reviews.run_folder import CHECKPOINT_FORMAT
 from reviews.storage.folders import sha256
 
-FORMAT = "reviewmill-checkpoint/1"
 PARTS = ("weights", "optimizer", "average")  # a file of tensors each
 
 
@@ -113,7 +113,7 @@ def _write(
             file.chmod(0o644)  # like state.json; safetensors lets only the owner read
             _flush(file)
             files[file.name] = sha256(file)
-        body = {"format": FORMAT, **state, "files": files}
+        body = {"format": CHECKPOINT_FORMAT, **state, "files": files}
         (temporary / "state.json").write_text(json.dumps(body, indent=1) + "\n", "utf-8")
         _flush(temporary / "state.json")
         _flush(temporary)
@@ -140,8 +140,9 @@ def last_checkpoint(run: Path) -> Checkpoint | None:
     try:
         state = json.loads((folder / "state.json").read_bytes())
         version, files = state["format"], state["files"]
-        if version != FORMAT:
-            raise UserError(f"{folder} has the format {version}; this program reads {FORMAT}")
+        if version != CHECKPOINT_FORMAT:
+            raise UserError(f"{folder} has the format {version}; this program reads "
+                            f"{CHECKPOINT_FORMAT}")
         contents = {name: (folder / name).read_bytes()
                     for name in (f"{part}.safetensors" for part in PARTS)}
         whole = all(hashlib.sha256(data).hexdigest() == files[name]

@@ -12,7 +12,6 @@ from models.nets.model_folder import load_model
 from models.nets.predict import gather_logits
 from mpi_train.data import Rows, SplitReader
 from mpi_train.exchange.communicator import Communicator
-from mpi_train.monitoring.run_log import append_record
 from mpi_train.process_setup import prepare_process
 from reviews.bundle import Bundle, read_bundle
 from reviews.encoding import encode_files
@@ -21,6 +20,7 @@ from reviews.features import Encoding
 from reviews.metrics import evaluate_scores
 from reviews.options import add_options, flag, given, make_parser
 from reviews.recipe import SPLITS, Recipe
+from reviews.run_folder import METRICS, append_record
 from reviews.store import Store
 
 # What a user may say about new files; everything else is the model's own.
@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if result is None:
         return 0
     figures, left_out = result
-    if (Path(request.model) / "metrics.jsonl").is_file():
+    if (Path(request.model) / METRICS).is_file():
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         split = request.split if request.store else "input"
         append_record(Path(request.model), "evaluation", {"split": split, "time": now, **figures})

@@ -9,8 +9,8 @@ import yaml
 
 from reports.curve import Curve, Point
 from reviews.errors import UserError
+from reviews.run_folder import CONFIG, METRICS, RUN_FORMAT, SUMMARY, read_records
 
-FORMAT = "reviewmill-run/1"
 Record = dict[str, Any]
 
 
@@ -88,17 +88,22 @@ def read_run(path: Path) -> Run:
     """Read a run folder, finished or not; UserError when it is not one."""
     if not path.is_dir():
         raise UserError(f"{path} is not a run: there is no such folder")
-    if not any((path / name).is_file() for name in ("summary.json", "metrics.jsonl")):
-        raise UserError(f"{path} is not a run: it has neither summary.json nor metrics.jsonl")
-    run = Run(path, config=_read_config(path / "config.yaml"))
-    run.summary = _read_json(path / "summary.json")
-    version = run.summary.get("format", FORMAT)
-    if version != FORMAT:
-        raise UserError(f"{path} has the format {version}; this program reads {FORMAT}")
+    if not any((path / name).is_file() for name in (SUMMARY, METRICS)):
+        raise UserError(f"{path} is not a run: it has neither {SUMMARY} nor {METRICS}")
+    run = Run(path, config=_read_config(path / CONFIG))
+    run.summary = _read_json(path / SUMMARY)
+    version = run.summary.get("format", RUN_FORMAT)
+    if version != RUN_FORMAT:
+        raise UserError(f"{path} has the format {version}; this program reads {RUN_FORMAT}")
     run.manifest = run.summary.get("store", {}).get("manifest") or {}
     if not run.manifest and run.store:
         run.manifest = _read_json(Path(run.store) / "manifest.json")
-    _read_metrics(path / "metrics.jsonl", run)
+    for record in read_records(path):  # streamed: memory does not grow with the number of steps
+        try:
+            _take(record or {}, run)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            # A run that was killed, or is writing now, leaves a torn line.
+            run.unreadable += 1
     return run
 
 
@@ -124,19 +129,6 @@ def _read_json(path: Path) -> Record:
     if not isinstance(values, dict):
         raise UserError(f"{path} cannot be read: it is not a JSON object")
     return values
-
-
-def _read_metrics(path: Path, run: Run) -> None:
-    """Stream metrics.jsonl; memory does not grow with the number of steps."""
-    if not path.is_file():
-        return
-    with open(path, "rb") as lines:
-        for line in lines:
-            try:
-                _take(json.loads(line), run)
-            except (ValueError, KeyError, TypeError, AttributeError):
-                # A run that was killed, or is writing now, leaves a torn line.
-                run.unreadable += 1
 
 
 def _take(record: Record, run: Run) -> None:

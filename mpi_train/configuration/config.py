@@ -16,10 +16,6 @@ from reviews.errors import UserError
 from reviews.options import add_options, flag, make_parser, option, to_mapping
 from reviews.store import Store
 
-# What a run folder holds, and all that --overwrite removes.
-RUN_FILES = ("config.yaml", "metrics.jsonl", "log.txt", "summary.json", "report.html")
-RUN_FOLDERS = ("checkpoints", "model", "profile")
-
 # Environment variable: 1 when standard error, which mpirun passes on, ends in a terminal.
 TERMINAL = "REVIEWMILL_TERMINAL"
 

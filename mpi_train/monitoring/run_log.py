@@ -13,11 +13,20 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mpi_train.configuration.config import RUN_FILES, RUN_FOLDERS, TERMINAL, TrainingConfig
+from mpi_train.configuration.config import TERMINAL, TrainingConfig
+from reviews.run_folder import (
+    CONFIG,
+    LOG,
+    METRICS,
+    RUN_FILES,
+    RUN_FOLDERS,
+    RUN_FORMAT,
+    SUMMARY,
+    append_record,
+)
 from reviews.storage.folders import write_atomically
 from reviews.store import Store
 
-SUMMARY_FORMAT = "reviewmill-run/1"
 LINE_SECONDS = 60  # between lines about an epoch, where there is no progress bar
 
 
@@ -36,13 +45,13 @@ class RunLog:
                 shutil.rmtree(self.out / name, ignore_errors=True)
         self.out.mkdir(parents=True, exist_ok=True)
         # Until this start has ended, there is no saying how it ended.
-        (self.out / "summary.json").unlink(missing_ok=True)
-        write_atomically(self.out / "config.yaml", config.to_yaml().encode())
+        (self.out / SUMMARY).unlink(missing_ok=True)
+        write_atomically(self.out / CONFIG, config.to_yaml().encode())
 
     def log(self, line: str) -> None:
         """One line for people: to log.txt, and to standard output."""
         if self.writes:
-            with open(self.out / "log.txt", "a", encoding="utf-8") as file:
+            with open(self.out / LOG, "a", encoding="utf-8") as file:
                 file.write(time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime()) + line + "\n")
             tqdm.write(line)
 
@@ -53,7 +62,7 @@ class RunLog:
 
     def forget_after(self, step: int, epoch: int) -> None:
         """Drop the records of what a resumed run does again: later updates, and the epoch."""
-        file = self.out / "metrics.jsonl"
+        file = self.out / METRICS
         if not self.writes or not file.is_file():
             return
         kept = []
@@ -110,15 +119,9 @@ class RunLog:
     def summarize(self, **values: Any) -> None:
         """Write summary.json."""
         if self.writes:
-            body = {"format": SUMMARY_FORMAT, **values}
-            write_atomically(self.out / "summary.json",
+            body = {"format": RUN_FORMAT, **values}
+            write_atomically(self.out / SUMMARY,
                              json.dumps(body, indent=1).encode() + b"\n")
-
-
-def append_record(run: Path, kind: str, values: dict[str, Any]) -> None:
-    """Add one line to a run's metrics.jsonl; several writers do not mix their lines."""
-    with open(run / "metrics.jsonl", "a", encoding="utf-8") as file:
-        file.write(json.dumps({"kind": kind, **values}) + "\n")
 
 
 def store_entry(store: Store) -> dict[str, Any]:

@@ -13,9 +13,9 @@ import pytest
 
 import reviewmill
 from mapreduce.prepare import parser as prepare_parser
-from mpi_train.monitoring.run_log import SUMMARY_FORMAT
 from reviews.corpora.columns import REASONS
 from reviews.generate import generate
+from reviews.run_folder import RECORDS, RUN_FORMAT, read_records
 from reviews.store import Store
 from tests.end_to_end.checkout import ROOT, run
 
@@ -83,8 +83,25 @@ def printed(folder: Path) -> str:
 
 def test_the_readme_turns_raw_reviews_into_a_report(folder: Path, printed: str) -> None:
     assert printed.splitlines()[-1] == "run/report.html"
-    assert SUMMARY_FORMAT in (folder / "run" / "summary.json").read_text()
+    assert RUN_FORMAT in (folder / "run" / "summary.json").read_text()
     assert (folder / "run" / "report.html").is_file()
+
+
+def test_the_records_of_a_run_have_the_fields_of_their_page(folder: Path, printed: str) -> None:
+    page = (ROOT / "docs" / "run-format.md").read_text("utf-8")
+    records = list(read_records(folder / "run"))
+    assert {"step", "epoch", "rebalance", "evaluation"} <= {r["kind"] for r in records if r}
+    for record in records:
+        assert record is not None
+        fields = RECORDS.get(record["kind"])
+        if fields and record["kind"] != "rebalance":
+            assert set(record) == set(fields.__annotations__)
+        elif fields:
+            assert set(record) - {"a", "b"} == set(fields.__annotations__)
+    for kind, fields in RECORDS.items():
+        [section] = re.findall(rf"^### {kind}$(.*?)(?=^##)", page, flags=re.M | re.S)
+        assert set(re.findall(r"^\| `(\w+)`", section, flags=re.M)) - {"a", "b"} == set(
+            fields.__annotations__) - {"kind"}
 
 
 def test_the_jobs_by_hand_make_a_store_to_train_on(folder: Path) -> None:
@@ -93,7 +110,7 @@ def test_the_jobs_by_hand_make_a_store_to_train_on(folder: Path) -> None:
     (by_hand / "reviews").symlink_to(folder / "reviews")
     run_as_script(commands("docs/by-hand.md"), by_hand)
     assert Store(by_hand / "store").rows("train") > 0
-    assert SUMMARY_FORMAT in (by_hand / "run" / "summary.json").read_text()
+    assert RUN_FORMAT in (by_hand / "run" / "summary.json").read_text()
 
 
 def test_a_store_is_read_as_its_page_says(folder: Path, printed: str) -> None:
