@@ -1,124 +1,344 @@
-"""One frozen dataclass per stage becomes command-line options, YAML keys and help."""
+"""Options of a command, declared once as the fields of frozen dataclasses.
+
+    @dataclass(frozen=True)
+    class Loss:
+        loss: str = option("bce", "loss function", ("bce", "focal"), fixed=True)
+        focal_gamma: float = option(2.0, "exponent", at_least=0, only_if={"loss": ("focal",)})
+
+        def __post_init__(self) -> None:
+            check_bounds(self, flag)
+
+    @dataclass(frozen=True)
+    class Config:
+        loss: Loss = Loss()                      # a group: its fields are leaves of the tree
+        epochs: int = option(3, "number of epochs", at_least=1)
+
+A configuration is such a dataclass, or a tree of them. The command line, YAML and JSON are flat:
+they know the leaves alone, each by its own name, which no other leaf or group of the tree has.
+The options of a tree come in the order of its fields.
+
+- `leaves(Config)`: every Leaf (path, name, kind, default, option), without the groups.
+- `flatten(config)`, `build(Config, values)`, `replace_flat(config, **values)`: between a tree
+  and its values by name.
+- `check_bounds(config)` refuses a value out of bounds; `check_conditions(config, named)` a named
+  option whose `only_if` does not hold; `unread(config)` names all options without an effect.
+- `add_options`, `given`, `config_from` for the command line; `from_mapping`, `to_mapping` for
+  files, where options of `one_start` are not kept.
+- `leaf.option.fixed`, `.one_start`, `.commands`: for the program to read.
+"""
 
 import argparse
 import dataclasses
-import difflib
+import functools
 import math
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from reviews.errors import UserError
+from reviews.runtime.parser import Parser, flag, make_parser, near
+
+__all__ = [
+    "AtLeast", "Leaf", "Option", "Parser", "add_options", "build", "check_bounds",
+    "check_conditions", "config_from", "flag", "flatten", "from_mapping", "given", "leaves",
+    "make_parser", "near", "option", "replace_flat", "to_mapping", "unread",
+]  # fmt: skip
 
 C = TypeVar("C")
 
 
-def option(default: Any, help: str, choices: Sequence[str] | None = None) -> Any:
-    """A dataclass field that is also a command-line option."""
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+@dataclasses.dataclass(frozen=True)
+class AtLeast:
+    """All numbers from `least` on, as the values of a condition."""
+
+    least: float
+
+    def __contains__(self, value: Any) -> bool:
+        return bool(value >= self.least)
+
+    def __str__(self) -> str:
+        return f"{self.least} or more"
 
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, naming the nearest option.
+Condition = Mapping[str, Collection[Any] | AtLeast]
 
-    It takes no abbreviations, nor do its subcommands: a misspelt option must stop the run.
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """Declaration of an option beside its name, type and default.
+
+    at_least, above, at_most, below: bounds of a number, or of every number of a tuple.
+    wanted: the bounds in words, where those made from the numbers would not do.
+    fixed: a resumed run cannot change it.
+    one_start: it is for one start of a command, and is not kept in files.
+    only_if: values of other options that it is read with; all of them must hold.
+    commands: the commands that have it, None for all that have its configuration.
     """
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**{**options, "allow_abbrev": False})
+    help: str
+    choices: Sequence[str] | None = None
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    wanted: str | None = None
+    fixed: bool = False
+    one_start: bool = False
+    only_if: Condition = dataclasses.field(default_factory=dict)
+    commands: Collection[str] | None = None
 
-    def error(self, message: str) -> NoReturn:
-        unknown = message.removeprefix("unrecognized arguments: ")
-        if unknown != message:
-            name = unknown.split()[0].split("=")[0]
-            message = f"unknown argument {name}{near(name, self._option_string_actions)}"
-        self.exit(2, f"{self.prog}: {message}\n")
+    @property
+    def bounds(self) -> str:
+        """The bounds in words, such as '1 or more'; empty where there are none."""
+        if self.wanted is not None:
+            return self.wanted
+        if self.at_least is not None and self.at_most is not None:
+            return f"{self.at_least} to {self.at_most}"
+        parts = []
+        if self.at_least is not None:
+            parts.append(f"{self.at_least} or more")
+        if self.above is not None:
+            parts.append(f"more than {self.above}")
+        if self.at_most is not None:
+            parts.append(f"at most {self.at_most}")
+        if self.below is not None:
+            parts.append(f"below {self.below}")
+        return ", ".join(parts)
+
+    @property
+    def has_bounds(self) -> bool:
+        """True where numbers are checked."""
+        return any(bound is not None
+                   for bound in (self.at_least, self.above, self.at_most, self.below))
+
+    def allows(self, number: float) -> bool:
+        """True for a finite number inside the bounds."""
+        return (
+            math.isfinite(number)
+            and (self.at_least is None or number >= self.at_least)
+            and (self.above is None or number > self.above)
+            and (self.at_most is None or number <= self.at_most)
+            and (self.below is None or number < self.below)
+        )
 
 
-def make_parser(prog: str, description: str) -> Parser:
-    """A parser of a command that says what it does."""
-    return Parser(prog=prog, description=description)
+class Leaf(NamedTuple):
+    """A field of a tree that is not a group."""
+
+    path: tuple[str, ...]  # names of the groups, and its own
+    kind: Any  # type of its values
+    default: Any
+    option: Option | None  # None: it is neither on the command line nor in the help
+
+    @property
+    def name(self) -> str:
+        """The name on the command line (with dashes) and in files."""
+        return self.path[-1]
 
 
-def flag(name: str) -> str:
-    """How the command line names the field of a dataclass."""
-    return "--" + name.replace("_", "-")
+def option(
+    default: Any, help: str, choices: Sequence[str] | None = None, **declared: Any
+) -> Any:
+    """A dataclass field that is also an option; `declared`: the other fields of Option."""
+    made = Option(help, choices, **declared)
+    return dataclasses.field(
+        default=default, metadata={"option": made, "help": help, "choices": choices})
 
 
-def near(name: str, names: Iterable[str]) -> str:
-    """'; did you mean X?' when X is close to name, else the empty string."""
-    close = difflib.get_close_matches(name, list(names), n=3, cutoff=0.6)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
+def leaves(config: type) -> tuple[Leaf, ...]:
+    """All leaves of the dataclass and its groups, in order; ValueError for a name used twice."""
+    return _leaves(typing.cast(Hashable, config))
 
 
-def add_options(parser: argparse.ArgumentParser, config: type, skip: Sequence[str] = ()) -> None:
-    """Add an option --some-name for every field some_name of the dataclass.
+@functools.cache
+def _leaves(config: type) -> tuple[Leaf, ...]:
+    found: list[Leaf] = []
+    names: set[str] = set()
+
+    def walk(group: type, above: tuple[str, ...]) -> Iterator[Leaf]:
+        hints = typing.get_type_hints(group)
+        for field in dataclasses.fields(group):
+            kind, path = hints[field.name], (*above, field.name)
+            if dataclasses.is_dataclass(kind):
+                yield from walk(typing.cast(type, kind), path)
+            else:
+                yield Leaf(path, kind, field.default, field.metadata.get("option"))
+
+    for leaf in walk(config, ()):
+        if leaf.name in names:
+            raise ValueError(f"{config.__name__} has two options {leaf.name}")
+        names.add(leaf.name)
+        found.append(leaf)
+    return tuple(found)
+
+
+def flatten(config: Any) -> dict[str, Any]:
+    """The values of all leaves by name, in order."""
+    return {leaf.name: functools.reduce(getattr, leaf.path, config)
+            for leaf in leaves(type(config))}
+
+
+def build(config: type[C], values: Mapping[str, Any]) -> C:
+    """The tree with these values of leaves over its defaults; TypeError for an unknown name."""
+    unknown = set(values) - {leaf.name for leaf in leaves(config)}
+    if unknown:
+        raise TypeError(f"{config.__name__} has no option {', '.join(sorted(unknown))}")
+    return _build(config, values)
+
+
+def _build(config: type[C], values: Mapping[str, Any]) -> C:
+    hints = typing.get_type_hints(config)
+    made: dict[str, Any] = {}
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        kind = hints[field.name]
+        if dataclasses.is_dataclass(kind):
+            made[field.name] = _build(typing.cast(type, kind), values)
+        elif field.name in values:
+            made[field.name] = values[field.name]
+    return config(**made)
+
+
+def replace_flat(config: C, **values: Any) -> C:
+    """The tree with other values of these leaves."""
+    return build(type(config), {**flatten(config), **values})
+
+
+def check_bounds(config: Any, spell: Callable[[str], str] = str) -> None:
+    """Raise UserError for the first number out of its bounds.
+
+    spell: the name as a user knows it, `flag` for options of the command line alone.
+    """
+    for leaf in leaves(type(config)):
+        if leaf.option is None or not leaf.option.has_bounds:
+            continue
+        value = functools.reduce(getattr, leaf.path, config)
+        numbers = value if isinstance(value, tuple) else () if value is None else (value,)
+        if not all(map(leaf.option.allows, numbers)):
+            several = isinstance(value, tuple)
+            shown = ",".join(f"{number:g}" for number in value) if several else value
+            raise UserError(f"{spell(leaf.name)} is {shown}: give "
+                            f"{'numbers of ' if several else ''}{leaf.option.bounds}")
+
+
+def unread(config: Any) -> set[str]:
+    """The names of the options that have no effect beside the others' values."""
+    values = flatten(config)
+    return {leaf.name for leaf in leaves(type(config)) if _unmet(leaf, values)}
+
+
+def check_conditions(
+    config: Any, named: Collection[str],
+    spell: Callable[[str, Any], str] = lambda other, value: str(value),
+) -> None:
+    """Raise UserError for a named option that the other options leave without an effect.
+
+    spell: the other option and its value as the message shows them, by default the value alone.
+    """
+    values = flatten(config)
+    for leaf in leaves(type(config)):
+        other = _unmet(leaf, values) if leaf.name in named else None
+        if other is None or leaf.option is None:
+            continue
+        raise UserError(f"{flag(leaf.name)} is for {condition_text(leaf.option, other)}: "
+                        f"{spell(other, values[other])} has no use for it")
+
+
+def condition_text(declared: Option, other: str) -> str:
+    """The condition on one other option, such as '--loss bce or focal'."""
+    allowed = declared.only_if[other]
+    shown = str(allowed) if isinstance(allowed, AtLeast) else " or ".join(map(str, allowed))
+    return f"{flag(other)} {shown}"
+
+
+def _unmet(leaf: Leaf, values: Mapping[str, Any]) -> str | None:
+    """The first option that keeps the leaf from being read, None where it is read."""
+    conditions = leaf.option.only_if if leaf.option else {}
+    return next((name for name, allowed in conditions.items() if values[name] not in allowed),
+                None)
+
+
+def add_options(
+    parser: argparse.ArgumentParser, config: type, skip: Collection[str] = (),
+    command: str | None = None,
+) -> None:
+    """Add an option --some-name for every leaf some_name that the command has.
 
     An option that is not given is absent from the parsed namespace, so that defaults,
     files and the command line can be laid over one another.
     """
-    hints = typing.get_type_hints(config)
-    for field in dataclasses.fields(config):
-        if field.name in skip or "help" not in field.metadata:
+    for leaf in leaves(config):
+        declared = leaf.option
+        if declared is None or leaf.name in skip:
             continue
-        shown = field.default
-        if isinstance(shown, tuple):
-            shown = ",".join(map(str, shown))
-        help = field.metadata["help"]
-        if shown is True:
-            shown = "on"
-        if shown is not None and shown is not False and shown != "":
+        if command is not None and declared.commands is not None \
+                and command not in declared.commands:
+            continue
+        help = declared.help
+        shown = default_text(leaf)
+        if shown:
             help += f" (default: {shown})"
         help = help.replace("%", "%%")
-        kind = hints[field.name]
-        if kind is bool:
+        if leaf.kind is bool:
             parser.add_argument(
-                flag(field.name), action=argparse.BooleanOptionalAction,
+                flag(leaf.name), action=argparse.BooleanOptionalAction,
                 default=argparse.SUPPRESS, help=help,
             )
         else:
             parser.add_argument(
-                flag(field.name),
-                type=_converter(kind),
-                choices=field.metadata["choices"],
+                flag(leaf.name),
+                type=_converter(leaf.kind),
+                choices=declared.choices,
                 default=argparse.SUPPRESS,
                 help=help,
-                metavar=None if field.metadata["choices"] else _metavar(kind),
+                metavar=None if declared.choices else _metavar(leaf.kind),
             )
 
 
+def default_text(leaf: Leaf) -> str:
+    """The default as the help shows it; empty for none, off and the empty text."""
+    if leaf.default is None or leaf.default is False:
+        return ""
+    if leaf.default is True:
+        return "on"
+    if isinstance(leaf.default, tuple):
+        return ",".join(map(str, leaf.default))
+    return str(leaf.default)
+
+
 def given(args: argparse.Namespace, config: type) -> dict[str, Any]:
-    """The options of the dataclass that were named on the command line."""
-    names = {field.name for field in dataclasses.fields(config)}
+    """The options of the configuration that were named on the command line."""
+    names = {leaf.name for leaf in leaves(config)}
     return {name: value for name, value in vars(args).items() if name in names}
 
 
 def config_from(args: argparse.Namespace, config: type[C]) -> C:
-    """The dataclass with the options of the command line laid over its defaults."""
-    return config(**given(args, config))
+    """The configuration with the options of the command line laid over its defaults."""
+    return build(config, given(args, config))
 
 
 def from_mapping(config: type[C], values: Mapping[str, Any], where: str) -> C:
-    """The dataclass made from a YAML or JSON mapping; an unknown key is a UserError."""
-    hints = typing.get_type_hints(config)
-    fields = {field.name: field for field in dataclasses.fields(config)}  # type: ignore[arg-type]
+    """The configuration made from a flat YAML or JSON mapping; an unknown key is a UserError."""
+    known = {leaf.name: leaf for leaf in leaves(config)}
     checked = {}
     for name, value in values.items():
-        if name not in fields:
-            hint = near(str(name), fields) or "; allowed: " + ", ".join(fields)
+        if name not in known:
+            hint = near(str(name), known) or "; allowed: " + ", ".join(known)
             raise UserError(f"{where}: unknown key {name!r}{hint}")
-        checked[name] = _from_plain(value, hints[name], f"{where}: {name}")
-        choices = fields[name].metadata.get("choices")
-        if choices and checked[name] not in choices:
-            raise UserError(f"{where}: {name} is {value!r}, not one of {', '.join(choices)}")
-    return config(**checked)
+        checked[name] = _from_plain(value, known[name].kind, f"{where}: {name}")
+        declared = known[name].option
+        if declared and declared.choices and checked[name] not in declared.choices:
+            raise UserError(
+                f"{where}: {name} is {value!r}, not one of {', '.join(declared.choices)}")
+    return build(config, checked)
 
 
 def to_mapping(config: Any) -> dict[str, Any]:
-    """The dataclass as plain values for YAML and JSON: tuples become lists."""
-    plain = dataclasses.asdict(config)
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in plain.items()}
+    """The options that files keep, flat and as plain values: tuples become lists."""
+    one_start = {leaf.name for leaf in leaves(type(config))
+                 if leaf.option and leaf.option.one_start}
+    return {name: list(value) if isinstance(value, tuple) else value
+            for name, value in flatten(config).items() if name not in one_start}
 
 
 def _bare(kind: Any) -> Any:
