@@ -13,6 +13,9 @@ from reviews.errors import UserError
 JSON_LINES, JSON_OBJECTS, FASTTEXT, CSV = "jsonl", "json-objects", "fasttext", "csv"
 PARQUET = "parquet"
 _LINES = 200
+_TAR_MAGIC = (b"ustar", 257)  # these bytes, from this one on
+_ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f"))
 
 
@@ -25,6 +28,9 @@ def detect_format(path: str, delimiters: str = DELIMITERS) -> str:
     data, lines = _first_lines(path)
     if data.startswith(MAGIC):
         return PARQUET
+    if b"\r" in data and b"\n" not in data:
+        raise UserError(f"{path}: lines end in carriage returns alone; convert them by "
+                        "tr '\\r' '\\n'")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise UserError(f"{path}: UTF-16 text; convert it to UTF-8 first")
     if not lines or _are_objects(lines):
@@ -40,6 +46,17 @@ def detect_format(path: str, delimiters: str = DELIMITERS) -> str:
             f"{path}: neither JSON, fastText, Parquet nor CSV; name its format with --format"
         )
     return CSV
+
+
+def refuse_containers(path: str) -> None:
+    """Raise UserError for a file that holds other files, or only stands for one."""
+    start, _ = head(path, _TAR_MAGIC[1] + 8)
+    if start[_TAR_MAGIC[1] :].startswith(_TAR_MAGIC[0]):
+        raise UserError(f"{path}: a tar archive; unpack it (tar -xf) and give its files")
+    if start.startswith(_ZIP_MAGIC):
+        raise UserError(f"{path}: a zip archive; unpack it (unzip) and give its files")
+    if start.startswith(_LFS_POINTER):
+        raise UserError(f"{path}: a Git LFS pointer, not the file itself; run 'git lfs pull'")
 
 
 def json_format(path: str) -> str:

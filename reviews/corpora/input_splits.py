@@ -5,7 +5,15 @@ from dataclasses import dataclass
 
 from reviews.corpora.csv import rows_are_lines
 from reviews.corpora.csv_layout import DELIMITERS
-from reviews.corpora.detect import CSV, FASTTEXT, JSON_LINES, PARQUET, detect_format, json_format
+from reviews.corpora.detect import (
+    CSV,
+    FASTTEXT,
+    JSON_LINES,
+    PARQUET,
+    detect_format,
+    json_format,
+    refuse_containers,
+)
 from reviews.corpora.inputs import codec_of, inflated_size
 from reviews.corpora.parquet import cut_groups, group_sizes
 from reviews.recipe import Recipe
@@ -42,6 +50,7 @@ def plan_splits(
     """
     splits = []
     for path in find_files(inputs):
+        refuse_containers(path)
         format = recipe.format
         if format == "auto":
             format = detect_format(path, recipe.delimiter_mark or DELIMITERS)

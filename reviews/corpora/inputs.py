@@ -1,6 +1,7 @@
 """Bytes of plain and compressed files, in pieces."""
 
 import bz2
+import lzma
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,9 +12,11 @@ from reviews.errors import UserError
 from reviews.storage.files import open_input, size_of
 
 BOM = b"\xef\xbb\xbf"
-GZIP, BZ2, ZSTD = "gzip", "bz2", "zstd"
-_MAGIC = {GZIP: b"\x1f\x8b", BZ2: b"BZh", ZSTD: b"\x28\xb5\x2f\xfd"}
-_ENDINGS = {".gz": GZIP, ".bz2": BZ2, ".zst": ZSTD}
+GZIP, BZ2, ZSTD, XZ = "gzip", "bz2", "zstd", "xz"
+_MAGIC = {
+    GZIP: b"\x1f\x8b", BZ2: b"BZh", ZSTD: b"\x28\xb5\x2f\xfd", XZ: b"\xfd7zXZ\0",
+}  # fmt: skip
+_ENDINGS = {".gz": GZIP, ".bz2": BZ2, ".zst": ZSTD, ".xz": XZ}
 _READ = 256 << 10  # compressed bytes at a time: what stays in a core's own cache
 _PIECE = 1 << 20
 _ZSTD_PIECE = 64 << 10  # what a frame that ends early is given out in
@@ -28,7 +31,7 @@ class TruncatedInput(Exception):
 def codec_of(path: str) -> str | None:
     """The compression that the bytes show, or None; a UserError when only the name says so."""
     with open_input(path) as file:
-        start = file.read(4)
+        start = file.read(6)
     for codec, magic in _MAGIC.items():
         if start[: len(magic)] == magic:
             return codec
@@ -84,6 +87,8 @@ def _inflate(path: str, codec: str) -> Iterator[bytes]:
     """The uncompressed bytes of all members; TruncatedInput at an early end."""
 
     def open_member() -> Any:
+        if codec == XZ:
+            return lzma.LZMADecompressor(lzma.FORMAT_XZ)
         return isal_zlib.decompressobj(wbits=31) if codec == GZIP else bz2.BZ2Decompressor()
 
     with open_input(path) as file:
@@ -98,7 +103,7 @@ def _inflate(path: str, codec: str) -> Iterator[bytes]:
             begun = True
             try:
                 piece = member.decompress(waiting, _PIECE)
-            except (isal_zlib.error, OSError) as error:  # type: ignore[misc]
+            except (isal_zlib.error, lzma.LZMAError, OSError) as error:  # type: ignore[misc]
                 raise UserError(f"{path}: damaged {codec} file: {error}") from None
             # bz2 keeps what it could not use yet; gzip hands some of it back, and keeps the rest.
             waiting = getattr(member, "unconsumed_tail", b"")
