@@ -14,7 +14,6 @@ JSON_LINES, JSON_OBJECTS, FASTTEXT, CSV = "jsonl", "json-objects", "fasttext", "
 PARQUET = "parquet"
 _LINES = 200
 _TAR_MAGIC = (b"ustar", 257)  # these bytes, from this one on
-_ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f"))
 
@@ -53,8 +52,6 @@ def refuse_containers(path: str) -> None:
     start, _ = head(path, _TAR_MAGIC[1] + 8)
     if start[_TAR_MAGIC[1] :].startswith(_TAR_MAGIC[0]):
         raise UserError(f"{path}: a tar archive; unpack it (tar -xf) and give its files")
-    if start.startswith(_ZIP_MAGIC):
-        raise UserError(f"{path}: a zip archive; unpack it (unzip) and give its files")
     if start.startswith(_LFS_POINTER):
         raise UserError(f"{path}: a Git LFS pointer, not the file itself; run 'git lfs pull'")
 

@@ -2,6 +2,7 @@
 
 import bz2
 import lzma
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,14 +10,15 @@ import pyarrow as pa
 from isal import isal_zlib
 
 from reviews.errors import UserError
-from reviews.storage.files import open_input, size_of
+from reviews.storage.files import is_left_out, open_input, size_of
 
 BOM = b"\xef\xbb\xbf"
-GZIP, BZ2, ZSTD, XZ = "gzip", "bz2", "zstd", "xz"
+GZIP, BZ2, ZSTD, XZ, ZIP = "gzip", "bz2", "zstd", "xz", "zip"
 _MAGIC = {
     GZIP: b"\x1f\x8b", BZ2: b"BZh", ZSTD: b"\x28\xb5\x2f\xfd", XZ: b"\xfd7zXZ\0",
+    ZIP: b"PK\x03\x04",
 }  # fmt: skip
-_ENDINGS = {".gz": GZIP, ".bz2": BZ2, ".zst": ZSTD, ".xz": XZ}
+_ENDINGS = {".gz": GZIP, ".bz2": BZ2, ".zst": ZSTD, ".xz": XZ, ".zip": ZIP}
 _READ = 256 << 10  # compressed bytes at a time: what stays in a core's own cache
 _PIECE = 1 << 20
 _ZSTD_PIECE = 64 << 10  # what a frame that ends early is given out in
@@ -80,6 +82,8 @@ def read_input(path: str) -> Iterator[bytes]:
     codec = codec_of(path)
     if codec is None:
         return read_plain(path)
+    if codec == ZIP:
+        return _read_zip(path)
     return _read_zstd(path) if codec == ZSTD else _inflate(path, codec)
 
 
@@ -131,6 +135,28 @@ def _read_zstd(path: str) -> Iterator[bytes]:
             if not piece:
                 return
             yield piece
+
+
+def _read_zip(path: str) -> Iterator[bytes]:
+    """The uncompressed bytes of the one file in a zip; TruncatedInput at an early end."""
+    with open_input(path) as file:
+        try:
+            archive = zipfile.ZipFile(file)
+        except zipfile.BadZipFile:  # its directory stands at the end
+            raise UserError(f"{path}: damaged zip file: it has no directory at its end") from None
+        members = [name for name in archive.namelist() if not is_left_out(name)]
+        if len(members) != 1:
+            raise UserError(f"{path}: a zip of {len(members)} files; unpack it (unzip) and give "
+                            "its files")
+        try:
+            with archive.open(members[0]) as member:
+                while piece := member.read(_PIECE):
+                    yield piece
+        except EOFError:
+            raise TruncatedInput from None
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            # RuntimeError is what an encrypted one raises.
+            raise UserError(f"{path}: damaged or encrypted zip file: {error}") from None
 
 
 def read_plain(path: str, ends_early: bool = False) -> Iterator[bytes]:

@@ -108,11 +108,11 @@ def _is_utf8(name: str) -> bool:
 
 
 def _files_below(folder: str) -> list[str]:
-    """Paths of the files below a folder, without hidden ones and hidden folders'."""
+    """Paths of the files below a folder, without those that `is_left_out`."""
     return sorted(
         str(path)
         for path in Path(folder).rglob("*")
-        if path.is_file() and not _is_hidden(str(path.relative_to(folder)))
+        if path.is_file() and not is_left_out(str(path.relative_to(folder)))
     )
 
 
@@ -128,7 +128,7 @@ def _find_remote(name: str) -> list[str]:
                 continue
             folder = _address(system, name, path).rstrip("/")
             below = sorted(_address(system, name, file) for file in system.find(path))
-            below = [file for file in below if not _is_hidden(file.removeprefix(folder))]
+            below = [file for file in below if not is_left_out(file.removeprefix(folder))]
             if not below:
                 raise UserError(f"{folder}: a folder without files")
             files += below
@@ -147,8 +147,10 @@ def _address(system: Any, name: str, path: str) -> str:
     return f"{protocol}://{rest.split('/')[0]}{system._strip_protocol(path)}"
 
 
-def _is_hidden(path: str) -> bool:
-    return any(part.startswith(".") for part in path.split("/"))
+def is_left_out(path: str) -> bool:
+    """True for a path below a folder that holds no input: hidden files, the marks of Hadoop and
+    Spark (_SUCCESS, _committed_...), macOS's __MACOSX, and folders themselves."""
+    return path.endswith("/") or any(part.startswith((".", "_")) for part in path.split("/"))
 
 
 def file_system(path: str) -> Any:

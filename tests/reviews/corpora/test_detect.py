@@ -39,12 +39,41 @@ def test_a_tar_archive_is_refused_by_its_content(
         plan_splits([str(path)], Recipe(format=format))
 
 
-def test_a_zip_archive_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "input"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("reviews.csv", ROWS)
-    with pytest.raises(UserError, match="input: a zip archive; unpack it"):
+def packed_zip(path: Path, names: list[str], data: bytes = ROWS) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in names:
+            archive.writestr(name, data)
+    return path
+
+
+@pytest.mark.parametrize("data", [ROWS, LINES])
+def test_a_zip_of_one_file_is_read(tmp_path: Path, data: bytes) -> None:
+    names = ["reviews/", "reviews/all.csv", "__MACOSX/reviews/._all.csv", "reviews/.DS_Store"]
+    path = packed_zip(tmp_path / "input", names, data)
+    assert read(path).texts == ["a fine case", "broken"]
+
+
+def test_a_zip_of_several_files_is_refused(tmp_path: Path) -> None:
+    path = packed_zip(tmp_path / "input.zip", ["one.csv", "two.csv"])
+    with pytest.raises(UserError, match="a zip of 2 files; unpack it"):
         read(path)
+
+
+def test_a_zip_that_ends_early_is_refused(tmp_path: Path) -> None:
+    path = packed_zip(tmp_path / "input", ["all.csv"])
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(UserError, match="damaged zip file"):
+        read(path)
+
+
+def test_a_folder_that_spark_wrote_has_its_parts_alone(tmp_path: Path) -> None:
+    (tmp_path / "part-00000.csv").write_bytes(ROWS)
+    for mark in ("_SUCCESS", "_committed_123", "_started_123"):
+        (tmp_path / mark).write_bytes(b"{}")
+    (tmp_path / "_temporary").mkdir()
+    (tmp_path / "_temporary" / "part-00001.csv").write_bytes(ROWS)
+    assert [split.path for split in plan_splits([str(tmp_path)], Recipe())] == [
+        str(tmp_path / "part-00000.csv")]
 
 
 def test_a_pointer_of_git_lfs_is_refused(tmp_path: Path) -> None:
