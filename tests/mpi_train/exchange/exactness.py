@@ -193,7 +193,7 @@ def main() -> None:
     by_group = itertools.groupby(cases(), key=lambda case: (case.ranks, case.backend))
     for (members, backend), together in by_group:
         inside = rank < members
-        world = MPI.COMM_WORLD.InputSplit(0 if inside else 1)
+        world = MPI.COMM_WORLD.Split(0 if inside else 1)
         if inside:
             communicator = Communicator(world)
             communicator.connect(backend)
