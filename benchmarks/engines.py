@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.measure import machine, measure, table
 from cluster.spark import LocalSpark
 from mapreduce.engines import hadoop
-from mapreduce.engines.run_job import RUNNERS, EngineOptions
+from mapreduce.engines.options import RUNNERS, EngineOptions
 from reviews.errors import UserError
 from reviews.generate import generate
 from reviews.options import make_parser

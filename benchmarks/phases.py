@@ -21,7 +21,7 @@ import pyarrow.json
 from isal import isal_zlib
 
 from benchmarks.measure import table
-from mapreduce.engines.run_job import EngineOptions
+from mapreduce.engines.options import EngineOptions
 from mapreduce.prepare import prepare
 from reviews.recipe import load_recipe
 

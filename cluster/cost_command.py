@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from cluster.costs import INFLATED, estimate, hours_for, parse_prices
-from cluster.emr_config import COST_READS, EmrConfig, all_but, load_config
+from cluster.emr_config import EmrConfig, load_config
 from reviews.errors import UserError
 from reviews.options import add_options, given, make_parser
 
@@ -22,7 +22,7 @@ def main(argv: Sequence[str]) -> int:
                         help=f"the input is compressed, to about a {INFLATED:g}th")
     parser.add_argument("--price", action="append", default=[], metavar="TYPE=DOLLARS",
                         help="price of an instance an hour on demand")
-    add_options(parser, EmrConfig, skip=all_but(COST_READS))
+    add_options(parser, EmrConfig, command="cost")
     options = parser.parse_args(argv)
     config, prices = load_config(options.config, given(options, EmrConfig)), parse_prices(
         options.price)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from cluster import emr, emr_setup
 from cluster.aws import bucket_region, check_buckets, client, say, split_uri, told
 from cluster.costs import estimate, parse_prices
-from cluster.emr_config import SETUP_READS, TAG, EmrConfig, all_but, load_config
+from cluster.emr_config import TAG, EmrConfig, load_config
 from cluster.emr_files import ship
 from reviews.errors import UserError
 from reviews.options import add_options, given, make_parser
@@ -33,8 +33,8 @@ def main(argv: Sequence[str]) -> int:
     for one in (create, setup):
         one.add_argument("--config", metavar="FILE", help="configuration, as --print-config has it")
         one.add_argument("--print-config", action="store_true", help="show it and end")
-    add_options(create, EmrConfig)
-    add_options(setup, EmrConfig, skip=all_but(SETUP_READS))
+    add_options(create, EmrConfig, command="create")
+    add_options(setup, EmrConfig, command="setup")
     for name, text in (("status", "what a cluster does, or all of reviewmill's"),
                        ("terminate", "end a cluster")):
         one = commands.add_parser(name, help=text)

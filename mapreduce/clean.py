@@ -8,7 +8,8 @@ from pathlib import Path
 import orjson
 
 from mapreduce.clean_reviews import CleanReviews
-from mapreduce.engines.run_job import ENGINES, EngineOptions, log_to_stderr, run_job
+from mapreduce.engines.options import EngineOptions
+from mapreduce.engines.run_job import ENGINES, log_to_stderr, run_job
 from mapreduce.partitions.gather_summary import fate_text, nothing_left, refuse_bad
 from mapreduce.prepare import SPLIT_BYTES, choose_engine
 from mapreduce.run_folders import places_for, refuse_unless_free
@@ -18,13 +19,6 @@ from reviews.options import add_options, config_from, given, make_parser
 from reviews.recipe import Recipe, load_recipe
 from reviews.storage.files import absolute, is_remote
 
-# What a recipe chooses about stores alone: here nothing is divided or encoded.
-OF_STORES = (
-    "reviewer_field", "product_field", "time_field", "features", "feature_values", "tokenizer",
-    "dedupe", "sample", "split", "shrink_split", "split_by", "seed",
-    "vocabulary_size", "min_count", "length", "keep",
-)  # fmt: skip
-
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
@@ -32,8 +26,8 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("input", nargs="+", help="files, folders, patterns or addresses")
     out.add_argument("--out", metavar="FOLDER", required=True, help="for the Parquet files")
     out.add_argument("--recipe", default="default", help="preset, or recipe file")
-    add_options(out, EngineOptions, skip=["cut_above"])
-    add_options(out, Recipe, skip=OF_STORES)
+    add_options(out, EngineOptions, command="clean")
+    add_options(out, Recipe, command="clean")
     return out
 
 

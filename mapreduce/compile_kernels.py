@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mapreduce.engines.run_job import EngineOptions
+from mapreduce.engines.options import EngineOptions
 from mapreduce.prepare import prepare
 from reviews.encoding import encode_files
 from reviews.generate import generate

@@ -17,7 +17,8 @@ import orjson
 from mapreduce.count_words import CountWords, word_partitions
 from mapreduce.cut_files import CUT_ABOVE, CutFiles, files_to_cut, pieces_of
 from mapreduce.encode_reviews import EncodeReviews, read_counts
-from mapreduce.engines.run_job import ENGINES, Engine, EngineOptions, log_to_stderr, run_job
+from mapreduce.engines.options import EngineOptions
+from mapreduce.engines.run_job import ENGINES, Engine, log_to_stderr, run_job
 from mapreduce.feature_counts import read_encoding
 from mapreduce.gather_reviews import ROLES, GatherReviews
 from mapreduce.inspect_store import shares, shares_text

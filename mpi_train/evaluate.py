@@ -23,9 +23,6 @@ from reviews.recipe import SPLITS, Recipe
 from reviews.run_folder import METRICS, append_record
 from reviews.store import Store
 
-# What a user may say about new files; everything else is the model's own.
-FILE_OPTIONS = ("format", "delimiter", "columns", "quotes", "quoted_newlines", "text_field",
-                "title_field", "rating_field", "label_field", "label_values")  # fmt: skip
 MICRO_BATCH_TOKENS = 16_384
 
 
@@ -51,10 +48,9 @@ def read_request(argv: Sequence[str] | None) -> Request:
     parser.add_argument("--input", nargs="+", default=[], metavar="FILE", help="labelled files")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads per rank")
-    skip = [f.name for f in dataclasses.fields(Recipe) if f.name not in FILE_OPTIONS]
-    add_options(parser, Recipe, skip)
+    add_options(parser, Recipe, command="evaluate")
     options = parser.parse_args(argv)
-    named = {k: v for k, v in given(options, Recipe).items() if k in FILE_OPTIONS}
+    named = given(options, Recipe)
     if bool(options.store) == bool(options.input):
         raise UserError("give either --store or --input")
     if named and options.store:

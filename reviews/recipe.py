@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from reviews.errors import UserError
-from reviews.options import from_mapping, near, option, to_mapping
+from reviews.options import check_bounds, from_mapping, near, option, to_mapping
 
 SPLITS = ("train", "validation", "test")
 HUGGING_FACE = "huggingface:"
@@ -20,97 +20,126 @@ CLASSES = {
     "ratings": ("1", "2", "3", "4", "5"),
 }
 
+# The commands that have an option; one that says how to read files is one of evaluate, too.
+_STORES = ("prepare",)
+_TEXTS = ("prepare", "clean")
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """How raw reviews become rows of a store. `resolved` replaces names of word lists."""
+    """Rules that make raw reviews rows of a store. `resolved` replaces names of word lists."""
 
     format: str = option(
         "auto", "format of the input", ("auto", "amazon", "jsonl", "fasttext", "csv", "parquet")
     )
-    delimiter: str | None = option(None, "mark between CSV columns; tab for tabs")
+    delimiter: str | None = option(None, "delimiter of CSV columns; tab for tabs")
     columns: tuple[str, ...] = option((), "names of the columns of CSV without a header")
-    quotes: bool = option(True, "CSV fields may be quoted; without, quotes are text")
+    quotes: bool = option(True, "quoted fields in CSV; without, quotes are text")
     quoted_newlines: bool = option(
-        True, "quoted CSV fields may hold newlines; without them big files are read in parts"
+        True, "newlines inside quoted CSV fields; without them big files are read in parts"
     )
     text_field: str | None = option(None, "field that holds the text")
     title_field: str | None = option(None, "field that is put before the text: 'title: text'")
     rating_field: str | None = option(None, "field that holds the rating, 1 to 5")
     label_field: str | None = option(None, "field that holds the label; ratings decide without it")
-    reviewer_field: str | None = option(None, "field that names the reviewer")
-    product_field: str | None = option(None, "field that names the product")
-    time_field: str | None = option(None, "field that holds the time")
+    reviewer_field: str | None = option(None, "field that names the reviewer", commands=_STORES)
+    product_field: str | None = option(None, "field that names the product", commands=_STORES)
+    time_field: str | None = option(None, "field that holds the time", commands=_STORES)
     features: tuple[str, ...] = option(
-        (), "fields beside the text to store: numbers such as likes, or FIELD:category, FIELD:time"
-    )
-    feature_values: int = option(32, "values of a category that get columns, most frequent first")
-    positive_from: float = option(4.0, "ratings from here on are positive")
-    negative_to: float = option(2.0, "ratings up to here are negative; between: dropped as neutral")
+        (), "fields beside the text to store: numbers such as likes, or FIELD:category, FIELD:time",
+        commands=_STORES)
+    feature_values: int = option(
+        32, "number of values of a category that get columns, most frequent first",
+        at_least=1, commands=_STORES)
+    positive_from: float = option(4.0, "lowest positive rating", commands=_TEXTS)
+    negative_to: float = option(
+        2.0, "highest negative rating; between: dropped as neutral",
+        commands=_TEXTS)
     classes: str = option(
-        "two", "two; three: neutral is kept as a class; or the five ratings", tuple(CLASSES)
-    )
+        "two", "classes: two; three, with neutral; or the five ratings", tuple(CLASSES),
+        commands=_TEXTS)
     label_values: tuple[str, ...] = option(
-        (), "what the label field holds, class by class, such as 1,2 or 'bad|poor,good'"
+        (), "values of the label field, class by class, such as 1,2 or 'bad|poor,good'"
     )
-    html: bool = option(True, "decode HTML entities and remove tags")
-    nfkc: bool = option(False, "bring characters into Unicode's compatibility form NFKC")
-    remove_links: bool = option(False, "remove addresses of the web")
-    remove_emails: bool = option(False, "remove e-mail addresses")
-    squeeze_repeats: bool = option(False, "cut three or more equal letters or marks to two")
-    emoticon_words: bool = option(False, "turn :) and the like into words of their own")
-    emoji_words: bool = option(False, "turn emoji into words of their own")
-    mark_capitals: bool = option(False, "put a word, allcaps, before words in capitals")
-    expand_contractions: bool = option(False, "write don't as do not, it's as it is")
-    fold_ascii: bool = option(False, "bring letters and marks to ASCII; emoji stay")
+    html: bool = option(True, "decode HTML entities and remove tags", commands=_TEXTS)
+    nfkc: bool = option(
+        False, "bring characters into Unicode's compatibility form NFKC",
+        commands=_TEXTS)
+    remove_links: bool = option(False, "remove addresses of the web", commands=_TEXTS)
+    remove_emails: bool = option(False, "remove e-mail addresses", commands=_TEXTS)
+    squeeze_repeats: bool = option(
+        False, "cut three or more equal letters or marks to two",
+        commands=_TEXTS)
+    emoticon_words: bool = option(
+        False, "turn :) and the like into words of their own",
+        commands=_TEXTS)
+    emoji_words: bool = option(False, "turn emoji into words of their own", commands=_TEXTS)
+    mark_capitals: bool = option(
+        False, "put a word, allcaps, before words in capitals",
+        commands=_TEXTS)
+    expand_contractions: bool = option(
+        False, "write don't as do not, it's as it is",
+        commands=_TEXTS)
+    fold_ascii: bool = option(
+        False, "bring letters and marks to ASCII; emoji stay",
+        commands=_TEXTS)
     tokenizer: str = option(
-        "words", "words, or huggingface:FOLDER for the tokenizer.json of a folder"
-    )
+        "words", "tokenizer: words, or huggingface:FOLDER for the tokenizer.json of a folder",
+        commands=_STORES)
     tokens: str = option(
         "words+marks",
-        "what a token is: runs of a-z; words of any script with inner apostrophes; "
+        "kind of tokens: runs of a-z; words of any script with inner apostrophes; "
         "or these and single punctuation marks",
         ("letters", "words", "words+marks"),
-    )
-    stop_words: tuple[str, ...] = option((), "words to leave out; @nltk stands for NLTK's list")
-    min_words: int = option(1, "reviews of fewer words are dropped; marks are no words")
+        commands=_TEXTS)
+    stop_words: tuple[str, ...] = option(
+        (), "stop words, which are left out; @nltk stands for NLTK's list",
+        commands=_TEXTS)
+    min_words: int = option(
+        1, "number of words below which a review is dropped; marks are no words",
+        at_least=1, commands=_TEXTS)
     dedupe: str = option(
-        "text", "what makes two reviews one", ("none", "text", "reviewer-product")
-    )
-    sample: float = option(1.0, "fraction of the corpus to keep, chosen by hash")
-    split: tuple[float, ...] = option((0.8, 0.1, 0.1), "train,validation,test: fractions or rows")
+        "text", "key of equal reviews, of which one is kept", ("none", "text", "reviewer-product"),
+        commands=_STORES)
+    sample: float = option(
+        1.0, "fraction of the corpus to keep, chosen by hash",
+        above=0, at_most=1, wanted="a fraction above 0, at most 1", commands=_STORES)
+    split: tuple[float, ...] = option(
+        (0.8, 0.1, 0.1), "sizes of train,validation,test: fractions or rows",
+        commands=_STORES)
     shrink_split: bool = option(
-        False, "where there are fewer rows than --split names, take its fractions of them"
-    )
+        False, "take the fractions of --split where there are fewer rows than it names",
+        commands=_STORES)
     split_by: str = option(
-        "review", "what stays together in one split", ("review", "reviewer", "product", "time")
-    )
-    seed: int = option(0, "seed of sampling and splitting")
-    vocabulary_size: int = option(30_000, "words kept, most frequent first")
-    min_count: int = option(1, "words that occur less often in the training split are unknown")
-    length: int = option(256, "token ids per review")
+        "review", "key of reviews that stay together in one split",
+        ("review", "reviewer", "product", "time"),
+        commands=_STORES)
+    seed: int = option(
+        0, "seed of sampling and splitting",
+        at_least=0, at_most=2**32 - 1, commands=_STORES)
+    vocabulary_size: int = option(
+        30_000, "number of words in the vocabulary, most frequent first",
+        at_least=1, commands=_STORES)
+    min_count: int = option(
+        1, "number of occurrences in the training split below which a word is unknown",
+        at_least=1, commands=_STORES)
+    length: int = option(
+        256, "number of token ids per review", at_least=1, at_most=65_535, commands=_STORES)
     keep: str = option(
-        "head+tail", "which words of a longer review are kept", ("head", "head+tail")
-    )
-    max_bad_fraction: float = option(0.01, "stop when more records than this cannot be read")
+        "head+tail", "truncation of longer reviews: words that are kept", ("head", "head+tail"),
+        commands=_STORES)
+    max_bad_fraction: float = option(
+        0.01, "fraction of records that may be unreadable; more stop the run",
+        at_least=0, at_most=1, commands=_TEXTS)
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         if len(self.split) != 3 or min(self.split) < 0 or sum(self.split) <= 0:
             raise UserError(f"split is {_commas(self.split)}: give three numbers >= 0, not all 0")
         if self.split_is_rows and any(part % 1 for part in self.split):
             raise UserError(f"split rows {_commas(self.split)} are not whole numbers")
         if not self.split_is_rows and sum(self.split) > 1 + 1e-9:
             raise UserError(f"split fractions {_commas(self.split)} add up to more than 1")
-        if not 0 < self.sample <= 1:
-            raise UserError(f"sample is {self.sample}: give a fraction above 0, at most 1")
-        if not 0 <= self.max_bad_fraction <= 1:
-            raise UserError(f"max_bad_fraction is {self.max_bad_fraction}: give 0 to 1")
-        if not 0 <= self.seed < 2**32:
-            raise UserError(f"seed is {self.seed}: give 0 to {2**32 - 1}")
-        if not 1 <= self.length <= 65_535:
-            raise UserError(f"length is {self.length}: give 1 to 65535")
-        if self.vocabulary_size < 1:
-            raise UserError(f"vocabulary_size is {self.vocabulary_size}: give 1 or more")
         mark = self.delimiter_mark
         if mark is not None and (len(mark) != 1 or not mark.isascii() or mark in '"\r\n'):
             raise UserError(f"delimiter is {self.delimiter!r}: give one ASCII character, or tab")
@@ -120,10 +149,6 @@ class Recipe:
             raise UserError(f"tokenizer is {self.tokenizer!r}: give words or huggingface:FOLDER")
         if len(set(self.features)) < len(self.features) or "" in self.features:
             raise UserError(f"features {','.join(self.features)}: name each field once")
-        if self.feature_values < 1:
-            raise UserError(f"feature_values is {self.feature_values}: give 1 or more")
-        if self.min_words < 1 or self.min_count < 1:
-            raise UserError("min_words and min_count are 1 or more")
         if self.negative_to >= self.positive_from:
             raise UserError(
                 f"negative_to {self.negative_to} is not below positive_from {self.positive_from}"

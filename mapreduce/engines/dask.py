@@ -27,7 +27,7 @@ from reviews.storage.files import is_remote
 from reviews.storage.folders import fetch, join, write_whole
 
 if TYPE_CHECKING:
-    from mapreduce.engines.run_job import EngineOptions
+    from mapreduce.engines.options import EngineOptions
     from mapreduce.run_folders import RunFolders
 
 REPORT = "dask-report.html"

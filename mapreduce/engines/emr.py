@@ -16,7 +16,7 @@ from reviews.errors import EngineError, UserError
 from reviews.storage.folders import join
 
 if TYPE_CHECKING:
-    from mapreduce.engines.run_job import EngineOptions
+    from mapreduce.engines.options import EngineOptions
     from mapreduce.run_folders import RunFolders
 
 CHECK_S = 10.0  # between two questions after a step

@@ -13,7 +13,7 @@ from reviews.storage.files import name_node_of
 from reviews.storage.folders import join, names_below
 
 if TYPE_CHECKING:
-    from mapreduce.engines.run_job import EngineOptions
+    from mapreduce.engines.options import EngineOptions
     from mapreduce.run_folders import RunFolders
 
 # A task of ours takes up to 0.7 GB beside the JVM that started it.

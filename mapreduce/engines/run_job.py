@@ -16,14 +16,13 @@ from typing import Any, NamedTuple
 
 from mrjob.step import StepFailedException
 
-from mapreduce.cut_files import CUT_ABOVE
 from mapreduce.engines import dask as dask_runner
 from mapreduce.engines import emr, hadoop, spark
+from mapreduce.engines.options import RUNNERS, EngineOptions
 from mapreduce.job import FAILURES, ReviewsJob, ended_folder
 from mapreduce.run_folders import RunFolders
 from reviews.corpora import InputSplit
 from reviews.errors import EngineError, UserError
-from reviews.options import flag, option
 from reviews.runtime.progress import PROGRESS
 from reviews.storage.files import is_remote, reason
 from reviews.storage.folders import join, names_below, put, read_whole
@@ -33,71 +32,6 @@ PER_WORKER, PER_LINE, ONE = "a file for each worker", "a file for each line", "o
 LAST_LINES = 12  # of a failed task, that are shown
 WATCH_S = 2.0  # between two looks at how many tasks have ended
 _COMPLAINT = re.compile(r"Error|Exception|FAILED|[Ff]ailed|No such file|not found|denied")
-
-
-RUNNERS = ("inline", "local", "hadoop", "spark", "dask", "emr")
-CLUSTERS = ("hadoop", "spark", "dask", "emr")
-# Whose an option is that only some runners have a use for; the others refuse it.
-READ_BY = {
-    "cut_above": CLUSTERS,
-    "python_bin": ("hadoop", "spark", "emr"),
-    "spark_master": ("spark",),
-    "scheduler": ("dask",),
-    "emr_config": ("emr",),
-    "cluster_id": ("emr",),
-}
-
-
-def _own(name: str, help: str) -> Any:
-    """An option of some runners alone, None unless it is named; its help says whose it is."""
-    return option(None, f"{', '.join(READ_BY[name])}: {help}")
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """What runs the jobs, and where."""
-
-    runner: str | None = option(
-        None, "what runs the jobs (default: local where the input is large, else inline)", RUNNERS)
-    workers: int | None = option(None, "cores used (default: all, if the input is large)")
-    work_dir: str | None = option(
-        None, "where intermediate files go, which every node can see: a folder, hdfs:// or s3:// "
-        "(default: beside the store)")
-    cut_above: int | None = _own(
-        "cut_above", "MB from which a file that can only be read from front to back (compressed, "
-        "JSON objects, CSV with quoted newlines) is first cut into pieces for many tasks "
-        f"(default: {CUT_ABOVE})")
-    python_bin: str | None = _own(
-        "python_bin", "Python of the nodes, which has what reviewmill requires (default: the one "
-        "that runs this; emr: the one its bootstrap action makes)")
-    spark_master: str | None = _own(
-        "spark_master", "address of the Spark cluster, spark://HOST:PORT")
-    scheduler: str | None = _own(
-        "scheduler", "address of Dask's scheduler, tcp://HOST:PORT (default: a Dask of this "
-        "machine)")
-    emr_config: str | None = _own(
-        "emr_config", "file that describes the cluster, as `cluster emr create --print-config` "
-        "writes it (default: a small one)")
-    cluster_id: str | None = _own(
-        "cluster_id", "a running cluster, j-... (default: one is started, and ended)")
-
-    def check(self) -> None:
-        """Raise UserError for a value that is none, and for what the runner has no use for."""
-        if self.workers is not None and self.workers < 1:
-            raise UserError(f"--workers is {self.workers}: give 1 or more")
-        if self.runner == "inline" and (self.workers or 1) > 1:
-            raise UserError(f"--workers is {self.workers}, and --runner inline has one: give "
-                            "--runner local")
-        if self.cut_above is not None and self.cut_above < 0:
-            raise UserError(f"--cut-above is {self.cut_above}: give 0 or more MB")
-        for name, readers in READ_BY.items():
-            if getattr(self, name) is not None and self.runner not in readers:
-                chosen = f"--runner {self.runner}" if self.runner else "the default one"
-                raise UserError(f"{flag(name)} is for --runner {' or '.join(readers)}: {chosen} "
-                                "has no use for it")
-        if self.scheduler and self.workers:
-            raise UserError("--workers is for a Dask of this machine, and --scheduler names one "
-                            "that has its own")
 
 
 class Ran(NamedTuple):
@@ -156,7 +90,6 @@ ENGINES = {
     "spark": Engine(spark.arguments, spark.check, files=PER_LINE),
 }
 assert set(ENGINES) == set(RUNNERS)
-assert set(CLUSTERS) == {name for name, engine in ENGINES.items() if engine.is_cluster}
 
 
 def run_job(

@@ -12,7 +12,7 @@ from reviews.errors import EngineError, UserError
 from reviews.storage.files import is_remote
 
 if TYPE_CHECKING:
-    from mapreduce.engines.run_job import EngineOptions
+    from mapreduce.engines.options import EngineOptions
     from mapreduce.run_folders import RunFolders
 
 

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.on_dask import first_lines, held_in_memory, speeds
 from benchmarks.peers.polarity import RECIPE, clean_pandas, store_pandas, write_polarity
 from mapreduce.clean import clean_files
-from mapreduce.engines.run_job import EngineOptions
+from mapreduce.engines.options import EngineOptions
 from tests.mapreduce.corpus import run
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from mapreduce.engines.run_job import EngineOptions
+from mapreduce.engines.options import EngineOptions
 from mapreduce.prepare import prepare
 from reviews.recipe import SPLITS, Recipe
 from reviews.store import Store

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import reviewmill
-from mapreduce.engines.run_job import RUNNERS, EngineOptions
+from mapreduce.engines.options import RUNNERS, EngineOptions
 from mapreduce.partitions.gather_summary import refuse_bad
 from mapreduce.prepare import choose_engine, threads_of
 from reviews.corpora import InputSplit, plan_splits

@@ -186,8 +186,8 @@ def test_a_preset_that_does_not_exist_is_compared_with_those_that_do() -> None:
         ({"delimiter": ",,"}, "delimiter is ',,': give one ASCII character, or tab"),
         ({"delimiter": '"'}, "give one ASCII character"),
         ({"delimiter": "\u20ac"}, "give one ASCII character"),
-        ({"min_words": 0}, "min_words and min_count are 1 or more"),
-        ({"min_count": 0}, "min_words and min_count are 1 or more"),
+        ({"min_words": 0}, "min_words is 0: give 1 or more"),
+        ({"min_count": 0}, "min_count is 0: give 1 or more"),
         ({"negative_to": 4.0}, "negative_to 4.0 is not below positive_from 4.0"),
     ],
 )

@@ -16,7 +16,8 @@ import orjson
 import pytest
 
 import reviewmill
-from mapreduce.engines.run_job import EngineOptions, run_job
+from mapreduce.engines.options import EngineOptions
+from mapreduce.engines.run_job import run_job
 from mapreduce.engines.ship_package import launcher
 from mapreduce.gather_reviews import GatherReviews
 from mapreduce.prepare import prepare
