@@ -1,15 +1,18 @@
 """Starts a command on several ranks by mpirun."""
 
+import ctypes
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
 from reviews.errors import UserError
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def find_mpirun() -> str:
@@ -51,11 +54,27 @@ def _is_open_mpi(mpirun: str) -> bool:
     return "Open MPI" in shown.stdout or "prte" in shown.stdout.lower()
 
 
+def end_with_parent() -> Callable[[], None]:
+    """A function for a child to call before its program starts: it gets SIGTERM when the process
+    that calls this one ends, be it by SIGKILL.
+    """
+    parent = os.getpid()
+    prctl = ctypes.CDLL(None).prctl
+
+    def ask() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it has ended before
+            os._exit(1)
+
+    return ask
+
+
 def launch(ranks: int | None, command: Sequence[str], hostfile: str | None = None) -> int:
     """Run the command on all ranks and wait.
 
-    The first Ctrl-C or SIGTERM becomes a SIGUSR1, which mpirun passes on to the ranks: they
-    have the time to end in order. Others reach mpirun itself, which ends the ranks at once.
+    The first Ctrl-C, SIGTERM or SIGHUP (a terminal that is closed) becomes a SIGUSR1, which mpirun
+    passes on to the ranks: they have the time to end in order. Others reach mpirun itself, which
+    ends the ranks at once, as it does when this process is killed.
     """
     line = mpirun_command(ranks, command, hostfile)
     process: subprocess.Popen[bytes] | None = None
@@ -64,13 +83,16 @@ def launch(ranks: int | None, command: Sequence[str], hostfile: str | None = Non
     def forward(number: int, _: FrameType | None) -> None:
         asked.append(number)
         if process is not None:
-            process.send_signal(number if len(asked) > 1 else signal.SIGUSR1)
+            process.send_signal(signal.SIGTERM if len(asked) > 1 else signal.SIGUSR1)
 
-    forwarded = (signal.SIGINT, signal.SIGTERM)
+    forwarded = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup sets it
+        forwarded.append(signal.SIGHUP)
     previous = {number: signal.signal(number, forward) for number in forwarded}
     try:
         # In a session of its own, Ctrl-C in a terminal does not reach mpirun beside us.
-        process = subprocess.Popen(line, stdin=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(line, stdin=subprocess.DEVNULL, start_new_session=True,
+                                   preexec_fn=end_with_parent())
         if asked:
             process.send_signal(signal.SIGTERM)
         status = process.wait()

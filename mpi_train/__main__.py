@@ -1,5 +1,6 @@
 """One rank of a training run: `mpirun -n N python -m mpi_train --store STORE --out RUN`."""
 
+import platform
 import sys
 from collections.abc import Sequence
 
@@ -27,21 +28,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         config.ratios(communicator.size)
         return config
 
-    config = communicator.from_root(start)
-    prepare_process(config.threads, communicator.local_size, communicator.local_rank, config.pin)
-    communicator.connect(config.backend)
-    if config.precision == "bf16" and not has_bf16(communicator.device):
-        communicator.agree("--precision bf16 is for hardware that multiplies such numbers: "
-                           "give --precision fp32")
-    if config.exchange != "full" and communicator.backend in ("mpi", "shm"):
-        communicator.agree(f"--exchange {config.exchange} is for gradients that travel with gloo "
-                           f"or nccl, and here the backend is {communicator.backend}")
     with communicator.together():
+        config = communicator.from_root(start)
+        communicator.watchdog.stall_s = 60 * config.stall_minutes
+        prepare_process(config.threads, communicator.local_size, communicator.local_rank,
+                        config.pin)
+        communicator.connect(config.backend)
+        _check_exchange(config, communicator)
         try:
             train(config, communicator)
         except Stopped as stopped:
             return stopped.status
     return 0
+
+
+def _check_exchange(config: TrainingConfig, communicator: Communicator) -> None:
+    """Agree on a UserError where the hardware or the backend lacks what the options ask for."""
+    problem = None
+    if config.precision == "bf16" and not has_bf16(communicator.device):
+        problem = ("--precision bf16 is for hardware that multiplies such numbers: "
+                   "give --precision fp32")
+        if communicator.size > 1:
+            problem = f"{platform.node()}: {problem}"
+    communicator.agree(problem)
+    if config.exchange != "full" and communicator.backend in ("mpi", "shm"):
+        communicator.agree(f"--exchange {config.exchange} is for gradients that travel with gloo "
+                           f"or nccl, and here the backend is {communicator.backend}")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return train_here(arguments)
     if options.ranks is not None:
         config.ratios(options.ranks)
-    command = [sys.executable, "-m", "mpi_train", *arguments]
+    # -P: a module of the user's in the current folder does not take the place of one of ours.
+    command = [sys.executable, "-P", "-m", "mpi_train", *arguments]
     if sys.stderr.isatty():
         os.environ[TERMINAL] = "1"
     return launch(options.ranks, command, options.hostfile)

@@ -148,6 +148,9 @@ class TrainingConfig:
     checkpoints_kept: int = option(2, "latest checkpoints that are kept")
     threads: int = option(0, "threads per rank; 0: the cores divided by the ranks of the host")
     pin: bool = option(False, "keep every rank to cores of its own")
+    stall_minutes: float = option(
+        30.0, "minutes at the same line of the program after which a rank counts as hung, and the "
+        "run ends")
     seed: int = option(0, "seed of the initial weights, the order and the dropout")
     profile: bool = option(
         False, "write where the time of an update goes to profile/ in the run folder")
@@ -167,7 +170,7 @@ class TrainingConfig:
                      "warmup_fraction"):
             _check(self, name, 0 <= getattr(self, name) < 1, "give 0 or more, below 1")
         for name in ("learning_rate", "positive_weight", "eps", "step_epochs", "step_factor",
-                     "ngram_rate"):
+                     "ngram_rate", "stall_minutes"):
             _check(self, name, 0 < getattr(self, name) < float("inf"), "give more than 0")
         _check(self, "widths", bool(self.widths) and min(self.widths) >= 1,
                "give numbers of 1 or more")

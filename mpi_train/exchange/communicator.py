@@ -10,6 +10,7 @@ import os
 import platform
 import socket
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ import torch.distributed
 from mpi_train.exchange.process_groups import make_process_group
 from mpi_train.exchange.shared_memory import share_memory
 from mpi_train.exchange.tcp_store_world import TcpStoreWorld, meeting
+from mpi_train.exchange.watchdog import Watchdog, own_identity
 from reviews.errors import UserError
 
 T = TypeVar("T")
@@ -52,7 +54,9 @@ class Communicator:
         self.world = _find_world() if world is None else world
         self.rank: int = self.world.Get_rank()
         self.size: int = self.world.Get_size()
-        self.hosts: list[str] = self.world.allgather(platform.node())
+        processes = self.world.allgather(own_identity(platform.node()))
+        self.watchdog = Watchdog(processes, self.rank)
+        self.hosts: list[str] = [process.host for process in processes]
         mine = self.hosts[self.rank]
         self.local_rank = self.hosts[: self.rank].count(mine)
         self.local_size = self.hosts.count(mine)
@@ -95,20 +99,39 @@ class Communicator:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Inside, an exception on one rank ends all of them, instead of leaving them waiting."""
+        """Inside, an exception or the end of one rank ends all of them: none is left waiting.
+
+        All ranks come to the end of the block together, by its last line or by an exception that
+        all of them agreed on.
+        """
+        if self.size == 1:
+            yield
+            return
+        self.watchdog.start()
+        previous = threading.excepthook
+
+        def fail(failure: threading.ExceptHookArgs) -> None:
+            if failure.exc_value is not None:
+                self._abort(failure.exc_value)
+
+        threading.excepthook = fail
         try:
             yield
-        finally:
-            error = sys.exception()
-            if error and not isinstance(error, Stopped) and not self._agreed and self.size > 1:
+            self.barrier()
+        except BaseException as error:
+            if not self._agreed and not isinstance(error, Stopped):
                 self._abort(error)
+            raise
+        finally:
+            threading.excepthook = previous
+            self.watchdog.stop()
 
     def _abort(self, error: BaseException) -> None:
         if isinstance(error, UserError):
             print(f"rank {self.rank}: {error}", file=sys.stderr, flush=True)
         else:
             print(f"rank {self.rank} of {self.size} failed:", file=sys.stderr)
-            traceback.print_exc()
+            traceback.print_exception(error)
             sys.stderr.flush()
         self.world.Abort(2 if isinstance(error, UserError) else 1)
 

@@ -1,9 +1,18 @@
-"""A request to end: Ctrl-C, SIGTERM, or SIGUSR1, which job schedulers send ahead of a kill."""
+"""A request to end: Ctrl-C, SIGTERM, a closed terminal (SIGHUP), or SIGUSR1, which job schedulers
+send ahead of a kill.
+"""
 
 import signal
+from collections.abc import Sequence
 from types import FrameType, TracebackType
 
-REQUESTS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+REQUESTS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+
+
+def heeded(numbers: Sequence[signal.Signals]) -> list[signal.Signals]:
+    """The signals, without a SIGHUP that this process ignores: nohup asked for that."""
+    return [number for number in numbers
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
 
 
 class StopSignals:
@@ -13,7 +22,8 @@ class StopSignals:
         self.signal: signal.Signals | None = None
 
     def __enter__(self) -> "StopSignals":
-        self._previous = {number: signal.signal(number, self._remember) for number in REQUESTS}
+        self._previous = {number: signal.signal(number, self._remember)
+                          for number in heeded(REQUESTS)}
         return self
 
     def __exit__(
