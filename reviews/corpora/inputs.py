@@ -21,6 +21,7 @@ _MAGIC = {
 _ENDINGS = {".gz": GZIP, ".bz2": BZ2, ".zst": ZSTD, ".xz": XZ, ".zip": ZIP}
 _READ = 256 << 10  # compressed bytes at a time: what stays in a core's own cache
 _PIECE = 1 << 20
+_LINE = 64 << 10  # bytes read at a time to find the end of a line behind a split's end
 _ZSTD_PIECE = 64 << 10  # what a frame that ends early is given out in
 # How many bytes one compressed byte of review text stands for, about.
 _RATIO = 3
@@ -168,23 +169,35 @@ def read_plain(path: str, ends_early: bool = False) -> Iterator[bytes]:
         raise TruncatedInput
 
 
-def read_lines_from(path: str, offset: int, length: int) -> Iterator[bytes]:
-    """The lines whose first byte lies in [offset, offset + length) of a plain file."""
+def read_lines_from(
+    path: str, offset: int, length: int, piece_bytes: int = _PIECE
+) -> Iterator[bytes]:
+    """The lines whose first byte lies in [offset, offset + length) of a plain file, in pieces.
+
+    A length of -1 reaches to the end of the file. Only `seek` and `read` are asked of the file:
+    what fsspec opens has no `readline` with a limit.
+    """
+    end = size_of(path) if length < 0 else offset + length
+    if offset >= end:
+        return
+    # A line that begins at the offset is known by the newline before it.
+    position = max(0, offset - 1)
+    begun = offset == 0
     with open_input(path) as file:
-        position = offset
-        if offset:
-            file.seek(offset - 1)
-            position = offset - 1
-            while piece := file.readline(_PIECE):
-                position += len(piece)
-                if piece.endswith(b"\n"):
-                    break
-        end = size_of(path) if length < 0 else offset + length
-        last = b"\n"
-        while position < end and (piece := file.read(min(_PIECE, end - position))):
+        file.seek(position)
+        while piece := file.read(min(piece_bytes, end - position) if position < end else _LINE):
+            if not begun:
+                first = piece.find(b"\n") + 1
+                begun = first > 0
+                position += first or len(piece)
+                if not begun:
+                    continue
+                piece = piece[first:]
+                if position >= end:
+                    return
+            last = piece.find(b"\n", max(0, end - 1 - position)) + 1
+            if last:
+                yield piece[:last]
+                return
             position += len(piece)
-            last = piece[-1:]
-            yield piece
-        while last != b"\n" and (piece := file.readline(_PIECE)):
-            last = piece[-1:]
             yield piece
