@@ -50,7 +50,7 @@ def read_request(argv: Sequence[str] | None) -> Request:
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads per rank")
     add_options(parser, Recipe, command="evaluate")
     options = parser.parse_args(argv)
-    named = given(options, Recipe)
+    named = given(options, Recipe, "evaluate")
     if bool(options.store) == bool(options.input):
         raise UserError("give either --store or --input")
     if named and options.store:

@@ -269,10 +269,7 @@ def add_options(
     """
     for leaf in leaves(config):
         declared = leaf.option
-        if declared is None or leaf.name in skip:
-            continue
-        if command is not None and declared.commands is not None \
-                and command not in declared.commands:
+        if declared is None or leaf.name in skip or not _has(command, leaf):
             continue
         help = declared.help
         shown = default_text(leaf)
@@ -295,6 +292,12 @@ def add_options(
             )
 
 
+def _has(command: str | None, leaf: Leaf) -> bool:
+    """True where the command has the option."""
+    commands = leaf.option.commands if leaf.option else None
+    return command is None or commands is None or command in commands
+
+
 def default_text(leaf: Leaf) -> str:
     """The default as the help shows it; empty for none, off and the empty text."""
     if leaf.default is None or leaf.default is False:
@@ -306,9 +309,14 @@ def default_text(leaf: Leaf) -> str:
     return str(leaf.default)
 
 
-def given(args: argparse.Namespace, config: type) -> dict[str, Any]:
-    """The options of the configuration that were named on the command line."""
-    names = {leaf.name for leaf in leaves(config)}
+def given(
+    args: argparse.Namespace, config: type, command: str | None = None
+) -> dict[str, Any]:
+    """The options of the configuration that were named on the command line.
+
+    command: the one of add_options; what it does not have may be another option of that name.
+    """
+    names = {leaf.name for leaf in leaves(config) if _has(command, leaf)}
     return {name: value for name, value in vars(args).items() if name in names}
 
 

@@ -334,6 +334,8 @@ def test_a_command_has_the_options_that_name_it(command: str | None, there: bool
     made = make_parser("tool", "Tool.")
     add_options(made, Tree, command=command)
     assert ("--cost" in made.format_help()) is there
+    other = argparse.Namespace(cost=1.0, width=2)
+    assert given(other, Tree, command) == ({"cost": 1.0} if there else {}) | {"width": 2}
     assert "--width" in made.format_help()
 
 
