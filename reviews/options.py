@@ -95,16 +95,10 @@ class Option:
             return self.wanted
         if self.at_least is not None and self.at_most is not None:
             return f"{self.at_least} to {self.at_most}"
-        parts = []
-        if self.at_least is not None:
-            parts.append(f"{self.at_least} or more")
-        if self.above is not None:
-            parts.append(f"more than {self.above}")
-        if self.at_most is not None:
-            parts.append(f"at most {self.at_most}")
-        if self.below is not None:
-            parts.append(f"below {self.below}")
-        return ", ".join(parts)
+        words = {"{} or more": self.at_least, "more than {}": self.above,
+                 "at most {}": self.at_most, "below {}": self.below}
+        return ", ".join(
+            text.format(bound) for text, bound in words.items() if bound is not None)
 
     @property
     def has_bounds(self) -> bool:
@@ -137,9 +131,7 @@ class Leaf(NamedTuple):
         return self.path[-1]
 
 
-def option(
-    default: Any, help: str, choices: Sequence[str] | None = None, **declared: Any
-) -> Any:
+def option(default: Any, help: str, choices: Sequence[str] | None = None, **declared: Any) -> Any:
     """A dataclass field that is also an option; `declared`: the other fields of Option."""
     made = Option(help, choices, **declared)
     return dataclasses.field(
@@ -309,9 +301,7 @@ def default_text(leaf: Leaf) -> str:
     return str(leaf.default)
 
 
-def given(
-    args: argparse.Namespace, config: type, command: str | None = None
-) -> dict[str, Any]:
+def given(args: argparse.Namespace, config: type, command: str | None = None) -> dict[str, Any]:
     """The options of the configuration that were named on the command line.
 
     command: the one of add_options; what it does not have may be another option of that name.
