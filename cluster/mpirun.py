@@ -54,10 +54,12 @@ def _is_open_mpi(mpirun: str) -> bool:
     return "Open MPI" in shown.stdout or "prte" in shown.stdout.lower()
 
 
-def end_with_parent() -> Callable[[], None]:
+def end_with_parent() -> Callable[[], None] | None:
     """A function for a child to call before its program starts: it gets SIGTERM when the process
-    that calls this one ends, be it by SIGKILL.
+    that calls this one ends, be it by SIGKILL. None where the system is not Linux.
     """
+    if sys.platform != "linux":
+        return None
     parent = os.getpid()
     prctl = ctypes.CDLL(None).prctl
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from mpi_train.exchange import watchdog
 from mpi_train.exchange.watchdog import ProcessIdentity, own_identity
 from tests.mpi_train.ranks import ROOT
 
@@ -103,3 +104,14 @@ def test_a_rank_ends_when_the_one_that_started_it_is_killed(
     said = watches.stderr.read()
     watches.wait(LIMIT_S)
     assert said == f"rank 0 ends: the process {watches.pid} that started it is gone\n"
+
+
+def test_without_proc_a_process_is_on_a_machine_of_its_own(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = own_identity("host")
+    monkeypatch.setattr(watchdog, "_stat", lambda pid: None)
+    alone = own_identity("host")
+    assert alone.pid == here.pid
+    assert alone.machine != here.machine
+    assert str(alone.pid) in alone.machine
