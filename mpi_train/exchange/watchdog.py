@@ -88,15 +88,23 @@ class Watchdog:
                        if process.machine == own.machine and process != own]
         self.stall_s = float("inf")
         self._over = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to watch."""
         self._over = threading.Event()
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
-        """The run is over on all ranks, or ends by itself: processes may go."""
+        """The run is over on all ranks, or ends by itself: processes may go.
+
+        The thread has ended when this returns. It holds frames of the main thread for a moment,
+        and the interpreter must not end while it frees the tensors in them.
+        """
         self._over.set()
+        if self._thread is not None:
+            self._thread.join()
 
     def _watch(self) -> None:
         over, still_s, before = self._over, 0.0, time.monotonic()
@@ -109,9 +117,8 @@ class Watchdog:
             now = time.monotonic()
             # This process was stopped, too, where a look came late.
             passed, before = min(now - before, 2 * INTERVAL_S), now
-            frame = sys._current_frames()[threading.main_thread().ident or 0]
-            here = _position(frame)
-            if here != position or _waits(frame) or self._someone_is_stopped():
+            here, waits = _main_thread()
+            if here != position or waits or self._someone_is_stopped():
                 position, still_s = here, 0.0
             else:
                 still_s += passed
@@ -134,6 +141,15 @@ class Watchdog:
     def _end(self, reason: str) -> None:
         print(f"rank {self._rank} ends: {reason}", file=sys.stderr, flush=True)
         os._exit(1)
+
+
+def _main_thread() -> tuple[tuple[tuple[int, int], ...], bool]:
+    """Position of the main thread, and True where it waits for other ranks.
+
+    Its frames are let go of before this returns: they hold tensors.
+    """
+    frame = sys._current_frames()[threading.main_thread().ident or 0]
+    return _position(frame), _waits(frame)
 
 
 def _position(frame: FrameType | None) -> tuple[tuple[int, int], ...]:
