@@ -188,6 +188,10 @@ def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -
         sys.exit(f"{' '.join(command)}\nended with {done.returncode}:\n{done.stderr[-2000:]}")
 
 
+# Files of a store that say how a run went, and the manifest, which is compared key by key.
+NO_CONTENT = ("manifest.json", "prepare.json", "dask-report.html")
+
+
 def store_hashes(store: Path) -> Results:
     """Hashes of a store's files, of its manifest without the recipe, and the recipe itself.
 
@@ -197,7 +201,7 @@ def store_hashes(store: Path) -> Results:
     recipe = manifest.pop("recipe")
     files = {str(path.relative_to(store)): hashlib.sha256(path.read_bytes()).hexdigest()
              for path in sorted(store.rglob("*"))
-             if path.is_file() and path.name not in ("manifest.json", "prepare.json")}
+             if path.is_file() and path.name not in NO_CONTENT}
     return {**files, "manifest": _hash(manifest), "recipe": recipe}
 
 

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from benchmarks.same_results import differences, main, tensor_hashes, write_inputs
+from benchmarks.same_results import (
+    differences,
+    main,
+    store_hashes,
+    tensor_hashes,
+    write_inputs,
+)
 
 
 def test_equal_results_have_no_differences() -> None:
@@ -50,3 +56,14 @@ def test_inputs_are_the_same_bytes_every_time(tmp_path: Path) -> None:
     assert len(files) == 4
     assert [(tmp_path / "one" / name).read_bytes() for name in files] == [
         (tmp_path / "other" / name).read_bytes() for name in files]
+
+
+def test_what_tells_how_a_run_went_is_no_part_of_a_store(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"recipe": {}, "length": 2}')
+    (tmp_path / "vocabulary.txt").write_text("tea\n")
+    before = store_hashes(tmp_path)
+    for name in ("prepare.json", "dask-report.html"):
+        (tmp_path / name).write_text("12.5 s")
+    assert store_hashes(tmp_path) == before
+    (tmp_path / "vocabulary.txt").write_text("cup\n")
+    assert store_hashes(tmp_path) != before
