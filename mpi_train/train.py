@@ -58,6 +58,8 @@ def train(config: TrainingConfig, communicator: Communicator) -> dict[str, Any]:
                 run.train_epoch(epoch)
                 run.end_epoch(epoch)
                 over = run.is_over()
+                if not over:
+                    run.end_if_asked()
             return run.summarize()
     except (OSError, SafetensorError) as error:
         if disk_is_full(error):
@@ -97,6 +99,7 @@ class Run:
         if config.resume:
             self._resume()
         self._earlier_s = self.state["seconds"]
+        self._asked = 0  # signal that asked a rank to end in an epoch's last update
         self.updater = Updater(config, communicator, reader, self.model, self.optimizer)
         self.updater.hand_over()
         self.updater.sharing.restore(self.state["balancer"])
@@ -194,15 +197,29 @@ class Run:
             # At an epoch's end, its figures come before the checkpoint.
             if (self._checkpoint_is_due() or asked or done == last) and done < self.plan.updates:
                 self._checkpoint()
+        self._asked = asked
         if asked and done < last:
             # Who ends first may take the others along, so rank 0 has to be done.
             self.writer.wait()
             self.updater.meet()
-            name = signal.Signals(asked).name
-            reason = f"ended by {name} after update {self.step} of {self.total}"
-            self.journal.log(f"{reason}: --resume goes on from here")
-            self.updater.sharing.dismiss(reason, 128 + asked)
-            raise Stopped(reason, 128 + asked)
+            stopped = self._ended_by(asked)
+            self.updater.sharing.dismiss(str(stopped), stopped.status)
+            raise stopped
+
+    def end_if_asked(self) -> None:
+        """Raise Stopped, on all ranks, between two epochs: when a rank was asked to end in the last
+        update of one, or rank 0 since then. The checkpoint of the epoch is there."""
+        asked: int = self.communicator.from_root(
+            lambda: self._asked or self.interruption.signal or 0)
+        if asked:
+            self.writer.wait()
+            self.communicator.barrier()
+            raise self._ended_by(asked)
+
+    def _ended_by(self, asked: int) -> Stopped:
+        reason = f"ended by {signal.Signals(asked).name} after update {self.step} of {self.total}"
+        self.journal.log(f"{reason}: --resume goes on from here")
+        return Stopped(reason, 128 + asked)
 
     def _checkpoint_is_due(self) -> bool:
         every, seconds = self.config.checkpoint_every, 60 * self.config.checkpoint_minutes

@@ -1,5 +1,6 @@
 """A run that is killed or asked to end goes on from its last checkpoint, to the same weights."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -130,16 +131,34 @@ def test_asked_to_end_a_run_writes_a_checkpoint_of_its_last_update(
     assert losses(out)[: len(steps)] == [step["loss"] for step in steps]
 
 
-def test_ctrl_c_ends_all_ranks_of_the_command_with_a_checkpoint(
-    store: Store, tmp_path: Path
+@pytest.mark.parametrize("asked, batch_size", [
+    (signal.SIGINT, 64),
+    (signal.SIGHUP, 64),
+    (signal.SIGHUP, 1024),  # an epoch is one update, which is always its last one
+    (signal.SIGTERM, 1024),
+])
+def test_asked_to_end_the_command_ends_all_ranks_with_a_checkpoint(
+    asked: signal.Signals, batch_size: int, store: Store, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
     command = [sys.executable, "-m", "reviewmill", "train", str(store.path),
-               *arguments(store, out, epochs=4000)[1:], "--ranks", "2"]
+               *arguments(store, out, epochs=4000, batch_size=batch_size)[1:], "--ranks", "2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT,
                           env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
         wait_for(process, "epoch 1/4000:")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(asked)
         wait_for(process, "ended by SIGUSR1 after update")
-    assert process.returncode == 128 + signal.SIGINT
-    assert max((out / "checkpoints").iterdir()).name == f"step-{len(records(out, 'step')):08d}"
+    assert process.returncode == 128 + asked
+    assert processes_about(out) == []
+    steps = len(records(out, "step"))
+    assert steps < 4000
+    assert max((out / "checkpoints").iterdir()).name == f"step-{steps:08d}"
+
+
+def processes_about(out: Path) -> list[str]:
+    """Command lines of processes that name a run folder."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            found.append(file.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in found if f"--out={out}" in line]
