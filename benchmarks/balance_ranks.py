@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from benchmarks.throttle import join, set_part
+from models.micro_batches import prefix_cost
 from models.nets import build
 from mpi_train.balance.balancer import Balancer
 from mpi_train.balance.efficiency import ceiling
@@ -32,7 +33,6 @@ from mpi_train.data import BatchReader
 from mpi_train.exchange.communicator import Communicator
 from mpi_train.exchange.group import patiently
 from mpi_train.optimization.optimizers import make_optimizer
-from mpi_train.plan import prefix_cost
 from mpi_train.process_setup import prepare_process
 from mpi_train.update import Update, Updater
 from reviews.store import Store

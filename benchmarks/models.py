@@ -1,6 +1,5 @@
 """`reviewmill bench models`: how fast each model trains with its defaults, and how large it is."""
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -12,6 +11,7 @@ from benchmarks.inputs import store_or_generated
 from benchmarks.measure import machine, table
 from reviews.errors import UserError
 from reviews.options import make_parser
+from reviews.run_folder import read_records
 from reviews.store import Store
 
 MODELS = {
@@ -55,6 +55,6 @@ def _train(store: Store, run: Path, choices: Sequence[str], updates: int) -> tup
          "--max-steps", str(WARM_UP + updates), *choices], capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"{' '.join(choices)} failed: {done.stderr.strip()[-500:]}")
-    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
-    steps = [line["reviews_per_s"] for line in lines if line["kind"] == "step"]
+    steps = [record["reviews_per_s"] for record in read_records(run)
+             if record and record["kind"] == "step"]
     return median(steps[WARM_UP:]), (run / "model" / "weights.safetensors").stat().st_size

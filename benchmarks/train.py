@@ -17,6 +17,7 @@ from mpi_train.configuration.config import TrainingConfig
 from mpi_train.monitoring.phase_timer import PHASES
 from reviews.errors import UserError
 from reviews.options import make_parser
+from reviews.run_folder import read_records
 from reviews.store import Store
 
 WARM_UP = 5  # updates that are not counted
@@ -157,8 +158,8 @@ def own(store: Store, config: TrainingConfig, ranks: int, counted: int, run: Pat
         "--overwrite", "--ranks", str(ranks), "--max-steps", str(updates), "--threads", "1",
         "--epochs", str(epochs), "--keep", "last", *_shape(config),
     ])
-    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
-    steps = [line for line in lines if line["kind"] == "step"][WARM_UP:]
+    steps = [record for record in read_records(run)
+             if record and record["kind"] == "step"][WARM_UP:]
     seconds = sum(step["step_s"] for step in steps)
     return Steps(sum(step["reviews"] for step in steps) / seconds,
                  sum(step["tokens"] for step in steps) / seconds,

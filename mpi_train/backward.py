@@ -7,6 +7,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from models.micro_batches import micro_batches
 from models.nets.dropout import DropoutRandom
 from models.nets.predict import on_device, to_tensors
 from mpi_train.configuration.config import TrainingConfig
@@ -15,7 +16,6 @@ from mpi_train.exchange.gradient_buckets import GradientBuckets
 from mpi_train.exchange.shared_gradients import SharedGradients
 from mpi_train.monitoring.phase_timer import PhaseTimer
 from mpi_train.optimization.losses import Loss
-from mpi_train.plan import micro_batches
 from reviews.errors import UserError
 
 

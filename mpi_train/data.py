@@ -2,41 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
 
 import h5py
 import numpy as np
 
-from mpi_train.plan import CHUNK_ROWS, Plan, cut
+from models.rows import Rows
+from mpi_train.plan import Plan, cut
 from reviews.errors import UserError
 from reviews.storage.folders import sha256
-from reviews.store import ChunkReader, Shard, Store
+from reviews.store import CHUNK_ROWS, ChunkReader, Shard, Store
 
 Array = np.ndarray
 OPEN_FILES = 64
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Some reviews."""
-
-    tokens: Array  # (n, T) uint16 or uint32, right-padded
-    lengths: Array  # (n,) int64
-    labels: Array  # (n,) uint8
-    features: Array | None = None  # (n, F) float32, where a model reads them
-
-    def take(self, rows: Array) -> "Rows":
-        """These rows, with no more padding than their longest needs."""
-        lengths = self.lengths[rows]
-        width = int(lengths.max()) if len(rows) else 0
-        features = None if self.features is None else self.features[rows]
-        return Rows(self.tokens[rows, :width], lengths, self.labels[rows], features)
-
-    def pick(self, rows: Array) -> "Rows":
-        """These rows, padded as before."""
-        features = None if self.features is None else self.features[rows]
-        return Rows(self.tokens[rows], self.lengths[rows], self.labels[rows], features)
 
 
 class SplitReader:

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from models.nets.model_folder import load_model
-from models.nets.predict import gather_logits
-from mpi_train.data import Rows, SplitReader
+from models.nets.load_model import load_model
+from models.rows import Rows
+from mpi_train.data import SplitReader
 from mpi_train.exchange.communicator import Communicator
+from mpi_train.gather_logits import gather_logits
 from mpi_train.process_setup import prepare_process
 from reviews.bundle import Bundle, read_bundle
 from reviews.encoding import encode_files

@@ -14,37 +14,22 @@ Every rank computes the same plan from the same numbers and takes its own part o
 Hashes stand in for random generators: the order does not depend on a library's version.
 """
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 
+from reviews.hashing import GOLDEN, hash_key, mix
+from reviews.store import CHUNK_ROWS
+
 Array = np.ndarray
 
-CHUNK_ROWS = 1024
 _CHUNKS, _ROWS = 1, 2  # what a hash is for
-_GOLDEN = 0x9E3779B97F4A7C15
-
-
-def mix(values: Array) -> Array:
-    """SplitMix64's output function (Steele et al. 2014) over uint64 values of any shape."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))  # type: ignore[no-any-return]
-
-
-def hash_key(*parts: int) -> int:
-    """One 64-bit number out of several whole numbers; their order matters."""
-    state = np.zeros(1, np.uint64)
-    for part in parts:
-        state = mix(state * np.uint64(3) + np.uint64((part * _GOLDEN + _GOLDEN) % (1 << 64)))
-    return int(state[0])
 
 
 def shuffled(n: int, key: int) -> Array:
     """A permutation (n,) int64 that is a function of the key."""
-    counters = np.arange(1, n + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
+    counters = np.arange(1, n + 1, dtype=np.uint64) * np.uint64(GOLDEN)
     # No two hashes are equal, since mix is one to one: any way to sort gives the same order.
     return np.argsort(mix(counters + np.uint64(key)))
 
@@ -117,37 +102,6 @@ class Plan:
         assert 0 <= update < self.updates
         first = update * self.batch_size
         return first, min(first + self.batch_size, self.rows)
-
-
-def micro_batches(lengths: Array, max_tokens: int) -> Array:
-    """Cut rows, sorted by length, greedily into pieces of at most max_tokens padded tokens.
-
-    Args:
-        lengths: (n,) ascending, each >= 1.
-        max_tokens: a piece of one row may be longer than this.
-
-    Returns:
-        Boundaries (pieces + 1,) int64, from 0 to n.
-    """
-    bounds, sizes = [0], lengths.tolist()
-    while bounds[-1] < len(sizes):
-        bounds.append(bounds[-1] + max(1, _fitting(sizes, bounds[-1], max_tokens)))
-    return np.array(bounds, np.int64)
-
-
-def _fitting(sizes: list[int], first: int, max_tokens: int) -> int:
-    """How many rows from the first on make at most max_tokens padded tokens together."""
-    # No more than if all were as short as the first.
-    most = min(len(sizes) - first, max_tokens // sizes[first])
-    return bisect_right(range(1, most + 1), max_tokens,
-                        key=lambda rows: rows * sizes[first + rows - 1])
-
-
-def prefix_cost(lengths: Array, max_tokens: int) -> Array:
-    """Padded tokens of the first i rows, for i = 0..n: (n + 1,) int64, strictly increasing."""
-    bounds = micro_batches(lengths, max_tokens)
-    longest = np.repeat(lengths[bounds[1:] - 1], np.diff(bounds))
-    return np.concatenate([[0], np.cumsum(longest, dtype=np.int64)])
 
 
 def cut(prefix: Array, ratios: Sequence[float]) -> Array:

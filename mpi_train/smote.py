@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from mpi_train.data import Rows, SplitReader
+from models.rows import Rows
+from mpi_train.data import SplitReader
 from reviews.errors import UserError
 from reviews.store import Store
 

@@ -14,13 +14,13 @@ from torch import nn
 
 from models.nets import build
 from models.nets.embedding import Embedding
-from models.nets.model_folder import save_model
-from models.nets.predict import gather_logits
 from mpi_train.balance.efficiency import efficiency
 from mpi_train.checkpoint import CheckpointWriter, last_checkpoint
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import BatchReader, SplitReader
 from mpi_train.exchange.communicator import Communicator, Stopped
+from mpi_train.gather_logits import gather_logits
+from mpi_train.model_folder import save_model
 from mpi_train.monitoring.profiler import Profiler
 from mpi_train.monitoring.run_log import RunLog, environment, store_entry
 from mpi_train.monitoring.stop_signals import StopSignals

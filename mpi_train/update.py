@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.micro_batches import prefix_cost
 from mpi_train.backward import BackPropagation
 from mpi_train.balance.share_coordinator import Rest, Return, ShareCoordinator, Trial
 from mpi_train.configuration.config import TrainingConfig
@@ -19,7 +20,7 @@ from mpi_train.exchange.group import Group
 from mpi_train.monitoring.phase_timer import PhaseTimer
 from mpi_train.optimization.losses import Loss
 from mpi_train.optimization.optimizers import OptimizerGroup
-from mpi_train.plan import cut, prefix_cost
+from mpi_train.plan import cut
 
 Array = np.ndarray
 

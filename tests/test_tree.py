@@ -19,6 +19,7 @@ NOT_PACKAGED = {"tests"}
 STAGES = {"mapreduce", "mpi_train", "reports", "scoring", "cluster"}
 FORBIDDEN = {
     "reviews": {*STAGES, "torch", "mpi4py", "mrjob", "matplotlib"},
+    "models": {*STAGES, "mpi4py", "mrjob", "matplotlib"},
     "mapreduce": {*STAGES - {"mapreduce", "cluster"}, "torch", "mpi4py", "matplotlib"},
     "mpi_train": {*STAGES - {"mpi_train", "cluster"}, "mrjob", "matplotlib"},
     "reports": {*STAGES - {"reports"}, "torch", "mpi4py", "mrjob"},

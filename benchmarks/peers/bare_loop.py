@@ -16,13 +16,14 @@ from statistics import median
 import numpy as np
 import torch
 
+from models.micro_batches import micro_batches, prefix_cost
 from models.nets import build
 from models.nets.dropout import DropoutRandom
 from models.nets.predict import to_tensors
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import Batch, BatchReader
 from mpi_train.optimization.losses import Loss
-from mpi_train.plan import cut, micro_batches, prefix_cost
+from mpi_train.plan import cut
 from mpi_train.process_setup import prepare_process
 from reviews.store import Store
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mpi_train.plan import hash_key
+from reviews.hashing import hash_key
 
 # Places at which every model draws; layer i of a model with layers drops its input at
 # LAYERS + i.
@@ -28,7 +28,7 @@ def shift_right(values: Tensor, bits: int) -> Tensor:
 
 
 def mix(values: Tensor) -> Tensor:
-    """SplitMix64's output function over int64 values of any shape; as plan.mix over uint64."""
+    """SplitMix64's output function over int64 values of any shape (reviews.hashing: uint64)."""
     values = (values ^ shift_right(values, 30)) * _FIRST
     values = (values ^ shift_right(values, 27)) * _SECOND
     return values ^ shift_right(values, 31)

@@ -1,15 +1,13 @@
-"""Logits of many reviews: the same numbers for any number of ranks."""
+"""Logits of reviews, in micro-batches."""
 
-from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mpi_train.data import Rows
-from mpi_train.exchange.communicator import Communicator
-from mpi_train.plan import micro_batches
+from models.micro_batches import micro_batches
+from models.rows import Rows
 
 Array = np.ndarray
 
@@ -52,26 +50,3 @@ def logits_of(model: nn.Module, rows: Rows, device: torch.device, max_tokens: in
     unsorted = np.empty_like(logits)
     unsorted[order] = logits
     return unsorted
-
-
-def gather_logits(
-    model: nn.Module, blocks: Iterable[tuple[int, Rows]], communicator: Communicator,
-    max_tokens: int,
-) -> tuple[Array, Array] | None:
-    """Labels (n,) uint8 and logits (n,) or (n, C) float64 of all blocks; on rank 0 only.
-
-    A block has a number, which orders the result, and is worked on by one rank, as a whole:
-    no sum anywhere depends on how many ranks there are.
-    """
-    numbers, labels, logits = [np.zeros(0, np.int64)], [np.zeros(0, np.uint8)], [np.zeros(0)]
-    for number, rows in blocks:
-        numbers.append(np.full(len(rows.labels), number))
-        labels.append(rows.labels)
-        logits.append(logits_of(model, rows, communicator.device, max_tokens).ravel())
-    every = [communicator.gather_rows(np.concatenate(part)) for part in (numbers, labels, logits)]
-    if every[0] is None or every[1] is None or every[2] is None:
-        return None
-    order = np.argsort(every[0], kind="stable")
-    outputs = len(every[2]) // max(1, len(order))
-    scores = every[2] if outputs <= 1 else every[2].reshape(-1, outputs)
-    return every[1][order], scores[order]

@@ -3,7 +3,7 @@
 Tensors inside are time-major, (T, n, D): the layout of the fused recurrent kernels.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +45,8 @@ class Layers(nn.ModuleList):
         not, they are left reversed, which the last layer is free to do.
         """
         turn = _reversal(inside, lengths) if self._directions == 2 else None
-        for number, directions in enumerate(self):
+        for number, layer in enumerate(self):
+            directions = cast(nn.ModuleList, layer)
             x = drop(x, draws, LAYERS + number, dropout)
             outputs = [directions[0](x)[0]]  # (T, n, H)
             if turn is not None:

@@ -27,9 +27,6 @@ def detect_format(path: str, delimiters: str = DELIMITERS) -> str:
     data, lines = _first_lines(path)
     if data.startswith(MAGIC):
         return PARQUET
-    if b"\r" in data and b"\n" not in data:
-        raise UserError(f"{path}: lines end in carriage returns alone; convert them by "
-                        "tr '\\r' '\\n'")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise UserError(f"{path}: UTF-16 text; convert it to UTF-8 first")
     if not lines or _are_objects(lines):
@@ -47,13 +44,21 @@ def detect_format(path: str, delimiters: str = DELIMITERS) -> str:
     return CSV
 
 
-def refuse_containers(path: str) -> None:
-    """Raise UserError for a file that holds other files, or only stands for one."""
-    start, _ = head(path, _TAR_MAGIC[1] + 8)
-    if start[_TAR_MAGIC[1] :].startswith(_TAR_MAGIC[0]):
+def check_readable(path: str) -> None:
+    """Raise UserError, with the way out, for a file that is none of reviews in any format."""
+    _refuse(path, head(path, SNIFFED_BYTES)[0])
+
+
+def _refuse(path: str, data: bytes) -> None:
+    """The same, by the start of the file: one that holds other files, or only stands for one, or
+    that has no line ends. JSON needs none: there, a carriage return is white space."""
+    if data[_TAR_MAGIC[1] :].startswith(_TAR_MAGIC[0]):
         raise UserError(f"{path}: a tar archive; unpack it (tar -xf) and give its files")
-    if start.startswith(_LFS_POINTER):
+    if data.startswith(_LFS_POINTER):
         raise UserError(f"{path}: a Git LFS pointer, not the file itself; run 'git lfs pull'")
+    if b"\r" in data and b"\n" not in data and not data.lstrip().startswith((b"{", b"[", MAGIC)):
+        raise UserError(f"{path}: lines end in carriage returns alone; convert them by "
+                        "tr '\\r' '\\n'")
 
 
 def json_format(path: str) -> str:
@@ -75,6 +80,7 @@ def _refuse_python(path: str, line: bytes) -> None:
 def _first_lines(path: str) -> tuple[bytes, list[bytes]]:
     """The start of a file, and the whole lines in it that are not blank."""
     data, whole = head(path, SNIFFED_BYTES)
+    _refuse(path, data)
     starts, ends, _ = find_lines(data, whole)
     if not len(starts) and data.strip():
         return data, [data]  # one line, longer than what was read

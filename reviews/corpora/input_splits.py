@@ -10,9 +10,9 @@ from reviews.corpora.detect import (
     FASTTEXT,
     JSON_LINES,
     PARQUET,
+    check_readable,
     detect_format,
     json_format,
-    refuse_containers,
 )
 from reviews.corpora.inputs import codec_of, inflated_size
 from reviews.corpora.parquet import cut_groups, group_sizes
@@ -50,12 +50,13 @@ def plan_splits(
     """
     splits = []
     for path in find_files(inputs):
-        refuse_containers(path)
         format = recipe.format
         if format == "auto":
             format = detect_format(path, recipe.delimiter_mark or DELIMITERS)
         elif format in ("amazon", "jsonl"):
             format = json_format(path)
+        else:
+            check_readable(path)
         if is_lines(format, recipe) and codec_of(path) is None:
             size = size_of(path)
             splits += [

@@ -3,6 +3,7 @@
 import bz2
 import lzma
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -155,7 +156,7 @@ def _read_zip(path: str) -> Iterator[bytes]:
                     yield piece
         except EOFError:
             raise TruncatedInput from None
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
             # RuntimeError is what an encrypted one raises.
             raise UserError(f"{path}: damaged or encrypted zip file: {error}") from None
 

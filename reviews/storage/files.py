@@ -150,7 +150,8 @@ def _address(system: Any, name: str, path: str) -> str:
 def is_left_out(path: str) -> bool:
     """True for a path below a folder that holds no input: hidden files, the marks of Hadoop and
     Spark (_SUCCESS, _committed_...), macOS's __MACOSX, and folders themselves."""
-    return path.endswith("/") or any(part.startswith((".", "_")) for part in path.split("/"))
+    return path.endswith("/") or any(
+        part.startswith((".", "_")) and part not in (".", "..") for part in path.split("/"))
 
 
 def file_system(path: str) -> Any:

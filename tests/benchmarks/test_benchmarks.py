@@ -22,9 +22,9 @@ from benchmarks.prepare import RECIPE, take_tenth
 from benchmarks.throttle import quotas
 from benchmarks.train import PEERS as PEERS_OF_TRAIN
 from benchmarks.train import SLOW_PEERS
+from models.micro_batches import micro_batches
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import BatchReader
-from mpi_train.plan import micro_batches
 from reviews.errors import UserError
 from reviews.generate import generate
 from reviews.store import Store

@@ -12,7 +12,7 @@ import pytest
 import torch
 from sklearn import metrics as sklearn
 
-from models.nets.model_folder import load_model
+from models.nets.load_model import load_model
 from mpi_train.evaluate import main
 from reviews.bundle import read_bundle
 from reviews.errors import UserError

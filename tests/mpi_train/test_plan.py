@@ -1,15 +1,16 @@
 """The plan: every review once an epoch, in an order that only the seed and the epoch decide."""
 
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpi_train.plan import CHUNK_ROWS, Plan, cut, hash_key, micro_batches, prefix_cost, shuffled
+from models.micro_batches import prefix_cost
+from mpi_train.plan import Plan, cut, shuffled
 from reviews.errors import UserError
+from reviews.store import CHUNK_ROWS
 
 SHARDS = st.lists(st.integers(0, 3 * CHUNK_ROWS), min_size=1, max_size=4).filter(any)
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=80).map(sorted).map(np.array)
@@ -76,34 +77,6 @@ def test_rows_that_lie_together_on_disk_end_up_apart() -> None:
 @given(n=st.integers(0, 400), key=st.integers(0, 2**64 - 1))
 def test_a_shuffle_is_a_permutation(n: int, key: int) -> None:
     assert sorted(shuffled(n, key)) == list(range(n))
-
-
-def test_keys_depend_on_the_order_of_their_parts() -> None:
-    assert len({hash_key(1, 2), hash_key(2, 1), hash_key(1), hash_key(1, 2, 0)}) == 4
-
-
-@given(lengths=LENGTHS, limit=st.integers(1, 2000))
-def test_micro_batches_are_as_long_as_the_limit_lets_them(
-    lengths: np.ndarray, limit: int
-) -> None:
-    bounds = micro_batches(lengths, limit)
-    assert bounds[0] == 0
-    assert bounds[-1] == len(lengths)
-    for first, last in pairwise(bounds.tolist()):
-        assert last > first
-        assert last - first == 1 or (last - first) * lengths[last - 1] <= limit
-        if last < len(lengths):
-            assert (last - first + 1) * lengths[last] > limit
-
-
-@given(lengths=LENGTHS, limit=st.integers(1, 2000))
-def test_the_cost_of_a_prefix_is_its_padded_tokens(lengths: np.ndarray, limit: int) -> None:
-    prefix = prefix_cost(lengths, limit)
-    bounds = micro_batches(lengths, limit)
-    padded = sum((b - a) * int(lengths[b - 1]) for a, b in pairwise(bounds.tolist()))
-    assert prefix[0] == 0
-    assert prefix[-1] == padded
-    assert (np.diff(prefix) >= lengths).all()
 
 
 @given(lengths=LENGTHS,

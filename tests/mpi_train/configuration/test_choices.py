@@ -10,13 +10,13 @@ import pytest
 import yaml
 from sklearn.utils.class_weight import compute_class_weight
 
-from models.nets.model_folder import model_card
 from models.options import OWN_OPTIONS
 from mpi_train import evaluate
 from mpi_train.__main__ import main
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.configuration.presets import CONFIGS, MODEL_DEFAULTS
 from mpi_train.configuration.resolve import resolve
+from mpi_train.model_folder import model_card
 from reviews.bundle import read_bundle
 from reviews.errors import UserError
 from reviews.store import Store

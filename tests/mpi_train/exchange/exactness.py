@@ -14,6 +14,7 @@ import torch
 from mpi4py import MPI
 from torch.nn import functional
 
+from models.micro_batches import prefix_cost
 from models.nets import build
 from models.nets.bag import Table
 from models.nets.dropout import DropoutRandom
@@ -25,7 +26,7 @@ from mpi_train.exchange.gradient_buckets import GradientBuckets
 from mpi_train.exchange.group import Group
 from mpi_train.exchange.shared_gradients import SharedGradients
 from mpi_train.monitoring.phase_timer import PhaseTimer
-from mpi_train.plan import cut, prefix_cost
+from mpi_train.plan import cut
 from mpi_train.process_setup import has_bf16, prepare_process
 from mpi_train.train import PRECISIONS
 from reviews.store import Store

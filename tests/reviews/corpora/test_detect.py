@@ -1,5 +1,6 @@
 """Kinds of files that are told apart on the first look."""
 
+import contextlib
 import io
 import lzma
 import tarfile
@@ -48,7 +49,7 @@ def packed_zip(path: Path, names: list[str], data: bytes = ROWS) -> Path:
 
 @pytest.mark.parametrize("data", [ROWS, LINES])
 def test_a_zip_of_one_file_is_read(tmp_path: Path, data: bytes) -> None:
-    names = ["reviews/", "reviews/all.csv", "__MACOSX/reviews/._all.csv", "reviews/.DS_Store"]
+    names = ["reviews/", "./reviews/all.csv", "__MACOSX/reviews/._all.csv", "reviews/.DS_Store"]
     path = packed_zip(tmp_path / "input", names, data)
     assert read(path).texts == ["a fine case", "broken"]
 
@@ -64,6 +65,18 @@ def test_a_zip_that_ends_early_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(UserError, match="damaged zip file"):
         read(path)
+
+
+@pytest.mark.parametrize("place", range(30, 120, 10))
+def test_a_zip_with_a_changed_byte_is_refused_or_reads_the_same(
+    tmp_path: Path, place: int
+) -> None:
+    path = packed_zip(tmp_path / "input", ["all.csv"], ROWS * 3)
+    data = bytearray(path.read_bytes())
+    data[place] ^= 0xFF
+    path.write_bytes(bytes(data))
+    with contextlib.suppress(UserError):
+        assert read(path).texts == (["a fine case", "broken"] * 3)
 
 
 def test_a_folder_that_spark_wrote_has_its_parts_alone(tmp_path: Path) -> None:
@@ -82,11 +95,23 @@ def test_a_pointer_of_git_lfs_is_refused(tmp_path: Path) -> None:
         read_bytes(tmp_path, pointer)
 
 
-@pytest.mark.parametrize("data", [ROWS, LINES])
-def test_lines_that_end_in_carriage_returns_alone_are_refused(tmp_path: Path, data: bytes) -> None:
+@pytest.mark.parametrize("format", ["auto", "csv", "fasttext"])
+def test_lines_that_end_in_carriage_returns_alone_are_refused(
+    tmp_path: Path, format: str
+) -> None:
+    path = tmp_path / "input"
+    path.write_bytes(ROWS.replace(b"\n", b"\r"))
     with pytest.raises(UserError, match="carriage returns alone"):
-        read_bytes(tmp_path, data.replace(b"\n", b"\r"))
-    assert read_bytes(tmp_path, data.replace(b"\n", b"\r\n")).texts == ["a fine case", "broken"]
+        plan_splits([str(path)], Recipe(format=format))
+    assert read_bytes(tmp_path, ROWS.replace(b"\n", b"\r\n")).texts == ["a fine case", "broken"]
+
+
+@pytest.mark.parametrize("end", [b"\r", b"\r\n"])
+@pytest.mark.parametrize("format", ["auto", "jsonl"])
+def test_json_is_read_whatever_its_line_ends(tmp_path: Path, end: bytes, format: str) -> None:
+    path = tmp_path / "input"
+    path.write_bytes(LINES.replace(b"\n", end))
+    assert read(path, Recipe(format=format)).texts == ["a fine case", "broken"]
 
 
 @pytest.mark.parametrize("data", [ROWS, LINES])

@@ -1,17 +1,13 @@
-"""Between a model in memory and the bundle on disk."""
+"""Bundle of a run: the model, its description and its card."""
 
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
-from models.nets import build
 from models.options import OWN_OPTIONS, ModelOptions
 from mpi_train.configuration.config import TrainingConfig
-from reviews.bundle import Bundle, write_bundle
-from reviews.errors import UserError
-from reviews.options import from_mapping
+from reviews.bundle import write_bundle
 from reviews.store import Store
 
 
@@ -34,22 +30,6 @@ def save_model(
     card = model_card(config, options, store, figures)
     write_bundle(Path(config.out) / "model", weights, description, store.recipe.to_yaml(),
                  store.vocabulary_file, card, store.tokenizer_file)
-
-
-def load_model(bundle: Bundle) -> nn.Module:
-    """The model of a bundle, on the CPU."""
-    where = f"{bundle.path}/model.json"
-    options = from_mapping(ModelOptions, bundle.model.get("options", {}), where)
-    if options.model not in OWN_OPTIONS:
-        raise UserError(f"{where}: this program knows no model {options.model!r}")
-    model = build(options)
-    weights = {name: torch.from_numpy(value) for name, value in bundle.weights.items()}
-    shapes = {name: value.shape for name, value in model.state_dict().items()}
-    if shapes != {name: value.shape for name, value in weights.items()}:
-        raise UserError(f"{bundle.path}: the weights do not fit model.json")
-    model.to(weights["output.weight"].dtype)
-    model.load_state_dict(weights)
-    return model
 
 
 def model_card(

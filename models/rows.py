@@ -1,0 +1,29 @@
+"""Rows of a store as a model reads them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some reviews."""
+
+    tokens: Array  # (n, T) uint16 or uint32, right-padded
+    lengths: Array  # (n,) int64
+    labels: Array  # (n,) uint8
+    features: Array | None = None  # (n, F) float32, where a model reads them
+
+    def take(self, rows: Array) -> "Rows":
+        """These rows, with no more padding than their longest needs."""
+        lengths = self.lengths[rows]
+        width = int(lengths.max()) if len(rows) else 0
+        features = None if self.features is None else self.features[rows]
+        return Rows(self.tokens[rows, :width], lengths, self.labels[rows], features)
+
+    def pick(self, rows: Array) -> "Rows":
+        """These rows, padded as before."""
+        features = None if self.features is None else self.features[rows]
+        return Rows(self.tokens[rows], self.lengths[rows], self.labels[rows], features)
