@@ -13,23 +13,13 @@ from models.options import OWN_OPTIONS, ModelOptions, unread
 from mpi_train.balance.water_filling import check_caps
 from mpi_train.configuration.presets import CONFIGS
 from reviews.errors import UserError
-from reviews.options import add_options, flag, make_parser, option, to_mapping
+from reviews.options import add_options, check_bounds, flag, make_parser, option, to_mapping
 from reviews.store import Store
 
 # Environment variable: 1 when standard error, which mpirun passes on, ends in a terminal.
 TERMINAL = "REVIEWMILL_TERMINAL"
 
-# A resume that changed one of these would not continue the same training.
-FIXED = (
-    "config", "seed", "batch_size", "window", "oversample", "smote", "model", "embedding_dim",
-    "word_vectors", "freeze_vectors", "hidden_dim", "layers", "bidirectional", "pooling", "widths",
-    "filters", "ngrams", "buckets", "ngram_dim", "loss", "optimizer", "precision",
-)
-
 MOST_TIMES = 1000  # that an epoch trains on one review
-
-# What is asked of one start only, and stands in no config.yaml.
-ONE_START = ("profile", "resume", "overwrite")
 
 
 @dataclass(frozen=True)
@@ -44,136 +34,163 @@ class TrainingConfig:
     out: str = option("", "run folder to write")
     config: str = option(
         "", "choices that lie beneath those named here: a YAML file, or one of "
-        + ", ".join(CONFIGS))
+        + ", ".join(CONFIGS), fixed=True)
     stage: str = option("", "folder of each host's own disk that the store is copied to first")
-    model: str = option("lstm", "kind of model; it has defaults of its own", tuple(OWN_OPTIONS))
-    embedding_dim: int = option(100, "width of the word vectors")
+    model: str = option(
+        "lstm", "kind of model; it has defaults of its own", tuple(OWN_OPTIONS), fixed=True)
+    embedding_dim: int = option(100, "width of the word vectors", at_least=1, fixed=True)
     word_vectors: str = option(
         "none", "recurrent models, cnn: vectors that words begin with, random ones or those of the "
-        "store (prepare --vectors), as wide as they are", ("none", "store"))
-    freeze_vectors: bool = option(False, "keep the vectors of --word-vectors store as they are")
-    hidden_dim: int = option(64, "width of a recurrent layer, per direction")
-    layers: int = option(1, "recurrent layers on one another")
-    bidirectional: bool = option(False, "lstm, gru: read every review in both directions")
+        "store (prepare --vectors), as wide as they are", ("none", "store"), fixed=True)
+    freeze_vectors: bool = option(
+        False, "keep the vectors of --word-vectors store as they are", fixed=True)
+    hidden_dim: int = option(
+        64, "width of a recurrent layer, per direction", at_least=1, fixed=True)
+    layers: int = option(1, "number of recurrent layers", at_least=1, fixed=True)
+    bidirectional: bool = option(
+        False, "lstm, gru: read every review in both directions", fixed=True)
     pooling: str = option(
-        "mean+max", "lstm, gru: how a review's outputs become one vector",
-        ("last", "max", "mean+max"),
-    )
-    widths: tuple[int, ...] = option((2, 3, 4), "cnn: words that a convolution sees")
-    filters: int = option(64, "cnn: outputs of each convolution")
+        "mean+max", "lstm, gru: pooling of a review's outputs into one vector",
+        ("last", "max", "mean+max"), fixed=True)
+    widths: tuple[int, ...] = option(
+        (2, 3, 4), "cnn: widths of the convolutions in words", at_least=1, fixed=True)
+    filters: int = option(64, "cnn: number of outputs of each convolution", at_least=1, fixed=True)
     ngrams: int = option(
         0, "words of the longest n-gram: of a bag, of one that votes beside a recurrent model "
-        "(0: none does), or of one that an mlp reads beside the features (0: it reads no text)")
-    buckets: int = option(2_000_000, "rows that n-grams are hashed into")
-    ngram_dim: int = option(16, "recurrent models, mlp: width of that bag's vectors")
+        "(0: none does), or of one that an mlp reads beside the features (0: it reads no text)",
+        at_least=0, fixed=True)
+    buckets: int = option(
+        2_000_000, "number of rows that n-grams are hashed into", at_least=1, fixed=True)
+    ngram_dim: int = option(
+        16, "recurrent models, mlp: width of that bag's vectors", at_least=1, fixed=True)
     ngram_rate: float = option(
-        0.3, "recurrent models, mlp: learning rate of that bag's rows, by adagrad")
-    dropout: float = option(0.2, "locked dropout: inputs of every layer, and the pooled vector")
-    word_dropout: float = option(0.0, "fraction of words replaced by the unknown word")
-    epochs: int = option(3, "times that every review is trained on")
-    max_steps: int = option(0, "stop after so many updates; 0: after the last epoch")
-    evaluate_every: int = option(1, "epochs between validations; the last always has one")
-    patience: int = option(0, "stop after so many validations without a better one; 0: never")
-    batch_size: int = option(1024, "reviews of an update, over all ranks")
+        0.3, "recurrent models, mlp: learning rate of that bag's rows, by adagrad", above=0)
+    dropout: float = option(
+        0.2, "locked dropout: inputs of every layer, and the pooled vector", at_least=0, below=1)
+    word_dropout: float = option(
+        0.0, "fraction of words replaced by the unknown word", at_least=0, below=1)
+    epochs: int = option(3, "number of epochs", at_least=1)
+    max_steps: int = option(
+        0, "number of updates after which training stops; 0: after the last epoch", at_least=0)
+    evaluate_every: int = option(
+        1, "number of epochs between validations; the last always has one", at_least=1)
+    patience: int = option(
+        0, "number of validations without a better one after which training stops; 0: never",
+        at_least=0)
+    batch_size: int = option(
+        1024, "batch size: reviews of an update, over all ranks", at_least=1, fixed=True)
     micro_batch_tokens: int = option(
-        4096, "padded tokens a rank works on at once: few stay in a core's cache, many fill a GPU")
-    window: int = option(64, "chunks of 1,024 rows inside which rows are shuffled")
+        4096, "micro-batch size in padded tokens: few stay in a core's cache, many fill a GPU",
+        at_least=1)
+    window: int = option(
+        64, "shuffle window: chunks of 1,024 rows inside which rows are shuffled",
+        at_least=1, fixed=True)
     oversample: str = option(
         "", "times that an epoch trains on the reviews of each class, as 3,1; or balanced: "
-        "rarer classes as often as makes them about as many")
+        "rarer classes as often as makes them about as many", fixed=True)
     smote: bool = option(
         False, "mlp of features alone: train on made-up reviews of rarer classes, too, as many as "
-        "make all classes equally large")
+        "make all classes equally large", fixed=True)
     loss: str = option(
         "bce", "loss: bce is for two classes, with more cross-entropy is the default; focal takes "
         "easy reviews less seriously",
-        ("bce", "cross-entropy", "focal"),
-    )
-    positive_weight: float = option(1.0, "bce: weight of the loss of positive reviews")
+        ("bce", "cross-entropy", "focal"), fixed=True)
+    positive_weight: float = option(1.0, "bce: weight of the loss of positive reviews", above=0)
     class_weights: str = option(
         "", "weight of each class's loss, as 1,0.2; or balanced: more for rarer classes")
-    label_smoothing: float = option(0.0, "bce, cross-entropy: part of a label shared by all")
-    focal_gamma: float = option(2.0, "focal: how much less easy reviews count")
+    label_smoothing: float = option(
+        0.0, "bce, cross-entropy: part of a label shared by all", at_least=0, below=1)
+    focal_gamma: float = option(
+        2.0, "focal: exponent; the higher, the less easy reviews count",
+        at_least=0, only_if={"loss": ("focal",)})
     optimizer: str = option(
-        "adam", "how gradients become updates", ("adam", "adamw", "sgd", "adagrad"))
-    learning_rate: float = option(2e-3, "highest learning rate, before it is scaled")
+        "adam", "optimizer", ("adam", "adamw", "sgd", "adagrad"), fixed=True)
+    learning_rate: float = option(2e-3, "highest learning rate, before it is scaled", above=0)
     learning_rate_scaling: str = option(
-        "none", "how it grows from --base-batch-size to --batch-size; legw: by the square root, "
-        "and the warm-up epochs in proportion", ("none", "linear", "sqrt", "legw"),
+        "none", "scaling of the learning rate from --base-batch-size to --batch-size; legw: by the "
+        "square root, and the warm-up epochs in proportion", ("none", "linear", "sqrt", "legw"),
     )
-    base_batch_size: int = option(1024, "batch size that the learning rate was found for")
+    base_batch_size: int = option(
+        1024, "batch size that the learning rate was found for",
+        at_least=1, only_if={"learning_rate_scaling": ("linear", "sqrt", "legw")})
     schedule: str = option(
         "linear", "learning rate after the warm-up",
         ("constant", "linear", "cosine", "one-cycle", "step"),
     )
-    warmup_steps: int = option(0, "updates in which the learning rate rises to its height")
-    warmup_fraction: float = option(0.0, "the same as a fraction of the run")
-    warmup_epochs: float = option(0.0, "the same in epochs")
-    step_epochs: float = option(1.0, "step: epochs between two falls of the learning rate")
-    step_factor: float = option(0.1, "step: what the learning rate is multiplied by")
-    momentum: float = option(0.9, "sgd: momentum")
-    betas: tuple[float, ...] = option((0.9, 0.999), "adam, adamw: decay of the two moments")
-    eps: float = option(1e-8, "adam, adamw, adagrad: added to the denominator")
-    weight_decay: float = option(0.0, "sgd, adam: L2 penalty; adamw: decay of the weights")
-    clip_norm: float = option(0.0, "largest norm of the whole gradient; 0: any")
+    warmup_steps: int = option(
+        0, "number of warm-up updates, in which the learning rate rises", at_least=0)
+    warmup_fraction: float = option(0.0, "warm-up as a fraction of the run", at_least=0, below=1)
+    warmup_epochs: float = option(0.0, "warm-up in epochs", at_least=0)
+    step_epochs: float = option(
+        1.0, "step: number of epochs between two falls of the learning rate",
+        above=0, only_if={"schedule": ("step",)})
+    step_factor: float = option(
+        0.1, "step: factor of the learning rate at each fall",
+        above=0, only_if={"schedule": ("step",)})
+    momentum: float = option(
+        0.9, "sgd: momentum", at_least=0, below=1, only_if={"optimizer": ("sgd",)})
+    betas: tuple[float, ...] = option(
+        (0.9, 0.999), "adam, adamw: decay of the two moments",
+        only_if={"optimizer": ("adam", "adamw")})
+    eps: float = option(
+        1e-8, "adam, adamw, adagrad: added to the denominator",
+        above=0, only_if={"optimizer": ("adam", "adamw", "adagrad")})
+    weight_decay: float = option(
+        0.0, "sgd, adam: L2 penalty; adamw: decay of the weights", at_least=0)
+    clip_norm: float = option(0.0, "largest norm of the whole gradient; 0: any", at_least=0)
     balance: str = option(
-        "dynamic", "how an update's work is divided among the ranks: by how long they take, all "
-        "the time or once an epoch, or the same for all", ("dynamic", "epoch", "equal"),
+        "dynamic", "division of an update's work among the ranks: by the times they take, at all "
+        "updates or once an epoch, or the same for all", ("dynamic", "epoch", "equal"),
     )
-    rebalance_every: int = option(1, "updates between two decisions of --balance dynamic")
+    rebalance_every: int = option(
+        1, "number of updates between two decisions of --balance dynamic", at_least=1)
     caps: tuple[float, ...] = option(
-        (), "the most of an update's work that each rank may get, as fractions, under "
+        (), "caps: largest fraction of an update's work for each rank, under "
         "--balance dynamic",
     )
     shares: tuple[float, ...] = option((), "work of each rank as a ratio, in place of --balance")
     backend: str = option(
-        "auto", "how gradients are summed; nccl trains on GPUs, gloo and mpi on CPUs, and so "
-        "does shm, in memory that the ranks of one host share",
+        "auto", "backend of the all-reduce of gradients; nccl trains on GPUs, gloo and mpi on CPUs "
+        "and so does shm, in memory that the ranks of one host share",
         ("auto", "nccl", "gloo", "mpi", "shm"),
     )
     exchange: str = option(
-        "full", "how gradients travel with gloo and nccl: as they are, or rounded to bf16, half "
+        "full", "precision of gradients in the all-reduce of gloo and nccl: full, or bf16, half "
         "the bytes", ("full", "bf16"),
     )
     precision: str = option(
         "fp32", "floating-point type; bf16: of the layers' products, weights and sums stay fp32",
-        ("fp32", "fp64", "bf16"))
+        ("fp32", "fp64", "bf16"), fixed=True)
     keep: str = option(
         "best", "weights the model gets: best by validation accuracy, last, or the moving "
         "average of all", ("best", "last", "average"),
     )
-    average_decay: float = option(0.999, "average: part of it that an update leaves")
-    checkpoint_every: int = option(0, "updates between checkpoints; 0: at the end of an epoch only")
-    checkpoint_minutes: float = option(0.0, "minutes between checkpoints; 0: however many")
-    checkpoints_kept: int = option(2, "latest checkpoints that are kept")
-    threads: int = option(0, "threads per rank; 0: the cores divided by the ranks of the host")
+    average_decay: float = option(
+        0.999, "average: decay of the moving average at an update",
+        at_least=0, below=1, only_if={"keep": ("average",)})
+    checkpoint_every: int = option(
+        0, "number of updates between checkpoints; 0: at the end of an epoch only", at_least=0)
+    checkpoint_minutes: float = option(
+        0.0, "number of minutes between checkpoints; 0: no limit", at_least=0)
+    checkpoints_kept: int = option(2, "number of latest checkpoints that are kept", at_least=1)
+    threads: int = option(
+        0, "number of threads per rank; 0: the cores divided by the ranks of the host", at_least=0)
     pin: bool = option(False, "keep every rank to cores of its own")
     stall_minutes: float = option(
-        30.0, "minutes at the same line of the program after which a rank counts as hung, and the "
-        "run ends")
-    seed: int = option(0, "seed of the initial weights, the order and the dropout")
+        30.0, "number of minutes at one line of the program after which a rank counts as hung and "
+        "the run ends, with several ranks", above=0)
+    seed: int = option(
+        0, "seed of the initial weights, the order and the dropout", at_least=0, fixed=True)
     profile: bool = option(
-        False, "write where the time of an update goes to profile/ in the run folder")
-    resume: bool = option(False, "continue the run in --out from its last checkpoint")
-    overwrite: bool = option(False, "replace the run in --out")
+        False, "write where the time of an update goes to profile/ in the run folder",
+        one_start=True)
+    resume: bool = option(
+        False, "continue the run in --out from its last checkpoint", one_start=True)
+    overwrite: bool = option(False, "replace the run in --out", one_start=True)
 
     def __post_init__(self) -> None:
-        for name in ("embedding_dim", "hidden_dim", "layers", "filters", "buckets", "ngram_dim",
-                     "epochs", "batch_size", "base_batch_size", "micro_batch_tokens", "window",
-                     "checkpoints_kept", "rebalance_every", "evaluate_every"):
-            _check(self, name, getattr(self, name) >= 1, "give 1 or more")
-        for name in ("max_steps", "patience", "warmup_steps", "warmup_epochs", "threads", "seed",
-                     "focal_gamma", "weight_decay", "clip_norm", "checkpoint_every",
-                     "checkpoint_minutes", "ngrams"):
-            _check(self, name, 0 <= getattr(self, name) < float("inf"), "give 0 or more")
-        for name in ("dropout", "word_dropout", "momentum", "label_smoothing", "average_decay",
-                     "warmup_fraction"):
-            _check(self, name, 0 <= getattr(self, name) < 1, "give 0 or more, below 1")
-        for name in ("learning_rate", "positive_weight", "eps", "step_epochs", "step_factor",
-                     "ngram_rate", "stall_minutes"):
-            _check(self, name, 0 < getattr(self, name) < float("inf"), "give more than 0")
-        _check(self, "widths", bool(self.widths) and min(self.widths) >= 1,
-               "give numbers of 1 or more")
+        check_bounds(self, flag)
+        _check(self, "widths", bool(self.widths), "give numbers of 1 or more")
         _check(self, "betas", len(self.betas) == 2 and 0 <= min(self.betas) <= max(self.betas) < 1,
                "give two numbers of 0 or more, below 1")
         if self.shares and (not min(self.shares) >= 0 or not 0 < sum(self.shares) < float("inf")):
@@ -274,7 +291,7 @@ class TrainingConfig:
         """The configuration as YAML, without what the model does not read, and what was asked of
         one start only."""
         values = to_mapping(self)
-        for name in (*ONE_START, *unread(self.model, self.ngrams)):
+        for name in unread(self.model, self.ngrams):
             del values[name]
         return yaml.safe_dump(values, sort_keys=False)
 

@@ -9,24 +9,12 @@ from typing import Any
 import yaml
 
 from models.options import OWN_OPTIONS, unread
-from mpi_train.configuration.config import FIXED, MOST_TIMES, TrainingConfig
+from mpi_train.configuration.config import MOST_TIMES, TrainingConfig
 from mpi_train.configuration.presets import CONFIGS, MODEL_DEFAULTS
 from reviews.errors import UserError
-from reviews.options import flag, from_mapping
+from reviews.options import check_conditions, flag, from_mapping, leaves
 from reviews.storage.files import is_remote
 from reviews.store import Store
-
-# Options that are read with some values of another one alone.
-READ_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
-    "focal_gamma": ("loss", ("focal",)),
-    "momentum": ("optimizer", ("sgd",)),
-    "betas": ("optimizer", ("adam", "adamw")),
-    "eps": ("optimizer", ("adam", "adamw", "adagrad")),
-    "base_batch_size": ("learning_rate_scaling", ("linear", "sqrt", "legw")),
-    "step_epochs": ("schedule", ("step",)),
-    "step_factor": ("schedule", ("step",)),
-    "average_decay": ("keep", ("average",)),
-}
 
 
 def resolve(named: Mapping[str, Any]) -> TrainingConfig:
@@ -72,12 +60,9 @@ def _check_read(config: TrainingConfig, named: Mapping[str, Any]) -> None:
         if name in others:
             raise UserError(f"{flag(name)} is not read by --model {config.model} with --ngrams "
                             f"{config.ngrams}")
-        if name == "eps" and "ngram_rate" not in others:
-            continue  # n-grams beside another model learn by adagrad, whatever that learns by
-        choice, values = READ_WITH.get(name, ("", ()))
-        if choice and getattr(config, choice) not in values:
-            raise UserError(f"{flag(name)} is for {flag(choice)} {' or '.join(values)}: "
-                            f"{getattr(config, choice)} has no use for it")
+    # N-grams beside another model learn by adagrad, which reads eps, whatever that learns by.
+    elsewhere = set() if "ngram_rate" in others else {"eps"}
+    check_conditions(config, set(named) - elsewhere)
 
 
 def _with_vectors(
@@ -168,7 +153,7 @@ def _resumed(out: Path, named: Mapping[str, Any]) -> TrainingConfig:
         raise UserError(f"{out} has no run to resume: it has no config.yaml")
     before = from_mapping(TrainingConfig, yaml.safe_load(file.read_text("utf-8")), str(file))
     config = dataclasses.replace(before, **named)
-    for name in FIXED:
+    for name in [leaf.name for leaf in leaves(TrainingConfig) if leaf.option and leaf.option.fixed]:
         old, new = getattr(before, name), getattr(config, name)
         if old != new:
             raise UserError(f"{out} was trained with {flag(name)} {old}: it cannot be resumed "

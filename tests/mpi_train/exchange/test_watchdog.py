@@ -6,12 +6,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from mpi_train.exchange import watchdog
 from mpi_train.exchange.watchdog import ProcessIdentity, own_identity
-from tests.mpi_train.ranks import ROOT
+from tests.mpi_train.ranks import ROOT, run_ranks
+from tests.mpi_train.runs import arguments
+from tests.stores import make_store
 
 LIMIT_S = 90  # three times what is promised
 
@@ -115,3 +118,23 @@ def test_without_proc_a_process_is_on_a_machine_of_its_own(
     assert alone.pid == here.pid
     assert alone.machine != here.machine
     assert str(alone.pid) in alone.machine
+
+
+# Rank 1 hangs in its first update, outside of anything in which it would wait for others.
+HANGS = """
+import signal, sys
+from mpi4py import MPI
+import mpi_train.update
+from mpi_train.__main__ import main
+if MPI.COMM_WORLD.Get_rank() == 1:
+    mpi_train.update.prefix_cost = lambda *_: signal.pause()
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_run_ends_when_one_rank_hangs_for_as_long_as_stall_minutes_says(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store", {"train": 100, "validation": 20})
+    done = run_ranks(2, "-c", HANGS, *arguments(store, tmp_path / "run", stall_minutes=0.02),
+                     timeout=LIMIT_S)
+    assert done.returncode != 0
+    assert "rank 1 ends: no progress for 0.02 minutes (--stall-minutes)" in done.stderr
