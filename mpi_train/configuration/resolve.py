@@ -13,7 +13,7 @@ from mpi_train.configuration.config import MOST_TIMES, TrainingConfig
 from mpi_train.configuration.presets import CONFIGS, MODEL_DEFAULTS
 from reviews.errors import UserError
 from reviews.options import check_conditions, flag, from_mapping, leaves
-from reviews.storage.files import is_remote
+from reviews.storage.files import is_remote, reason
 from reviews.store import Store
 
 
@@ -27,12 +27,11 @@ def resolve(named: Mapping[str, Any]) -> TrainingConfig:
     if not named.get("out"):
         raise UserError("name the run folder to write with --out")
     out = Path(named["out"])
+    _check_writable(named["out"])
     if named.get("resume"):
         config = _resumed(out, named)
     else:
         config = _layered(named)
-        if out.exists() and not out.is_dir():
-            raise UserError(f"{out} is not a folder")
         if out.exists() and any(out.iterdir()) and not config.overwrite:
             raise UserError(f"{out} is not empty: give --resume, --overwrite, or another --out")
     if not config.store:
@@ -51,6 +50,20 @@ def resolve(named: Mapping[str, Any]) -> TrainingConfig:
                         "--features, or choose another model")
     _check_read(config, named)
     return _with_classes(_with_vectors(config, store, named), store, named)
+
+
+def _check_writable(out: str) -> None:
+    """Raise UserError where no run folder can be made, or written to; makes nothing."""
+    if is_remote(out):
+        raise UserError(f"--out is {out}: a run folder is one of this machine")
+    try:
+        there = next(path for path in (Path(out), *Path(out).absolute().parents) if path.exists())
+    except OSError as error:
+        raise UserError(f"--out is {out}: {reason(error)}") from None
+    if not there.is_dir():
+        raise UserError(f"--out is {out}: {there} is not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"--out is {out}: nothing can be written to {there}")
 
 
 def _check_read(config: TrainingConfig, named: Mapping[str, Any]) -> None:
