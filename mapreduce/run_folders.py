@@ -7,7 +7,6 @@ folder make it in the work folder, from where it is fetched and verified.
 """
 
 import contextlib
-import fcntl
 import glob
 import shutil
 import tempfile
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reviews.errors import UserError, disk_is_full
+from reviews.runtime.file_locks import lock_file
 from reviews.storage.files import absolute, is_remote, reason
 from reviews.storage.folders import delete, fetch_folder, join, names_below, sha256
 from reviews.store import Store
@@ -132,7 +132,7 @@ def _partial_folder(out: Path) -> Iterator[Path]:
         raise UserError(f"{out.parent} cannot be written to: {reason(error)}") from None
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(lock, wait=False)
         except BlockingIOError:
             raise UserError(f"another prepare is writing {out}") from None
         partial = out.parent / f".{out.name}.partial"

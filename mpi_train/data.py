@@ -71,7 +71,7 @@ class SplitReader:
         if self._more is not None and shard == len(self.shards):
             return [column for column in vars(self._more).values() if column is not None]
         self._check(shard, self.shards[shard])
-        group = h5py.File(self.shards[shard].path, "r")[self._split]
+        group = h5py.File(self.shards[shard].path, "r", locking=False)[self._split]
         return [ChunkReader(group[name]) for name in self._names]
 
     def _check(self, number: int, shard: Shard) -> None:

@@ -33,7 +33,7 @@ def count_words(store: Store, rows: int = ROWS) -> Words:
     seen = 0
     for shard in store.shards("train"):
         try:
-            with h5py.File(shard.path) as file:
+            with h5py.File(shard.path, "r", locking=False) as file:
                 columns = [ChunkReader(file[f"train/{name}"]) for name in
                            ("tokens", "length", "label")]
                 for chunk in range(-(-shard.rows // CHUNK_ROWS)):

@@ -141,7 +141,7 @@ class Store:
 
 def write_shard(path: Path, splits: Mapping[str, Columns]) -> None:
     """Write one shard: a group for each split; the same columns give the same bytes."""
-    with h5py.File(path, "w", libver="v110") as file:
+    with h5py.File(path, "w", libver="v110", locking=False) as file:
         for split in SPLITS:
             group = file.create_group(split)
             for name, values in splits[split].items():
@@ -217,7 +217,7 @@ def _write_words(path: Path, vocabulary: Sequence[str]) -> None:
 def _write_virtual(path: Path, manifest: Mapping[str, Any]) -> None:
     """reviews.h5: virtual datasets that show all shards as one file."""
     wide = np.dtype(np.uint32 if manifest["vocabulary_size"] > 1 << 16 else np.uint16)
-    with h5py.File(path, "w", libver="v110") as file:
+    with h5py.File(path, "w", libver="v110", locking=False) as file:
         for split in SPLITS:
             group = file.create_group(split)
             parts = [

@@ -72,7 +72,7 @@ def _verify_shard(
     if store.feature_names:
         columns["features"] = ((len(store.feature_names),), FEATURES)
     columns["tokens"] = ((store.length,), id_type(store.vocabulary_size - FIRST_WORD))
-    with h5py.File(store.path / name, "r") as file:
+    with h5py.File(store.path / name, "r", locking=False) as file:
         for split in SPLITS:
             group, wrong = file[split], False
             for column, (shape, dtype) in columns.items():

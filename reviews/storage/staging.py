@@ -1,10 +1,10 @@
 """Local copies of the files of a store that lies elsewhere, verified when they come."""
 
-import fcntl
 import os
 from pathlib import Path
 
 from reviews.errors import UserError
+from reviews.runtime.file_locks import lock_file
 from reviews.storage.folders import atomic_path, fetch, join, sha256
 
 
@@ -21,7 +21,7 @@ def staged_file(store: str, name: str, digest: str, folder: Path) -> Path:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_name(f".{path.name}.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock_file(lock)
         if not path.is_file():
             with atomic_path(path) as temporary:
                 fetch(join(store, name), temporary)
