@@ -108,7 +108,7 @@ def test_a_store_is_made_of_what_is_left(
     ("name", "data", "message"),
     [
         ("photo.json", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)) * 9, "photo.json: nei"),
-        ("archive.zip", b"PK\x03\x04" + bytes(range(256)) * 9, "archive.zip: neither"),
+        ("archive.zip", b"PK\x03\x04" + bytes(range(256)) * 9, "archive.zip: damaged zip file"),
         ("prose.txt", b"Once upon a time\nthere was\n", "prose.txt: neither JSON"),
         ("lies.json.gz", b'{"text": "fine", "rating": 5}\n', "lies.json.gz: its name ends in .gz"),
         ("lies.bz2", b'{"text": "fine", "rating": 5}\n', "lies.bz2: its name ends in .bz2"),

@@ -67,7 +67,9 @@ class Double:
         """Do what there is to do, until it is told to stop."""
         while not self.ended.wait(0.02):
             for cluster in list(clusters().values()):
-                if getattr(cluster, "state", None) == "STARTING":  # moto may not be done yet
+                if not getattr(cluster, "nodes_start", False):  # moto still fills it in
+                    continue
+                if cluster.state == "STARTING":
                     self.bootstrap(cluster)
                 for step in list(cluster.steps):
                     if cluster.state == "RUNNING" and step.state in ("PENDING", "RUNNING"):
@@ -188,7 +190,8 @@ def working(folder: Path) -> Iterator[Double]:
     double = Double(folder)
     with pytest.MonkeyPatch.context() as patch:
         # moto calls a cluster ready as soon as it is asked for; here the nodes say when.
-        patch.setattr(Cluster, "run_bootstrap_actions", lambda self: None)
+        patch.setattr(Cluster, "run_bootstrap_actions",
+                      lambda self: setattr(self, "nodes_start", True))
         thread = threading.Thread(target=double.work, daemon=True)
         thread.start()
         try:

@@ -14,6 +14,7 @@ def web_hdfs(files: dict[str, bytes]) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # a body need not wait for the header's acknowledgement
 
         def do_GET(self) -> None:
             url = urlsplit(self.path)

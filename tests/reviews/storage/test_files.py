@@ -8,6 +8,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec.registry import _registry as classes_of_fsspec
 
 import reviewmill
 from reviews.corpora import plan_splits
@@ -75,6 +76,9 @@ def test_a_package_that_is_missing_is_told_with_how_to_install_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.delitem(sys.modules, "fsspec.implementations.webhdfs", raising=False)
+    # Other tests may have imported what reads these addresses.
+    for protocol in ("s3", "s3a", "webhdfs"):
+        monkeypatch.delitem(classes_of_fsspec, protocol, raising=False)
     with pytest.raises(UserError, match=rf"not installed; pip install 'reviewmill\[{extra}\]'"):
         find_files([address])
 
