@@ -60,7 +60,7 @@ class Ranks:
         self.optimizer = make_optimizer(self.config, self.model)
         self.updater = Updater(self.config, self.communicator, self.reader, self.model,
                                self.optimizer)
-        self.updater.hand_over()
+        self.updater.broadcast_state()
         self.done = 0  # updates
 
     def rule(self, **choices: Any) -> None:
@@ -68,17 +68,17 @@ class Ranks:
         config = dataclasses.replace(self.config, **choices)
         self.updater.divide(ShareCoordinator(config, self.communicator, self.updater.group))
 
-    def meet(self) -> None:
+    def barrier(self) -> None:
         """Wait for all ranks, and leave them the cores."""
         patiently(self.communicator.world.Ibarrier())
 
     def together(self, updates: int) -> tuple[float, list[Update]]:
         """So many updates: seconds on rank 0, and what they were (nothing while parked)."""
-        self.meet()
+        self.barrier()
         started, found = time.perf_counter(), []
         first = self.done
         while self.done < first + updates:
-            if self.updater.sharing.parked:
+            if self.updater.coordinator.parked:
                 self.done = max(self.done, self.updater.sit_out(first + updates))
                 continue
             update = self.updater.run(0, self.done % self.reader.plan.updates, 1e-3)
@@ -86,7 +86,7 @@ class Ranks:
                 found.append(update)
                 self.done += 1
         seconds = time.perf_counter() - started
-        self.updater.sharing.dismiss()
+        self.updater.coordinator.dismiss()
         return seconds, found
 
     def alone(self, first: int, shares: Sequence[np.ndarray]) -> float:
@@ -98,7 +98,7 @@ class Ranks:
         weights = [p.detach().clone() for p in self.model.parameters()]
         moments = [{name: value.clone() for name, value in self.optimizer.state[p].items()}
                    for p in self.model.parameters()]
-        self.meet()
+        self.barrier()
         started = time.perf_counter()
         for number, share in enumerate(shares, first):
             self._train_alone(number, share)
@@ -151,7 +151,7 @@ def measure(ranks: Ranks, options: argparse.Namespace) -> dict[str, Any]:
         updates += found
     figures: dict[str, Any] = {"efficiency": median(pairs), "pairs": pairs}
     if ranks.communicator.rank == 0:
-        figures |= explain(ranks.updater.sharing.rule, updates)
+        figures |= explain(ranks.updater.coordinator.rule, updates)
         figures["reviews_per_s"] = median(
             float(u.reviews.sum()) / u.step_s for u in updates)
         figures["cold"] = updates_to_settle(cold + updates)

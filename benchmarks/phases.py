@@ -32,7 +32,7 @@ PHASES: dict[str, list[tuple[str, str]]] = {
     "parse": [("json_lines.py", "parse"), ("columns.py", "to_reviews")],
     "clean, tokenize, hash": [("tokenizer.py", "tokenize"), ("html.py", "clean_html")],
     "write partitions": [("gather_reviews.py", "flush")],
-    "de-duplicate": [("gather_reviews.py", "settle_partition")],
+    "de-duplicate": [("gather_reviews.py", "finish_partition")],
     "count": [("count_words.py", "mapper"), ("count_words.py", "reducer")],
     "encode": [("encode_reviews.py", "encode")],
     "shuffle, deflate, write": [("store.py", "write_shard")],

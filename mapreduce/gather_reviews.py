@@ -19,7 +19,7 @@ import pyarrow as pa
 from mrjob.protocol import RawValueProtocol
 
 from mapreduce.job import ReviewsJob
-from mapreduce.partitions.deduplicate import CORPUS, TEST, VALIDATION, settle, strata
+from mapreduce.partitions.deduplicate import CORPUS, TEST, VALIDATION, deduplicate, strata
 from mapreduce.partitions.histogram import Histogram
 from mapreduce.partitions.partition import OF_IDS, Partition
 from mapreduce.partitions.splitting import sampled, split_keys, strata_of
@@ -86,7 +86,7 @@ class GatherReviews(ReviewsJob):
         self, partition: int, lines: Iterator[dict[str, Any]]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """One partition: its distinct rows into a file."""
-        yield partition, settle_partition(partition, list(lines), self.recipe, self.work)
+        yield partition, finish_partition(partition, list(lines), self.recipe, self.work)
 
 
 def _splits_of(line: str, recipe: Recipe) -> Iterator[tuple[InputSplit, int]]:
@@ -243,7 +243,7 @@ def carried_fields(recipe: Recipe) -> list[str]:
     return sorted(fields) + feature_columns(recipe)
 
 
-def settle_partition(
+def finish_partition(
     partition: int, lines: list[dict[str, Any]], recipe: Recipe, work: str
 ) -> dict[str, Any]:
     """Write the partition's file and return its line."""
@@ -260,12 +260,12 @@ def settle_partition(
     if parcels:
         merged = Partition.of(parcels)
         given = np.bincount(np.asarray(merged.rows["role"]), minlength=3)
-        settled = settle(merged, recipe)
-        counts.update(settled.dropped)
-        rows = merged.rows.take(pa.array(settled.kept))
+        distinct = deduplicate(merged, recipe)
+        counts.update(distinct.dropped)
+        rows = merged.rows.take(pa.array(distinct.kept))
         identity = np.stack([np.asarray(rows["identity_a"]), np.asarray(rows["identity_b"])], 1)
         keys = split_keys(recipe, identity, rows)
-        stratum = strata_of(recipe, strata(identity, settled.label))
+        stratum = strata_of(recipe, strata(identity, distinct.label))
         role = np.asarray(rows["role"])
         for one in np.unique(stratum[role == CORPUS]):
             chosen = keys[(role == CORPUS) & (stratum == one)]
@@ -276,8 +276,8 @@ def settle_partition(
             {
                 **{name: rows[name] for name in OF_IDS},
                 "review_id": identity[:, 0],
-                "label": settled.label,
-                "rating": settled.rating,
+                "label": distinct.label,
+                "rating": distinct.rating,
                 "given": role,
                 "stratum": stratum,
                 "split_key": keys,

@@ -43,10 +43,10 @@ class BackPropagation:
 
     def __init__(
         self, config: TrainingConfig, model: nn.Module,
-        gradients: GradientBuckets | SharedGradients, device: torch.device, laps: PhaseTimer,
+        gradients: GradientBuckets | SharedGradients, device: torch.device, timer: PhaseTimer,
     ) -> None:
         self._config, self._model, self._gradients = config, model, gradients
-        self._device, self._loss, self._laps = device, Loss.of(config), laps
+        self._device, self._loss, self._timer = device, Loss.of(config), timer
         self.max_tokens = config.micro_batch_tokens
         self.seconds = 0.0
         self._fitting = 0  # tokens of the largest micro-batch that went through
@@ -75,9 +75,9 @@ class BackPropagation:
             ids = batch.words(options.vocabulary_size, options.padding, options.unknown)
             words = on_device(ids, self._device)
         while True:
-            self._laps.lap("rest")
+            self._timer.mark("rest")
             self._gradients.start(words)
-            self._laps.lap("backward")
+            self._timer.mark("backward")
             try:
                 return self._run(batch, part, place, interrupted)
             except _TooLarge as problem:
@@ -106,7 +106,7 @@ class BackPropagation:
                 self._gradients.arm()
             try:
                 loss_sum += self._micro_batch(batch, begin, end, place)
-                self._laps.lap("backward")  # what the forward pass kept is free
+                self._timer.mark("backward")  # what the forward pass kept is free
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -115,7 +115,7 @@ class BackPropagation:
             if interrupted and interrupted():
                 return None
         found = loss_sum.item()  # on a GPU, when all is done
-        self._laps.lap("backward")
+        self._timer.mark("backward")
         self.seconds = time.perf_counter() - started
         return found
 
@@ -125,7 +125,7 @@ class BackPropagation:
         rows = batch.take(begin, end)
         tensors = to_tensors(rows, self._device)
         labels = on_device(rows.labels, self._device)
-        self._laps.lap("data")
+        self._timer.mark("data")
         positions = torch.arange(begin, end, device=self._device)
         draws = DropoutRandom.of(self._config.seed, *place, positions)
         with torch.autocast(self._device.type, torch.bfloat16, self._config.precision == "bf16"):
@@ -133,6 +133,6 @@ class BackPropagation:
         if self._config.precision == "bf16":
             logits = logits.float()
         loss = self._loss.sum(logits, labels)
-        self._laps.lap("forward")
+        self._timer.mark("forward")
         (loss / self._loss.denominator(batch.labels)).backward()
         return loss.detach()

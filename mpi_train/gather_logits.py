@@ -26,7 +26,7 @@ def gather_logits(
         numbers.append(np.full(len(rows.labels), number))
         labels.append(rows.labels)
         logits.append(logits_of(model, rows, communicator.device, max_tokens).ravel())
-    every = [communicator.gather_rows(np.concatenate(part)) for part in (numbers, labels, logits)]
+    every = [communicator.gather_v(np.concatenate(part)) for part in (numbers, labels, logits)]
     if every[0] is None or every[1] is None or every[2] is None:
         return None
     order = np.argsort(every[0], kind="stable")

@@ -51,8 +51,8 @@ def train(config: TrainingConfig, communicator: Communicator) -> dict[str, Any]:
             run.greet()
             over = run.is_over()
             if over:
-                run.journal.log(f"nothing is left to do: the run was complete after update "
-                                f"{run.step}, and its model is in {run.journal.out / 'model'}")
+                run.run_log.log(f"nothing is left to do: the run was complete after update "
+                                f"{run.step}, and its model is in {run.run_log.out / 'model'}")
             while not over:
                 epoch = run.step // run.plan.updates
                 run.train_epoch(epoch)
@@ -101,14 +101,14 @@ class Run:
         self._earlier_s = self.state["seconds"]
         self._asked = 0  # signal that asked a rank to end in an epoch's last update
         self.updater = Updater(config, communicator, reader, self.model, self.optimizer)
-        self.updater.hand_over()
-        self.updater.sharing.restore(self.state["balancer"])
-        self.journal = RunLog(config, communicator.rank == 0)
-        self.journal.forget_after(self.step, self.step // self.plan.updates)
-        self.writer = CheckpointWriter(self.journal.out, config.checkpoints_kept)
+        self.updater.broadcast_state()
+        self.updater.coordinator.restore(self.state["balancer"])
+        self.run_log = RunLog(config, communicator.rank == 0)
+        self.run_log.forget_after(self.step, self.step // self.plan.updates)
+        self.writer = CheckpointWriter(self.run_log.out, config.checkpoints_kept)
         self._checkpointed = time.monotonic()
         profiles = config.profile and communicator.rank == 0
-        self.profiler = Profiler(self.journal.out / "profile") if profiles else None
+        self.profiler = Profiler(self.run_log.out / "profile") if profiles else None
 
     @property
     def step(self) -> int:
@@ -147,7 +147,7 @@ class Run:
     def greet(self) -> None:
         """Say what is about to happen."""
         ranks = self.communicator
-        self.journal.log(
+        self.run_log.log(
             f"{self.plan.rows:,} reviews, {self.plan.updates:,} updates an epoch, "
             f"{self.parameters:,} parameters, {ranks.size} ranks ({ranks.backend}), "
             f"{torch.get_num_threads()} threads each")
@@ -163,13 +163,13 @@ class Run:
         config, before = self.config, epoch * self.plan.updates
         last = min(self.plan.updates, self.total - before)
         self._epoch_started = time.perf_counter()
-        self.updater.laps.take()  # what lies between epochs belongs to no update
-        self.journal.start_epoch(self.plan.rows, self.state["epoch"]["reviews"],
+        self.updater.timer.take()  # what lies between epochs belongs to no update
+        self.run_log.start_epoch(self.plan.rows, self.state["epoch"]["reviews"],
                                  f"epoch {epoch + 1}/{config.epochs}")
         number = self.step - before
         try:
             while number < last:
-                if self.updater.sharing.parked:
+                if self.updater.coordinator.parked:
                     number = self.updater.sit_out(last)
                     self.state["step"] = before + number
                     continue
@@ -185,8 +185,8 @@ class Run:
                     number += 1
                     self._between_updates(number, last, update.asked)
         finally:
-            self.journal.end_epoch()
-        self.updater.sharing.dismiss()
+            self.run_log.end_epoch()
+        self.updater.coordinator.dismiss()
 
     def _between_updates(self, done: int, last: int, asked: int) -> None:
         """After `done` of an epoch's updates, of which this run does `last`."""
@@ -201,9 +201,9 @@ class Run:
         if asked and done < last:
             # Who ends first may take the others along, so rank 0 has to be done.
             self.writer.wait()
-            self.updater.meet()
+            self.updater.barrier()
             stopped = self._ended_by(asked)
-            self.updater.sharing.dismiss(str(stopped), stopped.status)
+            self.updater.coordinator.dismiss(str(stopped), stopped.status)
             raise stopped
 
     def end_if_asked(self) -> None:
@@ -218,7 +218,7 @@ class Run:
 
     def _ended_by(self, asked: int) -> Stopped:
         reason = f"ended by {signal.Signals(asked).name} after update {self.step} of {self.total}"
-        self.journal.log(f"{reason}: --resume goes on from here")
+        self.run_log.log(f"{reason}: --resume goes on from here")
         return Stopped(reason, 128 + asked)
 
     def _checkpoint_is_due(self) -> bool:
@@ -230,7 +230,7 @@ class Run:
         """On rank 0: begin to write down where the run stands."""
         self._checkpointed = time.monotonic()
         state = {**self.state, "seconds": self._seconds(),
-                 "balancer": self.updater.sharing.state()}
+                 "balancer": self.updater.coordinator.state()}
         if state["epoch"]["reviews"]:
             seconds = state["epoch"]["seconds"] + time.perf_counter() - self._epoch_started
             state["epoch"] = {**state["epoch"], "seconds": seconds}
@@ -239,12 +239,12 @@ class Run:
     def _stop(self, epoch: int, number: int, problem: str) -> NoReturn:
         place = f"epoch {epoch + 1}, update {number + 1}"
         reason = problem.format(place) + ": stopped before the update"
-        self.journal.record("failure", step=self.step + 1, epoch=epoch, update=number,
+        self.run_log.record("failure", step=self.step + 1, epoch=epoch, update=number,
                             reason=reason)
-        self.journal.log(reason)
+        self.run_log.log(reason)
         self.writer.wait()
-        self.updater.meet()
-        self.updater.sharing.dismiss(reason, 3)
+        self.updater.barrier()
+        self.updater.coordinator.dismiss(reason, 3)
         raise Stopped(reason, 3) from None
 
     def _record(self, epoch: int, update: Update, rate: float) -> None:
@@ -256,21 +256,21 @@ class Run:
         self.state["epoch"]["reviews"] += reviews
         reached = efficiency(update.reviews, update.compute_s, update.reduction_s, update.step_s)
         if update.renewed:
-            self.journal.record(
+            self.run_log.record(
                 "rebalance", step=self.step, shares=update.reviews.tolist(),
-                share_tokens=update.tokens.tolist(), **self.updater.sharing.lines())
-        self.journal.record(
+                share_tokens=update.tokens.tolist(), **self.updater.coordinator.lines())
+        self.run_log.record(
             "step", step=self.step, epoch=epoch, loss=update.loss, learning_rate=rate,
             reviews=reviews, tokens=int(update.tokens.sum()), step_s=update.step_s,
             reviews_per_s=reviews / update.step_s, shares=update.reviews.tolist(),
             share_tokens=update.tokens.tolist(), compute_s=update.compute_s.tolist(),
             wait_s=update.wait_s.tolist(), reduction_s=update.reduction_s.tolist(),
             predicted_s=None if math.isnan(update.predicted_s) else update.predicted_s,
-            efficiency=reached, ceiling=self.updater.sharing.ceiling(update.tokens,
+            efficiency=reached, ceiling=self.updater.coordinator.ceiling(update.tokens,
                                                                      update.reduction_s),
             phases=update.phases,
         )
-        self.journal.advance(reviews, update.loss, reached)
+        self.run_log.advance(reviews, update.loss, reached)
         if self.profiler is not None:
             self.profiler.after_update(update.phases)
 
@@ -280,15 +280,15 @@ class Run:
         reviews = max(done["reviews"], 1)
         seconds = done["seconds"] + time.perf_counter() - self._epoch_started
         # A slow rank has less to do here, too, and a parked one, with its old weights, nothing.
-        ratios = self.communicator.from_root(lambda: self.updater.sharing.ratios)
+        ratios = self.communicator.from_root(lambda: self.updater.coordinator.ratios)
         figures = None
         if (epoch + 1) % config.evaluate_every == 0 or self.step == self.total:
             figures = self._evaluate(epoch, ratios)
         loss, speed = done["loss"] / reviews, reviews / seconds
-        self.journal.record("epoch", epoch=epoch, step=self.step, loss=loss, reviews=reviews,
+        self.run_log.record("epoch", epoch=epoch, step=self.step, loss=loss, reviews=reviews,
                             seconds=seconds, reviews_per_s=speed, validation=figures)
         accuracy = f", validation accuracy {figures['accuracy']:.2%}" if figures else ""
-        self.journal.log(f"epoch {epoch + 1}/{config.epochs}: loss {loss:.4f}, "
+        self.run_log.log(f"epoch {epoch + 1}/{config.epochs}: loss {loss:.4f}, "
                          f"{speed:,.0f} reviews/s{accuracy}")
         if self.step == (epoch + 1) * self.plan.updates:
             self.state["epoch"] = dict(NO_EPOCH)
@@ -298,7 +298,7 @@ class Run:
     def _evaluate(self, epoch: int, ratios: Sequence[float]) -> dict[str, Any] | None:
         """Validate on all ranks, and on rank 0 keep the weights if they are to be kept."""
         if self.average is not None:
-            self.updater.hand_out(self.average.weights.values())
+            self.updater.broadcast(self.average.weights.values())
         with self.average.in_place() if self.average else nullcontext():
             figures = validate(self.model, self.validation, self.config, self.communicator, ratios,
                                self.store.classes)
@@ -334,7 +334,7 @@ class Run:
             "backend": ranks.backend, "hosts": ranks.hosts,
             "store": store_entry(self.store), "environment": environment(),
         }
-        self.journal.summarize(**summary)
+        self.run_log.summarize(**summary)
         if self.profiler is not None:
             self.profiler.close()
         return summary

@@ -74,18 +74,18 @@ class Updater:
     ) -> None:
         self._config, self._communicator, self._reader = config, communicator, reader
         self._model, self._optimizer = model, optimizer
-        self.group, self._loss, self.laps = Group(communicator), Loss.of(config), PhaseTimer()
+        self.group, self._loss, self.timer = Group(communicator), Loss.of(config), PhaseTimer()
         self._gradients = gradients_of(model, self.group, config.exchange)
         self.backward = BackPropagation(
-            config, model, self._gradients, communicator.device, self.laps)
-        self.sharing = ShareCoordinator(config, communicator, self.group)
+            config, model, self._gradients, communicator.device, self.timer)
+        self.coordinator = ShareCoordinator(config, communicator, self.group)
         self._optimizer_s = 0.0
 
-    def divide(self, sharing: ShareCoordinator) -> None:
+    def divide(self, coordinator: ShareCoordinator) -> None:
         """Divide updates in another way from now on; everybody takes part again."""
-        self.group.become(range(self._communicator.size))
-        self.sharing = sharing
-        self.hand_over()
+        self.group.set_ranks(range(self._communicator.size))
+        self.coordinator = coordinator
+        self.broadcast_state()
 
     def run(self, epoch: int, number: int, rate: float, asked: int = 0) -> Update | None:
         """Update `number` of an epoch, at a learning rate; None on a rank without part in it.
@@ -96,44 +96,44 @@ class Updater:
         and ValueError when a time that a rank reports is none.
         """
         started = time.perf_counter()
-        self.laps.lap("rest")
+        self.timer.mark("rest")
         batch = self._reader.batch(epoch, number)
         prefix = prefix_cost(batch.lengths, self._config.micro_batch_tokens)
-        self.laps.lap("data")
+        self.timer.mark("data")
         read = time.perf_counter()
-        settled = self.sharing.settle(epoch, number, int(prefix[-1]))
-        if self.sharing.parked:
+        decision = self.coordinator.decide(epoch, number, int(prefix[-1]))
+        if self.coordinator.parked:
             return None
-        if settled.joined:
-            self.hand_over()
-        cuts = cut(prefix, settled.ratios)  # (ranks + 1,)
+        if decision.joined:
+            self.broadcast_state()
+        cuts = cut(prefix, decision.ratios)  # (ranks + 1,)
         rank = self._communicator.rank
         part = (int(cuts[rank]), int(cuts[rank + 1]))
 
         begun, cpu_begun = time.perf_counter(), time.thread_time()
         own_loss = self.backward.run(batch, part, (epoch, number))
         ended, cpu_ended = time.perf_counter(), time.thread_time()
-        finish_s, reduction_s = self._gradients.finish(settled.ratios)
+        finish_s, reduction_s = self._gradients.finish(decision.ratios)
         # A rank on a part of a core takes so much longer for the exchange, too.
         stretch = (ended - begun) / max(cpu_ended - cpu_begun, 1e-9)
         reduction_s = min(reduction_s * max(stretch, 1.0), finish_s)
         # The optimizer runs after the ranks have spoken, so it counts in the next update.
-        compute_s = read - started + settled.own_s + ended - begun + reduction_s
+        compute_s = read - started + decision.own_s + ended - begun + reduction_s
         compute_s += self._optimizer_s
         fixed_s = compute_s - reduction_s - self.backward.seconds
-        word = [own_loss, compute_s, begun - read - settled.own_s + finish_s - reduction_s,
+        word = [own_loss, compute_s, begun - read - decision.own_s + finish_s - reduction_s,
                 reduction_s, fixed_s, asked]
 
         # A word from every rank before anything changes.
-        losses, compute, wait, reduction, fixed, requests = self.group.gather_all(word).T
-        self.laps.lap("exchange")
+        losses, compute, wait, reduction, fixed, requests = self.group.all_gather(word).T
+        self.timer.mark("exchange")
         loss = float(losses.sum()) / self._loss.denominator(batch.labels)
         if not math.isfinite(loss):
             raise NotFinite(np.flatnonzero(~np.isfinite(losses)))
         tokens = np.diff(prefix[cuts])
-        self.sharing.observe(tokens, compute - reduction, reduction, fixed)
+        self.coordinator.observe(tokens, compute - reduction, reduction, fixed)
 
-        self.laps.lap("rest")
+        self.timer.mark("rest")
         stepping = time.perf_counter()
         if self._config.clip_norm:
             self._gradients.clip(self._config.clip_norm)
@@ -141,14 +141,15 @@ class Updater:
             group["lr"] = rate * group.get("scale", 1.0)
         self._optimizer.step()
         stepped = time.perf_counter()
-        self.laps.lap("optimizer")
+        self.timer.mark("optimizer")
         self._optimizer_s = stepped - stepping
         return Update(loss, np.diff(cuts), tokens, compute, wait, reduction, stepped - started,
-                      self.laps.take(), settled.predicted_s, settled.renewed, int(requests.max()))
+                      self.timer.take(), decision.predicted_s, decision.renewed,
+                      int(requests.max()))
 
-    def meet(self) -> None:
-        """Wait for all ranks that are not parked."""
-        self.group.meet()
+    def barrier(self) -> None:
+        """Barrier of all ranks that are not parked."""
+        self.group.barrier()
 
     def sit_out(self, last: int) -> int:
         """On a parked rank: time trials until there is something else to do.
@@ -157,7 +158,7 @@ class Updater:
         Raises Stopped when the others have stopped.
         """
         while True:
-            call = self.sharing.next_call()
+            call = self.coordinator.next_call()
             if isinstance(call, Return):
                 return call.number
             if isinstance(call, Rest):
@@ -174,21 +175,21 @@ class Updater:
         if first == last:  # less than half a review
             first, last = (first, first + 1) if first < len(batch.lengths) else (first - 1, first)
         done = self.backward.run(batch, (first, last), (trial.epoch, trial.number),
-                                  self.sharing.called)
+                                  self.coordinator.called)
         if done is not None:
-            self.sharing.report(float(prefix[last] - prefix[first]),
+            self.coordinator.report(float(prefix[last] - prefix[first]),
                                 time.perf_counter() - started)
 
-    def hand_out(self, tensors: Iterable[Tensor]) -> None:
-        """Give all ranks that are not parked these tensors of rank 0."""
-        for tensor in () if self.sharing.parked else tensors:
-            self.group.share(tensor)
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
+        """Broadcast tensors from rank 0 to all ranks that are not parked."""
+        for tensor in () if self.coordinator.parked else tensors:
+            self.group.broadcast_tensor(tensor)
 
-    def hand_over(self) -> None:
-        """Give all ranks of the group the parameters and the optimizer state of rank 0."""
+    def broadcast_state(self) -> None:
+        """Broadcast parameters and optimizer state from rank 0 to the group."""
         for parameter in self._model.parameters():
-            self.group.share(parameter)
+            self.group.broadcast_tensor(parameter)
             moments = self._optimizer.state[parameter]
             for name in sorted(moments):
                 if isinstance(moments[name], torch.Tensor):
-                    self.group.share(moments[name])
+                    self.group.broadcast_tensor(moments[name])

@@ -16,7 +16,7 @@ CORPUS, VALIDATION, TEST = 0, 1, 2  # where a row came from: the corpus, or a gi
 
 
 @dataclass
-class Settled:
+class DeduplicatedRows:
     """The rows that stay, ordered by identity, and why the others left."""
 
     kept: Array  # (n,) int64, indices of the partition's rows
@@ -25,8 +25,8 @@ class Settled:
     dropped: dict[str, int]
 
 
-def settle(partition: Partition, recipe: Recipe) -> Settled:
-    """Remove overlap and duplicates, then settle labels and drop the neutral ones."""
+def deduplicate(partition: Partition, recipe: Recipe) -> DeduplicatedRows:
+    """Remove overlap and duplicates, then set labels and drop the neutral ones."""
     rows = partition.rows
     identity = np.stack([np.asarray(rows["identity_a"]), np.asarray(rows["identity_b"])], 1)
     role = np.asarray(rows["role"])
@@ -69,7 +69,7 @@ def settle(partition: Partition, recipe: Recipe) -> Settled:
         # Equal identities are numbered in order of their other fields.
         fields = (*others, label, _nan_last(rating), time, role)
         kept = _ordered(np.flatnonzero(keep & ~neutral), fields, identity)
-    return Settled(kept, label[kept], rating[kept], dropped)
+    return DeduplicatedRows(kept, label[kept], rating[kept], dropped)
 
 
 def strata(identity: Array, label: Array) -> Array:
@@ -194,20 +194,16 @@ def _earliest(
     """One row for each reviewer and product: the earliest, then the smallest by (rating, text)."""
     order = _ordered(subject, (*others, _nan_last(rating), time), key)
     starts = _starts(key[order])
-    ends = np.append(starts[1:], len(order))
     first = order[starts]
-    ties: dict[int, list[int]] = {}
-    for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        tied = [
-            int(row)
-            for row in order[start:end]
-            if time[row] == time[order[start]]
-            and _nan_last(rating[row]) == _nan_last(rating[order[start]])
-        ]
-        if len(tied) > 1:
-            ties[number] = tied
-    texts = partition.texts([row for tied in ties.values() for row in tied])
-    for number, tied in ties.items():
-        spelled = [next(texts) for _ in tied]
-        first[number] = tied[spelled.index(min(spelled))]
+    ratings = _nan_last(rating)
+    group = np.repeat(np.arange(len(first)), np.diff(np.append(starts, len(order))))
+    head = first[group]
+    tied = (time[order] == time[head]) & (ratings[order] == ratings[head])
+    tied &= (np.bincount(group[tied], minlength=len(first)) > 1)[group]
+    # Few groups have a tie, and only for these are texts read.
+    smallest: dict[int, list[str]] = {}
+    rows = order[tied].tolist()
+    for number, row, text in zip(group[tied].tolist(), rows, partition.texts(rows), strict=True):
+        if number not in smallest or text < smallest[number]:
+            smallest[number], first[number] = text, row
     return first

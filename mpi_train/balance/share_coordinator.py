@@ -1,4 +1,4 @@
-"""Who works on the next update: settled on rank 0, and told to all that take part.
+"""Division of the next update: decided on rank 0, and broadcast to all that take part.
 
 A parked rank is called by a message: to time itself, to come back, or because there is nothing
 to wait for any more. Rank 0 keeps the run's books, and is never parked.
@@ -36,7 +36,7 @@ class Return(NamedTuple):
     """A parked rank is to take part from this update on, divided like that."""
 
     number: int
-    told: Array
+    announced: Array
 
 
 class Rest(NamedTuple):
@@ -50,7 +50,7 @@ Call = Trial | Return | Rest
 
 
 @dataclass(frozen=True)
-class Settled:
+class ShareDecision:
     """An update's division.
 
     Attributes:
@@ -83,7 +83,7 @@ class ShareCoordinator:
                                  every=config.rebalance_every)
         elif ranks > 1 and not config.shares and config.balance == "epoch":
             self.rule = EpochProfile(ranks)
-        self._told = np.zeros((2, ranks))  # ratios, and whether a rank is active
+        self._announced = np.zeros((2, ranks))  # ratios, and whether a rank is active
         self._recalled = False
         self._trial: Trial | None = None  # not finished
         self._sent: list[Any] = []
@@ -101,7 +101,7 @@ class ShareCoordinator:
         """Go on from a checkpoint; all ranks hold its parameters."""
         if state and self.rule:
             self.rule.restore(state)
-            self._group.become(np.flatnonzero(self.rule.active).tolist())
+            self._group.set_ranks(np.flatnonzero(self.rule.active).tolist())
 
     def lines(self) -> dict[str, list[float]]:
         """What is thought of the ranks: seconds of an update (R,) and of a token (R,)."""
@@ -118,28 +118,28 @@ class ShareCoordinator:
             return None
         return ceiling(fits.a[active], fits.b[active], exchange_s[active], float(tokens.sum()))
 
-    def settle(self, epoch: int, number: int, cost: int) -> Settled:
-        """Settle the division of an update of so many padded tokens.
+    def decide(self, epoch: int, number: int, cost: int) -> ShareDecision:
+        """Decide the division of an update of so many padded tokens.
 
         A rank that finds itself parked afterwards has no part in the update.
         """
         started = time.perf_counter()
         if self.rule is None:
-            return Settled(self.ratios, (), math.nan, False, 0.0)
+            return ShareDecision(self.ratios, (), math.nan, False, 0.0)
         predicted_s, renewed = math.nan, False
         if self._communicator.rank == 0:
             decision = self._decide(self.rule, number, cost)
-            self._told = np.stack([decision.ratios, decision.active.astype(np.float64)])
+            self._announced = np.stack([decision.ratios, decision.active.astype(np.float64)])
             predicted_s, renewed = decision.step_s, decision.renewed
             self._call_parked(decision, epoch, number)
         own_s = time.perf_counter() - started
         if self._recalled:
             self._recalled = False
         else:
-            self._group.tell_all(self._told)
-        self.ratios = self._told[0].copy()
-        joined = self._regroup(np.flatnonzero(self._told[1]).tolist())
-        return Settled(self.ratios, joined, predicted_s, renewed, own_s)
+            self._group.broadcast(self._announced)
+        self.ratios = self._announced[0].copy()
+        joined = self._regroup(np.flatnonzero(self._announced[1]).tolist())
+        return ShareDecision(self.ratios, joined, predicted_s, renewed, own_s)
 
     def _decide(self, rule: Balancer | EpochProfile, number: int, cost: int) -> Decision:
         return (rule.decide(cost) if isinstance(rule, Balancer)
@@ -150,12 +150,12 @@ class ShareCoordinator:
             if tokens > 0:
                 self._send(rank, Trial(epoch, number, tokens))
             elif decision.active[rank] and rank not in self._group.ranks:
-                self._send(rank, Return(number, self._told))
+                self._send(rank, Return(number, self._announced))
 
     def _regroup(self, active: list[int]) -> tuple[int, ...]:
         before, now = set(self._group.ranks), set(active)
         if now != before:
-            self._group.become(active)
+            self._group.set_ranks(active)
         return tuple(sorted(now - before))
 
     def _send(self, rank: int, call: Call) -> None:
@@ -207,7 +207,7 @@ class ShareCoordinator:
         if isinstance(call, Trial):
             self._trial = call
         elif isinstance(call, Return):
-            self._told, self._recalled = call.told, True
+            self._announced, self._recalled = call.announced, True
         elif call.reason:
             raise Stopped(call.reason, call.status)
         return call

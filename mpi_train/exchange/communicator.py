@@ -21,7 +21,7 @@ import torch.distributed
 
 from mpi_train.exchange.process_groups import make_process_group
 from mpi_train.exchange.shared_memory import share_memory
-from mpi_train.exchange.tcp_store_world import TcpStoreWorld, meeting
+from mpi_train.exchange.tcp_store_world import TcpStoreWorld, find_rendezvous
 from mpi_train.exchange.watchdog import Watchdog, own_identity
 from reviews.errors import UserError
 
@@ -39,7 +39,7 @@ class Stopped(Exception):
 
 def _find_world() -> Any:
     """The ranks that we were started with."""
-    place = meeting(os.environ)
+    place = find_rendezvous(os.environ)
     if place is not None:
         return TcpStoreWorld.join(place)
     from mpi4py import MPI  # which starts MPI
@@ -181,7 +181,7 @@ class Communicator:
         port = self.world.bcast(store.port if store else None)
         return store or torch.distributed.TCPStore(host, port, is_master=False)
 
-    def exchange(self, ranks: Sequence[int]) -> Any:
+    def process_group(self, ranks: Sequence[int]) -> Any:
         """What sums tensors over some ranks, all of which call this; None where MPI or shared
         memory does, and for one rank.
 
@@ -194,7 +194,7 @@ class Communicator:
         store = torch.distributed.PrefixStore(",".join(map(str, ranks)), self._store)
         return make_process_group(kind, store, ranks.index(self.rank), len(ranks))
 
-    def gather_rows(self, values: Array) -> Array | None:
+    def gather_v(self, values: Array) -> Array | None:
         """The (n_r,) arrays of all ranks, one after another, on rank 0; None elsewhere."""
         counts = self.world.gather(len(values))
         everything = None

@@ -126,7 +126,7 @@ class GradientBuckets:
         values = self._flat[number]
         if number in self._vectors and self._rows is not None:
             values = self._picked[number] = self._grad(number).index_select(0, self._rows)
-        self._handles.append(self._group.sum_start(values, self._rounded))
+        self._handles.append(self._group.all_reduce(values, self._rounded))
 
     def finish(self, ratios: Array) -> tuple[float, float]:
         """Launch what is not under way, on a rank that had no reviews; wait.

@@ -1,6 +1,6 @@
-"""The ranks that share the updates: whose gradients are summed, and who has a word in it.
+"""Collectives of the ranks that share the updates.
 
-At first that is everybody. A parked rank is outside: nothing here waits for it.
+At first these are all ranks. A parked rank is outside: no collective here waits for it.
 """
 
 import time
@@ -39,7 +39,7 @@ class Group:
         # Groups stay: a second one of the same ranks would find the addresses of the first.
         self._known: dict[tuple[int, ...], tuple[Any, Any]] = {}
         self._board = SharedMemoryAllGather(communicator.world) if self.shares_memory else None
-        self.become(self.ranks)
+        self.set_ranks(self.ranks)
 
     @property
     def size(self) -> int:
@@ -60,29 +60,29 @@ class Group:
         """Whether waiting for a sum keeps a core busy."""
         return self._all.backend == "mpi"
 
-    def become(self, ranks: Sequence[int]) -> None:
-        """Be these ranks (ascending) from now on. They call this, and those that were it before."""
+    def set_ranks(self, ranks: Sequence[int]) -> None:
+        """Change the members (ascending ranks); the new and the former ones call this."""
         if self._board:
-            self._board.begin(self.ranks if self.rank in self.ranks else (self.rank,))
+            self._board.restart(self.ranks if self.rank in self.ranks else (self.rank,))
         self.ranks = tuple(ranks)
         if self.rank not in self.ranks:
             return
         if self.ranks not in self._known:
             world = self._all.world
             control = world.Create_group(world.Get_group().Incl(self.ranks))
-            self._known[self.ranks] = control, self._all.exchange(self.ranks)
+            self._known[self.ranks] = control, self._all.process_group(self.ranks)
         self._control, self._data = self._known[self.ranks]
 
-    def meet(self) -> None:
-        """Wait for all ranks of the group, without keeping a core busy."""
+    def barrier(self) -> None:
+        """Barrier of the group; a rank that waits keeps no core busy."""
         if self._board:
-            self._board.meet(self.ranks)
+            self._board.barrier(self.ranks)
         else:
-            self.gather_all([0.0])
+            self.all_gather([0.0])
 
-    def sum_start(self, values: Tensor, rounded: bool = False) -> Handle:
-        """Start to replace `values` by their sum over the group; with nccl or gloo, they may
-        travel rounded to bfloat16.
+    def all_reduce(self, values: Tensor, rounded: bool = False) -> Handle:
+        """Start an all-reduce: `values` become their sum over the group when the handle has been
+        waited for. With nccl or gloo, they may travel rounded to bfloat16.
         """
         if rounded:
             return _RoundedSum(self._data, values, self.size)
@@ -93,15 +93,15 @@ class Group:
         handle: Handle = self._data.allreduce([values])
         return handle
 
-    def gather_all(self, values: Sequence[float]) -> Array:
-        """The numbers of every rank, on every rank of the group.
+    def all_gather(self, values: Sequence[float]) -> Array:
+        """All-gather of a few numbers of each rank.
 
         Returns:
             (all ranks, len(values)) float64; 0 for ranks outside.
         """
         own = np.array(values, np.float64)
         if self._board:
-            members = self._board.gather(own, self.ranks)
+            members = self._board.all_gather(own, self.ranks)
         else:
             members = np.empty((self.size, len(own)), np.float64)
             patiently(self._control.Iallgather(own, members))
@@ -109,8 +109,8 @@ class Group:
         everyone[list(self.ranks)] = members
         return everyone
 
-    def collect(self, values: Tensor) -> list[Tensor]:
-        """The (n_r, ...) tensors of all ranks, on every rank; all but n_r must be equal."""
+    def all_gather_v(self, values: Tensor) -> list[Tensor]:
+        """All-gather of (n_r, ...) tensors, whose n_r may differ."""
         own = values.detach().cpu().contiguous()
         rows = self._control.allgather(len(own))
         every = torch.empty((sum(rows), *own.shape[1:]), dtype=own.dtype)
@@ -119,13 +119,13 @@ class Group:
         patiently(self._control.Iallgatherv(own.numpy(), (every.numpy(), counts)))
         return list(every.to(values.device).split(rows))
 
-    def tell_all(self, values: Array) -> Array:
-        """Rank 0's numbers, on every rank; the others' (of the same shape) are replaced."""
+    def broadcast(self, values: Array) -> Array:
+        """Broadcast from rank 0, into arrays of the same shape."""
         patiently(self._control.Ibcast(values))
         return values
 
-    def share(self, values: Tensor) -> None:
-        """Overwrite `values` by those of rank 0."""
+    def broadcast_tensor(self, values: Tensor) -> None:
+        """Broadcast from rank 0, into tensors of the same shape."""
         copy = values.detach().cpu().contiguous()
         self._control.Bcast(copy.numpy())
         values.data.copy_(copy)

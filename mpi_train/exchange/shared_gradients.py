@@ -65,7 +65,7 @@ class SharedGradients:
         return time.perf_counter() - started, time.thread_time() - cpu_started
 
     def _add_up(self, ratios: Array) -> None:
-        self._group.meet()
+        self._group.barrier()
         bounds = np.rint(np.append(0, np.cumsum(ratios)) * (len(self._sum) / LINE)) * LINE
         first, last = bounds[self._group.rank : self._group.rank + 2].astype(int).tolist()
         for begin in range(first, last, PIECE):
@@ -73,7 +73,7 @@ class SharedGradients:
             self._sum[piece] = self._rows[self._group.ranks[0], piece]
             for rank in self._group.ranks[1:]:
                 self._sum[piece] += self._rows[rank, piece]
-        self._group.meet()
+        self._group.barrier()
 
     def clip(self, limit: float) -> None:
         """Scale the finished gradient down to a global norm, as torch's clip_grad_norm_."""

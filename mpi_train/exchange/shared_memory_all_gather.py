@@ -1,4 +1,4 @@
-"""Where ranks of one host meet, and read each other's numbers: in the memory that they share."""
+"""Barrier and all-gather of the ranks of one host, in the memory that they share."""
 
 import ctypes
 import errno
@@ -72,20 +72,20 @@ class SharedMemoryAllGather:
         self._pages = memory.view(np.float64).reshape(PAGES, size, WIDTH)
         self._page = 0
 
-    def meet(self, members: Sequence[int]) -> None:
-        """Wait for all members."""
+    def barrier(self, members: Sequence[int]) -> None:
+        """Barrier of the members."""
         self._barrier.wait(members)
 
-    def gather(self, values: Array, members: Sequence[int]) -> Array:
-        """The (n,) numbers of all members, (members, n) float64."""
+    def all_gather(self, values: Array, members: Sequence[int]) -> Array:
+        """All-gather of (n,) numbers: (members, n) float64."""
         page = self._pages[self._page]
         page[self._rank, : len(values)] = values
-        self.meet(members)
+        self.barrier(members)
         self._page = (self._page + 1) % PAGES
         shown: Array = page[list(members), : len(values)]
         return shown
 
-    def begin(self, members: Sequence[int]) -> None:
-        """Begin anew, with others perhaps, once all members have read what they were shown."""
-        self.meet(members)
+    def restart(self, members: Sequence[int]) -> None:
+        """Start again, perhaps with other members, once these have read the last page."""
+        self.barrier(members)
         self._page = 0

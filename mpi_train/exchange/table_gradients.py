@@ -26,7 +26,8 @@ class TableGradients:
             weight = table.weight
             rows, values = _merge(table.parts, weight)
             if self._group.size > 1:
-                every_row, every_value = self._group.collect(rows), self._group.collect(values)
+                every_row = self._group.all_gather_v(rows)
+                every_value = self._group.all_gather_v(values)
                 rows, values = _merge(list(zip(every_row, every_value, strict=True)), weight)
             weight.grad = torch.sparse_coo_tensor(
                 rows[None], values, weight.shape, is_coalesced=True, check_invariants=False)

@@ -27,7 +27,7 @@ FIRST_PORT, PORTS = 20_000, 20_000  # where the ranks of a Slurm step meet: by j
 
 
 @dataclass(frozen=True)
-class Meeting:
+class Rendezvous:
     """Who we are among how many, and where the key-value store is."""
 
     rank: int
@@ -37,12 +37,12 @@ class Meeting:
     served: bool  # by the launcher; else by rank 0
 
 
-def meeting(environment: Mapping[str, str]) -> Meeting | None:
+def find_rendezvous(environment: Mapping[str, str]) -> Rendezvous | None:
     """What torchrun or srun says in the environment; None where MPI is to say it, or nobody."""
     if any(name in environment for name in ("OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK")):
         return None
     if "TORCHELASTIC_RUN_ID" in environment:
-        return Meeting(
+        return Rendezvous(
             int(environment["RANK"]), int(environment["WORLD_SIZE"]), environment["MASTER_ADDR"],
             int(environment["MASTER_PORT"]),
             environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True")
@@ -50,7 +50,7 @@ def meeting(environment: Mapping[str, str]) -> Meeting | None:
     if size == 1 or "SLURM_PROCID" not in environment:
         return None
     number = int(environment["SLURM_JOB_ID"]) * 31 + int(environment.get("SLURM_STEP_ID", "0"))
-    return Meeting(int(environment["SLURM_PROCID"]), size,
+    return Rendezvous(int(environment["SLURM_PROCID"]), size,
                    first_host(environment["SLURM_STEP_NODELIST"]), FIRST_PORT + number % PORTS,
                    served=False)
 
@@ -85,7 +85,7 @@ class TcpStoreWorld:
         self._counts: dict[tuple[int, int, int], int] = {}  # messages of (source, target, tag)
 
     @classmethod
-    def join(cls, place: Meeting) -> "TcpStoreWorld":
+    def join(cls, place: Rendezvous) -> "TcpStoreWorld":
         """Meet the other ranks."""
         serves = place.rank == 0 and not place.served
         store = torch.distributed.PrefixStore("reviewmill", torch.distributed.TCPStore(

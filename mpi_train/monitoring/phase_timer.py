@@ -19,14 +19,14 @@ class PhaseTimer:
         self._last = time.perf_counter()
         self._seconds = dict.fromkeys(PHASES, 0.0)
 
-    def lap(self, phase: str) -> None:
-        """What has passed since the last lap was for this."""
+    def mark(self, phase: str) -> None:
+        """What has passed since the last mark was for this phase."""
         now = time.perf_counter()
         self._seconds[phase] += now - self._last
         self._last = now
 
     def take(self) -> dict[str, float]:
         """The seconds of each phase since this was last asked."""
-        self.lap("rest")
+        self.mark("rest")
         taken, self._seconds = self._seconds, dict.fromkeys(PHASES, 0.0)
         return taken

@@ -28,13 +28,13 @@ def spend() -> None:
 for round in range(1, 300):
     spend()
     arrivals[rank] = round
-    board.meet(everybody)
+    board.barrier(everybody)
     assert (arrivals >= round).all(), (round, arrivals)
 
 # Everybody reads what was written for this time, not the next.
 for round in range(300):
     spend()
-    rows = board.gather(np.array([rank, round * 10.0 + rank]), everybody)
+    rows = board.all_gather(np.array([rank, round * 10.0 + rank]), everybody)
     spend()
     assert rows.tolist() == [[r, round * 10.0 + r] for r in everybody], (round, rows)
 
@@ -43,14 +43,14 @@ before = everybody
 for size in range(1, world.size + 1):
     for members in itertools.combinations(everybody, size):
         if rank in before or rank in members:
-            board.begin(before if rank in before else (rank,))
+            board.restart(before if rank in before else (rank,))
         if rank in members:
             for round in range(3):
                 spend()
-                rows = board.gather(np.array([round + rank / 8]), members)
+                rows = board.all_gather(np.array([round + rank / 8]), members)
                 assert rows[:, 0].tolist() == [round + r / 8 for r in members]
         before = members
-board.meet(everybody)
+board.barrier(everybody)
 
 # Who waits still hears signals.
 if rank == 0:
@@ -62,7 +62,7 @@ if rank == 1:
         os.kill(waiting, signal.SIGUSR1)
 elif rank == 0:
     world.send(os.getpid(), 1)
-board.meet(everybody)
+board.barrier(everybody)
 world.Barrier()
 """
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mpi_train.__main__ import main
-from mpi_train.exchange.tcp_store_world import Meeting, first_host, meeting
+from mpi_train.exchange.tcp_store_world import Rendezvous, find_rendezvous, first_host
 from reviews.bundle import read_bundle
 from tests.mpi_train.ranks import ROOT, run_ranks
 from tests.mpi_train.runs import arguments, losses, records
@@ -75,15 +75,15 @@ def test_torchrun_trains_the_model_of_one_process(tmp_path: Path) -> None:
 
 
 def test_the_environment_says_who_started_a_rank() -> None:
-    assert meeting({}) is None
-    assert meeting({**TORCHRUN, "OMPI_COMM_WORLD_SIZE": "2"}) is None
-    assert meeting({**SRUN, "PMIX_RANK": "1"}) is None, "MPI knows the ranks"
-    assert meeting({**SRUN, "SLURM_STEP_NUM_TASKS": "1"}) is None
-    assert meeting(TORCHRUN) == Meeting(3, 4, "head", 29500, served=True)
-    found = meeting({**SRUN, "SLURM_STEP_NODELIST": "gpu[03-07,12],login"})
+    assert find_rendezvous({}) is None
+    assert find_rendezvous({**TORCHRUN, "OMPI_COMM_WORLD_SIZE": "2"}) is None
+    assert find_rendezvous({**SRUN, "PMIX_RANK": "1"}) is None, "MPI knows the ranks"
+    assert find_rendezvous({**SRUN, "SLURM_STEP_NUM_TASKS": "1"}) is None
+    assert find_rendezvous(TORCHRUN) == Rendezvous(3, 4, "head", 29500, served=True)
+    found = find_rendezvous({**SRUN, "SLURM_STEP_NODELIST": "gpu[03-07,12],login"})
     assert found is not None
     assert (found.rank, found.size, found.host, found.served) == (1, 3, "gpu03", False)
-    ports = {meeting({**SRUN, "SLURM_STEP_ID": str(step)}) for step in range(3)}
+    ports = {find_rendezvous({**SRUN, "SLURM_STEP_ID": str(step)}) for step in range(3)}
     assert len(ports) == 3, "steps of a job do not meet"
 
 

@@ -46,7 +46,7 @@ def main() -> None:
         "rows": None,
         "refusal": refused,
     }
-    rows = ranks.gather_rows(np.full(rank, rank + 0.5))
+    rows = ranks.gather_v(np.full(rank, rank + 0.5))
     heard["rows"] = None if rows is None else rows.tolist()
     early = world.Iprobe(0, TAG)
     ranks.barrier()
@@ -61,17 +61,17 @@ def main() -> None:
         world.isend((early, calls, other, bool(world.Iprobe(0, TAG))), 0, TAG).wait()
     group = Group(ranks)
     for members in ((0, 1), (0,), (0, 1)):
-        group.become(members)
+        group.set_ranks(members)
         if rank in members:
-            told = group.tell_all(np.array([rank + 7.0, 2.0]))
-            parts = group.collect(torch.full((rank, 2), float(rank)))
+            told = group.broadcast(np.array([rank + 7.0, 2.0]))
+            parts = group.all_gather_v(torch.full((rank, 2), float(rank)))
             summed = torch.full((3,), float(rank))
             if len(members) > 1:
-                group.sum_start(summed).wait()
+                group.all_reduce(summed).wait()
             shared = torch.tensor([rank, 5])
-            group.share(shared)
+            group.broadcast_tensor(shared)
             heard[f"group {members} {len(heard)}"] = (
-                group.gather_all([rank, 1.5]).tolist(), told.tolist(),
+                group.all_gather([rank, 1.5]).tolist(), told.tolist(),
                 [part.tolist() for part in parts], summed.tolist(), shared.tolist())
         ranks.barrier()
     every = world.gather(heard)
