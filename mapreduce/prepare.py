@@ -127,7 +127,7 @@ def main(argv: Sequence[str]) -> int:
     changes = given(options, Recipe)
     recipe = load_recipe(options.recipe, changes)
     if options.print_recipe:
-        print(recipe.resolved().to_yaml(), end="")
+        print(recipe.resolved().to_yaml(every=True), end="")
         return 0
     if not options.input or not options.out:
         raise UserError("prepare needs INPUT... and --out STORE (or --print-recipe)")

@@ -68,10 +68,11 @@ Condition = Mapping[str, Collection[Any] | AtLeast]
 class Option:
     """Declaration of an option beside its name, type and default.
 
-    at_least, above, at_most, below: bounds of a number, or of every number of a tuple.
-    wanted: the bounds in words, where those made from the numbers would not do.
+    at_least, above, at_most, below: bounds of a number, or of every number of a tuple; wanted:
+        the same in words, where those made from the numbers would not do.
     fixed: a resumed run cannot change it.
     one_start: it is for one start of a command, and is not kept in files.
+    later: files are without it where it has its default, as those are that were made before it.
     only_if: values of other options that it is read with; all of them must hold.
     commands: the commands that have it, None for all that have its configuration.
     """
@@ -85,6 +86,7 @@ class Option:
     wanted: str | None = None
     fixed: bool = False
     one_start: bool = False
+    later: bool = False
     only_if: Condition = dataclasses.field(default_factory=dict)
     commands: Collection[str] | None = None
 
@@ -269,19 +271,13 @@ def add_options(
             help += f" (default: {shown})"
         help = help.replace("%", "%%")
         if leaf.kind is bool:
-            parser.add_argument(
-                flag(leaf.name), action=argparse.BooleanOptionalAction,
-                default=argparse.SUPPRESS, help=help,
-            )
+            parser.add_argument(flag(leaf.name), action=argparse.BooleanOptionalAction,
+                                default=argparse.SUPPRESS, help=help)
         else:
             parser.add_argument(
-                flag(leaf.name),
-                type=_converter(leaf.kind),
-                choices=declared.choices,
-                default=argparse.SUPPRESS,
-                help=help,
-                metavar=None if declared.choices else _metavar(leaf.kind),
-            )
+                flag(leaf.name), type=_converter(leaf.kind), choices=declared.choices,
+                default=argparse.SUPPRESS, help=help,
+                metavar=None if declared.choices else _metavar(leaf.kind))
 
 
 def _has(command: str | None, leaf: Leaf) -> bool:
@@ -331,12 +327,17 @@ def from_mapping(config: type[C], values: Mapping[str, Any], where: str) -> C:
     return build(config, checked)
 
 
-def to_mapping(config: Any) -> dict[str, Any]:
-    """The options that files keep, flat and as plain values: tuples become lists."""
-    one_start = {leaf.name for leaf in leaves(type(config))
-                 if leaf.option and leaf.option.one_start}
+def to_mapping(config: Any, every: bool = False) -> dict[str, Any]:
+    """The options that files keep, flat and as plain values: tuples become lists.
+
+    every: also those that came later and have their defaults.
+    """
+    kept = {leaf.name: leaf for leaf in leaves(type(config))
+            if not (leaf.option and leaf.option.one_start)}
+    values = {name: value for name, value in flatten(config).items() if name in kept}
     return {name: list(value) if isinstance(value, tuple) else value
-            for name, value in flatten(config).items() if name not in one_start}
+            for name, value in values.items()
+            if every or value != kept[name].default or not getattr(kept[name].option, "later", 0)}
 
 
 def _bare(kind: Any) -> Any:

@@ -38,6 +38,9 @@ class Recipe:
     quoted_newlines: bool = option(
         True, "newlines inside quoted CSV fields; without them big files are read in parts"
     )
+    literal_stray_quotes: bool = option(
+        False, "quotes in CSV are text where fields quoted by them would swallow rows",
+        later=True)
     text_field: str | None = option(None, "field that holds the text")
     title_field: str | None = option(None, "field that is put before the text: 'title: text'")
     rating_field: str | None = option(None, "field that holds the rating, 1 to 5")
@@ -181,9 +184,9 @@ class Recipe:
             words.update(_nltk_stop_words() if entry == "@nltk" else [entry])
         return dataclasses.replace(self, stop_words=tuple(sorted(words)))
 
-    def to_yaml(self) -> str:
-        """The recipe as YAML, one key a line."""
-        return yaml.safe_dump(to_mapping(self), sort_keys=False, allow_unicode=True)
+    def to_yaml(self, every: bool = False) -> str:
+        """The recipe as YAML, one key a line; `every` as in `to_mapping`."""
+        return yaml.safe_dump(to_mapping(self, every), sort_keys=False, allow_unicode=True)
 
 
 # A safe one, libyaml's where PyYAML was built with it: tasks read recipes again and again.
@@ -191,7 +194,11 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def load_recipe(name: str = "default", changes: Mapping[str, Any] | None = None) -> Recipe:
-    """A preset by name, or a recipe file, with the given changes laid over it."""
+    """A preset by name, or a recipe file, with the given changes laid over it.
+
+    A preset is laid over the default one; a recipe file over the defaults of the keys, so that
+    one that was made before a key existed does what it did.
+    """
     presets = {path.name[:-5]: path for path in resources.files("reviews.recipes").iterdir()
                if path.name.endswith(".yaml")}
     if name in presets:
@@ -201,13 +208,21 @@ def load_recipe(name: str = "default", changes: Mapping[str, Any] | None = None)
     else:
         known = ", ".join(sorted(presets))
         raise UserError(f"no recipe {name!r}{near(name, presets)}; presets: {known}, or a file")
+    values = _read_yaml(data, where)
+    if name in presets and name != "default":
+        values = {**_read_yaml(presets["default"].read_bytes(), "recipe default"), **values}
+    return from_mapping(Recipe, {**values, **(changes or {})}, where)
+
+
+def _read_yaml(data: bytes, where: str) -> dict[str, Any]:
+    """The keys and values of a recipe file."""
     try:
         values = _Loader(data).get_single_data() or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{where} is not a mapping of keys to values")
-    return from_mapping(Recipe, {**values, **(changes or {})}, where)
+    return values
 
 
 def _commas(numbers: tuple[float, ...]) -> str:

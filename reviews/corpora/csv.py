@@ -2,7 +2,8 @@
 
 A row whose quoting is broken (text after a closing quote, or a quote that is never closed)
 costs its own first line: reading goes on at the next one, so that a stray quote does not
-swallow the rows up to the next quote.
+swallow the rows up to the next quote. With the recipe's `literal_stray_quotes` the quotes of
+that line are text, and so are those that would make one field of whole rows.
 """
 
 import dataclasses
@@ -14,83 +15,30 @@ from numpy.typing import NDArray
 
 from reviews.corpora.columns import CODE, Column, string_array, string_column
 from reviews.corpora.csv_layout import read_layout
+from reviews.corpora.csv_rows import (
+    NO_SAMPLE,
+    RowSample,
+    bare_end,
+    field_end,
+    find_rows,
+)
 from reviews.corpora.fields import choose_names
 from reviews.corpora.stretches import Spans, find_lines
 from reviews.corpora.utf8 import compiled, utf8_valid
 from reviews.recipe import Recipe
 
-LONGEST_FIELD = 1 << 20  # bytes between quotes; longer ones were never closed
-_GOES_ON, _BROKEN = -1, -2
 _INVALID_UTF8 = CODE["invalid_utf8"]
 _WRONG_COLUMNS = CODE["wrong_columns"]
 
 
 @compiled
-def _field_end(data, i, size, delimiter, longest, quote=34):
-    """The index of the delimiter or line end after the field at i, or _GOES_ON or _BROKEN."""
-    if i < size and data[i] == quote:
-        first = i
-        i += 1
-        while True:
-            while i < size and data[i] != 34 and i - first <= longest:
-                i += 1
-            if i < size and i - first > longest:
-                return _BROKEN
-            if i + 1 >= size:  # a closing quote is known by what follows it
-                return _GOES_ON if i >= size else size
-            if data[i + 1] != 34:
-                break
-            i += 2
-        i += 1
-        if data[i] == delimiter or data[i] == 10:
-            return i
-        if data[i] == 13 and (i + 1 == size or data[i + 1] == 10):
-            return i
-        return _BROKEN
-    while i < size and data[i] != delimiter and data[i] != 10:
-        i += 1
-    return i
+def _scan(
+    data, starts, ends, delimiter, quote, literal, width, fields, reasons, out, filled, bounds
+):  # fmt: skip
+    """Write the wanted fields of each row; fields (width) says which column is which, or -1.
 
-
-@compiled
-def _find(data, final, delimiter, longest, starts, ends):
-    """Fill in the spans of rows, without their line ends; (number of rows, bytes used)."""
-    size = data.size
-    n = 0
-    i = 0
-    while i < size:
-        first = i
-        while True:
-            i = _field_end(data, i, size, delimiter, longest)
-            if i < 0 or i >= size or data[i] != delimiter:
-                break
-            i += 1
-        if i == _GOES_ON and final:
-            i = _BROKEN
-        if i == _GOES_ON:
-            return n, first
-        if i == _BROKEN:
-            i = first
-            while i < size and data[i] != 10:
-                i += 1
-        elif i < size and data[i] == 13:
-            i += 1
-        if i >= size and not final:
-            return n, first
-        end = i
-        if end > first and data[end - 1] == 13:
-            end -= 1
-        if end > first:
-            starts[n] = first
-            ends[n] = end
-            n += 1
-        i += 1
-    return n, size
-
-
-@compiled
-def _scan(data, starts, ends, delimiter, quote, width, fields, reasons, out, filled, bounds):
-    """Write the wanted fields of each row; fields (width) says which column is which, or -1."""
+    literal: quotes that are broken are text.
+    """
     before = np.zeros_like(filled)
     for row in range(starts.size):
         end = ends[row]
@@ -99,12 +47,15 @@ def _scan(data, starts, ends, delimiter, quote, width, fields, reasons, out, fil
         column = 0
         broken = False
         while True:
-            after = _field_end(data, i, end, delimiter, data.size, quote)
-            if after < 0 or (after < end and data[after] != delimiter):
+            after = field_end(data, i, end, delimiter, data.size, quote)
+            bad = after < 0 or (after < end and data[after] != delimiter)
+            if bad and not literal:
                 broken = True
                 break
+            if bad:
+                after = bare_end(data, i, end, delimiter)
             f = fields[column] if column < width else -1
-            if f >= 0 and i < after and data[i] == quote:
+            if f >= 0 and i < after and data[i] == quote and not bad:
                 i += 1
                 while i < after - 1:
                     out[f, filled[f]] = data[i]
@@ -145,6 +96,12 @@ class Csv:
             if name in header:
                 self._fields[header.index(name)] = place
         self._wanted = len(wanted)
+        self._literal = recipe.literal_stray_quotes
+        self._sample = NO_SAMPLE
+        if self._literal and header:
+            judged = names.get("rating", names.get("label", ""))
+            self._sample = RowSample.of(
+                self._layout.rows, self._layout.lines, len(header), header.index(judged))
         self._quote = 34 if recipe.quotes else -1
         self._lines = rows_are_lines(recipe)
         self._before_header = at_start and self._layout.header
@@ -155,7 +112,8 @@ class Csv:
             starts, ends, used = find_lines(data, final)
             ends = np.where(np.frombuffer(data + b" ", np.uint8)[ends - 1] == 13, ends - 1, ends)
         else:
-            starts, ends, used = find_rows(data, final, self._layout.delimiter)
+            starts, ends, used = find_rows(
+                data, final, self._layout.delimiter, self._sample)
         if self._before_header and len(starts):
             self._before_header = False
             return starts[1:], ends[1:], used
@@ -171,7 +129,8 @@ class Csv:
         bounds = np.zeros((self._wanted, n + 1), np.int32)
         _scan(
             np.frombuffer(data, np.uint8), starts, ends, ord(self._layout.delimiter), self._quote,
-            len(self._fields), self._fields, reasons, out, np.zeros(self._wanted, np.int64), bounds,
+            self._literal, len(self._fields), self._fields, reasons, out,
+            np.zeros(self._wanted, np.int64), bounds,
         )  # fmt: skip
         strings = [string_array(n, bounds[f], out[f]) for f in range(self._wanted)]
         if self._layout.bare:
@@ -195,11 +154,3 @@ def rows_are_lines(recipe: Recipe) -> bool:
     """Whether no row goes over the end of its line."""
     return not (recipe.quotes and recipe.quoted_newlines)
 
-
-def find_rows(data: bytes, final: bool, delimiter: str) -> tuple[Spans, Spans, int]:
-    """First bytes and ends of the rows that are whole in data, and the bytes used up."""
-    room = data.count(b"\n") + 1
-    starts, ends = np.empty(room, np.int64), np.empty(room, np.int64)
-    codes = np.frombuffer(data, np.uint8)
-    n, used = _find(codes, final, ord(delimiter), LONGEST_FIELD, starts, ends)
-    return starts[:n], ends[:n], used

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from reviews.corpora.fields import is_known
 from reviews.corpora.inputs import head
@@ -19,13 +19,16 @@ class Layout:
     """The columns of a file; no names in an empty one.
 
     `bare` is the layout of Amazon polarity and full: a class from 1 (two of them, or five), a
-    title and a text without a header, newlines written as a backslash and an n.
+    title and a text without a header, newlines written as a backslash and an n. `rows` are the
+    first ones of the file, with its header, and `lines` the same where quotes are text.
     """
 
     names: list[str]
     delimiter: str
     header: bool
     bare: bool = False
+    rows: list[list[str]] = field(default_factory=list)
+    lines: list[list[str]] = field(default_factory=list)
 
 
 def read_layout(path: str, recipe: Recipe) -> Layout:
@@ -35,6 +38,12 @@ def read_layout(path: str, recipe: Recipe) -> Layout:
     rows = _rows(data, whole, delimiter, recipe.quotes)
     if not rows:
         return Layout([], delimiter, True)
+    lines = _rows(data, whole, delimiter, quotes=False) if recipe.literal_stray_quotes else []
+    return replace(_layout_of(path, recipe, rows, delimiter), rows=rows, lines=lines)
+
+
+def _layout_of(path: str, recipe: Recipe, rows: list[list[str]], delimiter: str) -> Layout:
+    """The same, of a file whose first rows these are."""
     first = [name.strip() for name in rows[0]]
     if recipe.columns:
         if len(first) != len(recipe.columns):

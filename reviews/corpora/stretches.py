@@ -99,11 +99,17 @@ def _put_newlines(codes, places):
         i += 1
 
 
+def newline_places(codes: NDArray[np.uint8]) -> Spans:
+    """Where the newlines are, in order."""
+    newlines = np.empty(_count_newlines(codes), np.int64)
+    _put_newlines(codes, newlines)
+    return newlines
+
+
 def find_lines(data: bytes, final: bool) -> tuple[Spans, Spans, int]:
     """Lines that are not blank; the last one needs no newline when the input is at its end."""
     codes = np.frombuffer(data, np.uint8)
-    newlines = np.empty(_count_newlines(codes), np.int64)
-    _put_newlines(codes, newlines)
+    newlines = newline_places(codes)
     used = int(newlines[-1]) + 1 if newlines.size else 0
     starts = np.concatenate([[0], newlines[:-1] + 1]) if newlines.size else newlines
     if final and used < len(data):

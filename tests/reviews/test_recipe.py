@@ -5,11 +5,13 @@ from typing import Any
 
 import nltk
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reviewmill
 from reviews.errors import UserError
+from reviews.options import leaves, replace_flat
 from reviews.recipe import Recipe, load_recipe
 from tests.requirements import need
 
@@ -50,8 +52,28 @@ def stop_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return words
 
 
-def test_the_default_preset_is_the_defaults() -> None:
-    assert load_recipe() == load_recipe("default") == Recipe()
+LATER = [leaf for leaf in leaves(Recipe) if leaf.option and leaf.option.later]
+
+
+def test_the_default_preset_is_the_defaults_but_for_the_keys_that_came_later() -> None:
+    before = replace_flat(load_recipe(), **{leaf.name: leaf.default for leaf in LATER})
+    assert load_recipe() == load_recipe("default") != Recipe() == before
+
+
+@pytest.mark.parametrize("name", ["netflix", "electronics", "polarity", "rnn2019"])
+def test_presets_have_what_came_later_from_the_default_one(name: str) -> None:
+    assert load_recipe(name).literal_stray_quotes
+    assert not load_recipe(name, {"literal_stray_quotes": False}).literal_stray_quotes
+
+
+def test_a_recipe_file_without_a_later_key_does_what_it_did(tmp_path: Path) -> None:
+    file = tmp_path / "old.yaml"
+    file.write_text("length: 9\n")
+    assert load_recipe(str(file)) == Recipe(length=9)
+    written = yaml.safe_load(Recipe(length=9).to_yaml())
+    assert {leaf.name for leaf in leaves(Recipe)} - set(written) == {leaf.name for leaf in LATER}
+    every = yaml.safe_load(Recipe(length=9).to_yaml(every=True))
+    assert set(every) == {leaf.name for leaf in leaves(Recipe)}
 
 
 def test_the_2019_preset_is_the_2019_system() -> None:

@@ -130,7 +130,7 @@ def test_a_row_of_broken_quotes_costs_itself_alone(tmp_path: Path, line: str) ->
 def test_a_quote_that_is_never_closed_costs_its_line_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reviews.corpora.csv.LONGEST_FIELD", 50)
+    monkeypatch.setattr("reviews.corpora.csv_rows.LONGEST_FIELD", 50)
     lines = ["text,rating", '"never closed,5', *(f"text {n},4" for n in range(100))]
     found = read_bytes(tmp_path, "\n".join(lines).encode())
     assert found.texts == [f"text {n}" for n in range(100)]
@@ -224,6 +224,65 @@ def test_the_delimiter_is_the_mark_that_cuts_rows_alike(tmp_path: Path, delimite
 def test_any_delimiter_can_be_named(tmp_path: Path, name: str, mark: str) -> None:
     data = written([["text", "rating"], ["a,b;c", 5], [f"say{mark}so", 4]], delimiter=mark)
     assert read_bytes(tmp_path, data, Recipe(delimiter=name)).texts == ["a,b;c", f"say{mark}so"]
+
+
+LITERAL = Recipe(literal_stray_quotes=True, dedupe="reviewer-product")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize(("opening", "closing"), [(3, 4), (3, 40), (0, 49)])
+def test_stray_quotes_that_would_swallow_rows_are_text(
+    tmp_path: Path, delimiter: str, opening: int, closing: int
+) -> None:
+    texts = [f"text {n} of it" for n in range(50)]
+    texts[opening], texts[closing] = '"' + texts[opening], texts[closing] + '"'
+    lines = ["id,text,rating,day", *(f"{n},{text},{n % 5 + 1},monday"
+                                     for n, text in enumerate(texts))]
+    data = "\n".join(lines).replace(",", delimiter).encode()
+    assert read_bytes(tmp_path, data, LITERAL).texts == texts
+    swallowed = read_bytes(tmp_path, data, Recipe())
+    assert len(swallowed.texts) == 50 - (closing - opening)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("stretch", [1, 60, 1 << 20])
+def test_stray_quotes_among_rows_that_are_quoted_rightly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, stretch: int
+) -> None:
+    monkeypatch.setattr("reviews.corpora.stretches._STRETCH", stretch)
+    rows = ["label,text", '"neg","two, of\nthem, here"', 'pos,"stray one', "neg,plain",
+            '"pos","say ""so"""', 'neg,"stray" word', 'pos,stray two"', 'neg,"never closed']
+    found = read_bytes(tmp_path, end.join(rows).encode(), LITERAL)
+    assert found.texts == ["two, of\nthem, here", '"stray one', "plain", 'say "so"',
+                           '"stray" word', 'stray two"', '"never closed']
+    assert not found.bad
+
+
+@pytest.mark.parametrize("text", [
+    "Taste,5\nLook,4\nall, in all", "pros\ngood,5\nbad,1\ncons", "so,\na,5\nb,5", "5,5,\n5,5"])
+@pytest.mark.parametrize("order", [["text", "rating"], ["rating", "text"]])
+def test_lines_of_a_quoted_text_that_look_like_rows_are_text(
+    tmp_path: Path, text: str, order: list[str]
+) -> None:
+    rows = [dict(zip(("text", "rating"), row, strict=True))
+            for row in [("fine", 5), (text, 4), ("bad", 1)]]
+    data = written([order, *([row[name] for name in order] for row in rows)])
+    found = read_bytes(tmp_path, data, LITERAL)
+    assert found.texts == ["fine", text, "bad"]
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.tuples(FIELDS, st.integers(1, 5), FIELDS), min_size=1, max_size=6),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),
+)
+def test_what_is_quoted_rightly_is_read_alike_with_stray_quotes_as_text(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, int, str]], quoting: Any
+) -> None:
+    data = written([["text", "rating", "other"], *map(list, rows)], quoting=quoting)
+    found = read_bytes(tmp_path_factory.getbasetemp(), data, LITERAL)
+    assert found.texts == [text for text, _, _ in rows]
+    assert not found.bad
 
 
 def test_without_quoted_newlines_a_stray_quote_costs_its_line_alone(tmp_path: Path) -> None:
