@@ -10,6 +10,7 @@ import orjson
 from mapreduce.clean_reviews import CleanReviews
 from mapreduce.engines.options import EngineOptions
 from mapreduce.engines.run_job import ENGINES, log_to_stderr, run_job
+from mapreduce.findings import find_escapes
 from mapreduce.partitions.gather_summary import fate_text, nothing_left, refuse_bad
 from mapreduce.prepare import SPLIT_BYTES, choose_engine
 from mapreduce.run_folders import places_for, refuse_unless_free
@@ -65,6 +66,7 @@ def clean_files(
         splits = {"corpus": plan_splits(inputs, recipe, SPLIT_BYTES)}
         if not splits["corpus"]:
             raise UserError(f"{', '.join(inputs)}: nothing but empty files")
+        recipe = find_escapes(recipe, splits)
         options = choose_engine(options, splits)
         places.local.mkdir(exist_ok=True)
         recipe_file = places.local / "recipe.yaml"

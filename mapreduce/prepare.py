@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import platform
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from mapreduce.encode_reviews import EncodeReviews, read_counts
 from mapreduce.engines.options import EngineOptions
 from mapreduce.engines.run_job import ENGINES, Engine, log_to_stderr, run_job
 from mapreduce.feature_counts import read_encoding
+from mapreduce.findings import find_escapes, progress
 from mapreduce.gather_reviews import ROLES, GatherReviews
 from mapreduce.inspect_store import shares, shares_text
 from mapreduce.partitions.gather_summary import GatherSummary, fate_text
@@ -173,6 +173,7 @@ def prepare(
         options = replace(options, work_dir=engine.work_dir())
     with places_for(out, options.work_dir, engine.is_cluster) as places:
         splits = _plan(inputs, recipe, places, engine)
+        recipe = find_escapes(recipe, splits)
         options = choose_engine(options, splits)
         try:
             with ENGINES[options.runner or "inline"].session(options, places, splits) as options:
@@ -379,11 +380,6 @@ def partition_lines(pairs: Sequence[tuple[Any, Any]]) -> list[bytes]:
         for number, value in pairs
         if "file" in value
     ]
-
-
-def progress(text: str) -> None:
-    """One plain line about how far the work is."""
-    print(f"prepare: {text}", file=sys.stderr, flush=True)
 
 
 def _phase(phases: dict[str, float], name: str, clock: float, text: str) -> float:

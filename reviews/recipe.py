@@ -64,6 +64,10 @@ class Recipe:
     label_values: tuple[str, ...] = option(
         (), "values of the label field, class by class, such as 1,2 or 'bad|poor,good'"
     )
+    escaped_newlines: str = option(
+        "by-layout", "newlines written as a backslash and an n: undone in CSV that has the "
+        "columns of Amazon polarity alone; where they are found; always; or never",
+        ("by-layout", "find", "always", "never"), later=True, commands=_TEXTS)
     html: bool = option(True, "decode HTML entities and remove tags", commands=_TEXTS)
     nfkc: bool = option(
         False, "bring characters into Unicode's compatibility form NFKC",

@@ -1,6 +1,7 @@
 """Raw review files in their formats -> blocks of reviews."""
 
 from reviews.corpora.detect import detect_format
+from reviews.corpora.escapes import resolve_escapes
 from reviews.corpora.input_splits import InputSplit, is_read_by_one, plan_splits, raw_bytes
 from reviews.corpora.read import Part, read_blocks, read_parts, read_stretches
 
@@ -14,4 +15,5 @@ __all__ = [
     "read_blocks",
     "read_parts",
     "read_stretches",
+    "resolve_escapes",
 ]  # fmt: skip

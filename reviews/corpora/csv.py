@@ -88,6 +88,8 @@ class Csv:
             recipe = dataclasses.replace(recipe, label_field=recipe.label_field or "label")
         names = choose_names(path, recipe, [dict.fromkeys(header, "")] if header else []).roles()
         self.labelled = "label" in names
+        # Where the recipe is to undo them always, that is done as the texts are cleaned.
+        self._escapes = self._layout.bare and recipe.escaped_newlines in ("by-layout", "find")
         self._bare_labels = self._layout.bare and not recipe.label_values
         wanted = sorted(set(names.values()))
         self._place = {role: wanted.index(name) for role, name in names.items()}
@@ -133,9 +135,9 @@ class Csv:
             np.zeros(self._wanted, np.int64), bounds,
         )  # fmt: skip
         strings = [string_array(n, bounds[f], out[f]) for f in range(self._wanted)]
-        if self._layout.bare:
+        if self._escapes or self._bare_labels:
             for role, place in self._place.items():
-                if role in ("title", "text"):
+                if role in ("title", "text") and self._escapes:
                     strings[place] = pc.replace_substring(strings[place], "\\n", "\n")
                 elif role == "label" and self._bare_labels:
                     strings[place] = _class_words(strings[place])

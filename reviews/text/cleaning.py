@@ -26,6 +26,7 @@ LINKS: list[Rule] = [(rf"(?:[Hh][Tt][Tt][Pp][Ss]?://|\b[Ww][Ww][Ww]\.)[^{_SPACE}
 EMAILS: list[Rule] = [
     (r"[A-Za-z0-9._%+\-]+@[A-Za-z0-9][A-Za-z0-9\-]*(?:\.[A-Za-z0-9\-]+)+", " ")
 ]
+ESCAPES: list[Rule] = [(r"(?:\\r)*\\n", "\n")]
 EMOTICONS: list[Rule] = [
     (r"[:;=]'-?\(+", " emoticoncry "),
     (r"[:=]-?[)\]]+|\(+-?[:=]", " emoticonsmile "),
@@ -45,6 +46,8 @@ CAPITALS: list[Rule] = [(r"\b[A-Z]{2,}(?:[^A-Za-z0-9]+[A-Z]{2,})*\b", r"allcaps 
 
 def clean(texts: pa.Array, recipe: Recipe) -> pa.Array:
     """The texts (no nulls), cleaned by the rules that the recipe has switched on."""
+    if recipe.escaped_newlines == "always":
+        texts = replace_all(texts, ESCAPES)
     if recipe.html:
         texts = clean_html(texts)
     for name, rule in _APPLIED.items():

@@ -145,3 +145,11 @@ def test_cleaning_decides_what_is_equal_and_what_the_words_are(tmp_path: Path) -
     found = {row["words"] for row in stored_rows(run([path], tmp_path / "store", recipe))}
     assert found == {("i", "do", "not", "like", "emoticonsmile"),
                      ("never", "again", "emojiblackstar")}
+
+
+@given(st.lists(st.sampled_from(["a", "\\n", "\\r", "\\", "n", "\n", " "])).map("".join))
+def test_escaped_newlines_are_undone_before_everything_else(text: str) -> None:
+    recipe = Recipe(html=False, escaped_newlines="always")
+    expected = re.sub(r"(?:\\r)*\\n", "\n", text)
+    assert clean(pa.array([text]), recipe).to_pylist() == [expected]
+    assert clean(pa.array([text]), Recipe(html=False)).to_pylist() == [text]

@@ -1,0 +1,20 @@
+"""What is said of an input and its store while `reviewmill prepare` or `clean` runs."""
+
+import sys
+
+from reviews.corpora import InputSplit, resolve_escapes
+from reviews.recipe import Recipe
+
+
+def progress(text: str) -> None:
+    """One plain line about how far the work is."""
+    print(f"prepare: {text}", file=sys.stderr, flush=True)
+
+
+def find_escapes(recipe: Recipe, splits: dict[str, list[InputSplit]]) -> Recipe:
+    """The recipe, settled as to escaped newlines; it is said where they are found."""
+    recipe, file = resolve_escapes(recipe, splits)
+    if file:
+        progress(f"{file}: newlines written as a backslash and an n are read as newlines "
+                 "(--escaped-newlines always)")
+    return recipe

@@ -1,0 +1,103 @@
+"""What the commands find by looking at their input, and what they say of it."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import reviewmill
+from reviews.store import Store
+
+Rows = list[tuple[int, str]]  # class from 1, text
+
+
+def call(*arguments: str | Path) -> int:
+    return reviewmill.main([str(argument) for argument in arguments])
+
+
+def write_csv(path: Path, rows: Rows) -> list[str]:
+    with path.open("w", newline="") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows(rows)
+    return ["--columns", "label,text", "--label-values", "1,2"]
+
+
+def write_fasttext(path: Path, rows: Rows) -> list[str]:
+    path.write_text("".join(f"__label__{label} {text}\n" for label, text in rows))
+    return []
+
+
+def write_json(path: Path, rows: Rows) -> list[str]:
+    path.write_text("".join(json.dumps({"stars": 1 + 4 * (label - 1), "text": text}) + "\n"
+                            for label, text in rows))
+    return []
+
+
+def write_parquet(path: Path, rows: Rows) -> list[str]:
+    pq.write_table(pa.table({"stars": [1 + 4 * (label - 1) for label, _ in rows],
+                             "text": [text for _, text in rows]}), path)
+    return []
+
+
+FORMATS = [write_csv, write_fasttext, write_json, write_parquet]
+ESCAPED = [(n % 2 + 1, f"good item{n} here" + r"\n\nBought it" * (n % 10 == 3))
+           for n in range(100)]
+
+
+def words_of(store: Path) -> set[str]:
+    return set(Store(store).vocabulary_file.read_text().split())
+
+
+@pytest.mark.parametrize("write", FORMATS)
+def test_newlines_written_as_two_characters_are_found_in_every_format(
+    tmp_path: Path, write: Callable[[Path, Rows], list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = write(tmp_path / "reviews", ESCAPED)
+    assert call("prepare", tmp_path / "reviews", *options, "--out", tmp_path / "store") == 0
+    assert {"bought", "here"} <= words_of(tmp_path / "store")
+    assert not {"nbought", "n"} & words_of(tmp_path / "store")
+    assert Store(tmp_path / "store").recipe.escaped_newlines == "always"
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'reviews'}: newlines written as a backslash and an n are read" in said
+    # A recipe that was made before there was the key does not undo them.
+    (tmp_path / "old.yaml").write_text("length: 256\n")
+    options += ["--recipe", str(tmp_path / "old.yaml"), "--out", str(tmp_path / "old")]
+    assert call("prepare", tmp_path / "reviews", *options) == 0
+    assert "nbought" in words_of(tmp_path / "old")
+
+
+@pytest.mark.parametrize("rows", [
+    [(n % 2 + 1, f"item{n} at C:\\new folder" if n == 70 else f"fine item{n}") for n in range(200)],
+    [(n % 2 + 1, f"item{n}\nC:\\new\n" if n < 9 else f"item{n}\nfine") for n in range(100)],
+])  # fmt: skip
+def test_a_backslash_before_an_n_now_and_then_is_no_newline(tmp_path: Path, rows: Rows) -> None:
+    write_json(tmp_path / "reviews", rows)
+    assert call("prepare", tmp_path / "reviews", "--split", "1,0,0",
+                "--out", tmp_path / "store") == 0
+    assert "new" in words_of(tmp_path / "store")
+    assert "escaped_newlines" not in Store(tmp_path / "store").manifest["recipe"]
+
+
+def test_one_file_of_several_that_has_them_is_enough(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for n in range(20):
+        write_json(tmp_path / "in" / f"{n:02}.json", ESCAPED if n == 2 else [(1, f"plain {n}")])
+    assert call("prepare", tmp_path / "in", "--out", tmp_path / "store") == 0
+    assert "nbought" not in words_of(tmp_path / "store")
+
+
+def test_escaped_newlines_can_be_kept_and_clean_finds_them_too(tmp_path: Path) -> None:
+    rows = [(n % 2 + 1, "Title", text) for n, (_, text) in enumerate(ESCAPED)]
+    with (tmp_path / "polarity").open("w", newline="") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows(rows)
+    assert call("prepare", tmp_path / "polarity", "--out", tmp_path / "store",
+                "--escaped-newlines", "never") == 0
+    assert "nbought" in words_of(tmp_path / "store")
+    write_fasttext(tmp_path / "lines", ESCAPED)
+    assert call("clean", tmp_path / "lines", "--out", tmp_path / "clean") == 0
+    texts = pa.concat_tables(map(pq.read_table, (tmp_path / "clean").glob("*.parquet")))["text"]
+    assert sum("bought it" in text for text in texts.to_pylist()) == 10
+    assert not any("nbought" in text for text in texts.to_pylist())
