@@ -1,9 +1,12 @@
 """What is said of an input and its store while `reviewmill prepare` or `clean` runs."""
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from reviews.corpora import InputSplit, resolve_escapes
 from reviews.recipe import Recipe
+from reviews.vocabulary import store_warning
 
 
 def progress(text: str) -> None:
@@ -18,3 +21,9 @@ def find_escapes(recipe: Recipe, splits: dict[str, list[InputSplit]]) -> Recipe:
         progress(f"{file}: newlines written as a backslash and an n are read as newlines "
                  "(--escaped-newlines always)")
     return recipe
+
+
+def warn_of(manifest: Mapping[str, Any]) -> None:
+    """Say what makes a store a bad one to train on."""
+    if unknown := store_warning(manifest):
+        progress(f"warning: {unknown}")

@@ -19,7 +19,7 @@ from mapreduce.encode_reviews import EncodeReviews, read_counts
 from mapreduce.engines.options import EngineOptions
 from mapreduce.engines.run_job import ENGINES, Engine, log_to_stderr, run_job
 from mapreduce.feature_counts import read_encoding
-from mapreduce.findings import find_escapes, progress
+from mapreduce.findings import find_escapes, progress, warn_of
 from mapreduce.gather_reviews import ROLES, GatherReviews
 from mapreduce.inspect_store import shares, shares_text
 from mapreduce.partitions.gather_summary import GatherSummary, fate_text
@@ -182,6 +182,7 @@ def prepare(
             PROGRESS.end()  # an error stands on a line of its own
         store = Store(places.store)
         remove_strays(places, set(store.manifest["files"]))
+        warn_of(store.manifest)
         summary = {
             "seconds": time.time() - started,
             **figures,

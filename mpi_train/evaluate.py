@@ -23,6 +23,7 @@ from reviews.options import add_options, flag, given, make_parser
 from reviews.recipe import SPLITS, Recipe
 from reviews.run_folder import METRICS, append_record
 from reviews.store import Store
+from reviews.vocabulary import store_warning, unknown_warning
 
 MICRO_BATCH_TOKENS = 16_384
 
@@ -87,9 +88,11 @@ def store_blocks(
 
 
 def file_blocks(
-    request: Request, bundle: Bundle, communicator: Communicator, left_out: Counter[str]
+    request: Request, bundle: Bundle, communicator: Communicator, left_out: Counter[str],
+    words: Counter[bool],
 ) -> Iterator[tuple[int, Rows]]:
-    """This rank's blocks of the files; what is no labelled review is counted in left_out."""
+    """This rank's blocks of the files; what is no labelled review is counted in left_out, and
+    known (True) and unknown words of all blocks in words."""
     named, features = dict(request.file_options), None
     if "rating_field" in named:  # else the field of labels that the model was trained by decides
         named.setdefault("label_field", None)
@@ -107,6 +110,7 @@ def file_blocks(
     for number, block in enumerate(encoded):
         left_out.update(block.dropped)
         left_out.update(block.bad)
+        words.update({True: block.words - block.unknown, False: block.unknown})
         if number % communicator.size == communicator.rank and len(block.label):
             yield number, Rows(block.tokens, block.length.astype("int64"), block.label,
                                block.features)
@@ -114,15 +118,17 @@ def file_blocks(
 
 def evaluate(
     request: Request, communicator: Communicator
-) -> tuple[dict[str, Any], Counter[str]] | None:
-    """Figures, and reviews left out by reason, on rank 0; None on the others."""
+) -> tuple[dict[str, Any], Counter[str], str | None] | None:
+    """Figures, reviews left out by reason, and a warning of unknown words, on rank 0; None on the
+    others."""
     bundle = communicator.from_root(lambda: read_bundle(request.model))
     model = load_model(bundle).to(communicator.device)
     left_out: Counter[str] = Counter()
+    words: Counter[bool] = Counter()
     if request.store:
         blocks = store_blocks(request, bundle, communicator)
     else:
-        blocks = file_blocks(request, bundle, communicator, left_out)
+        blocks = file_blocks(request, bundle, communicator, left_out, words)
     scored = gather_logits(model, blocks, communicator, MICRO_BATCH_TOKENS)
 
     def measure() -> dict[str, Any] | None:
@@ -133,7 +139,13 @@ def evaluate(
         return evaluate_scores(*scored, bundle.model["classes"])
 
     figures = communicator.from_root(measure)
-    return (figures, left_out) if figures and communicator.rank == 0 else None
+    if not figures or communicator.rank > 0:
+        return None
+    if request.store:
+        warning = store_warning(Store(request.store).manifest, [request.split])
+    else:
+        warning = unknown_warning(words[False], words.total(), ", ".join(request.inputs))
+    return figures, left_out, warning
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -145,19 +157,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = evaluate(request, communicator)
     if result is None:
         return 0
-    figures, left_out = result
+    figures, left_out, warning = result
     if (Path(request.model) / METRICS).is_file():
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         split = request.split if request.store else "input"
         append_record(Path(request.model), "evaluation", {"split": split, "time": now, **figures})
-    for line in describe(figures, left_out):
+    for line in describe(figures, left_out, warning):
         print(line)
     if request.as_json:
         print(json.dumps(figures))
     return 0
 
 
-def describe(figures: dict[str, Any], left_out: Counter[str]) -> Iterator[str]:
+def describe(
+    figures: dict[str, Any], left_out: Counter[str], warning: str | None = None
+) -> Iterator[str]:
     """The figures as lines for people."""
     auc = figures["roc_auc"]
     yield (f"{figures['n']:,} reviews: accuracy {figures['accuracy']:.2%}, "
@@ -171,6 +185,8 @@ def describe(figures: dict[str, Any], left_out: Counter[str]) -> Iterator[str]:
                f"{figures['f1'][name]:>9.4f}   {cells}")
     if left_out.total():
         yield "left out: " + _reasons(left_out)
+    if warning:
+        yield f"warning: {warning}"
 
 
 def _reasons(left_out: Counter[str]) -> str:

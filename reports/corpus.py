@@ -6,10 +6,12 @@ from typing import Any
 from reports import charts
 from reports.html import Html, count, el, percent, table
 from reports.parts import grid, notice
+from reviews.vocabulary import store_warning
 
 # What the rules of the manifest mean; a rule without words here is shown by its name.
 DROPPED = {
     "duplicate": "duplicates of a stored review",
+    "missing": "without a text, a rating or a label",
     "neutral": "neutral: neither positive nor negative",
     "no_words": "no word left after cleaning",
     "not_sampled": "not in the sample",
@@ -38,7 +40,9 @@ def corpus(manifest: dict[str, Any]) -> list[Html | None]:
     kept = f"{count(manifest['vocabulary_size'])} ids"
     if manifest.get("distinct_words"):
         kept += f" for {count(manifest['distinct_words'])} distinct words"
+    warning = store_warning(manifest, charts.SPLITS)
     return [
+        notice("warn", "Many unknown words:", f" {warning}.") if warning else None,
         grid(records(manifest), charts.ratings(manifest), charts.lengths(manifest),
              charts.labels(manifest)),
         el("figure", el("figcaption", el("h3", "Splits"),

@@ -30,6 +30,8 @@ class Encoded:
     rating: Array  # (n,) float32, NaN when there is none
     dropped: dict[str, int]
     bad: dict[str, int]
+    words: int  # before the cut at L
+    unknown: int  # of these, those that are not in the vocabulary
     features: Array | None = None  # (n, F) float32 where the recipe names some
 
 
@@ -67,10 +69,12 @@ def encode_block(
     neutral = ~wordless & ~short & (label == NO_LABEL)
     rows = np.flatnonzero(~wordless & ~short & ~neutral)
     ids, numbers = Ragged.of(tokens.ids, tokens.ends), coding.numbers(tokenizer.table.words())
-    out, length, _ = cut(ids.take(rows), numbers, recipe.length, recipe.keep, coding)
+    kept = ids.take(rows)
+    out, length, unknown = cut(kept, numbers, recipe.length, recipe.keep, coding)
     dropped = {"no_words": int(wordless.sum()), "too_few_words": int(short.sum()),
                "neutral": int(neutral.sum())}
-    encoded = Encoded(out, length, label[rows], rating[rows], dropped, bad)
+    encoded = Encoded(out, length, label[rows], rating[rows], dropped, bad,
+                      int(kept.size.sum()), unknown)
     if features is None:
         return encoded
     columns = [reviews[name].take(pa.array(rows)) for name in feature_columns(recipe)]

@@ -99,6 +99,9 @@ class Recipe:
         "or these and single punctuation marks",
         ("letters", "words", "words+marks"),
         commands=_TEXTS)
+    unspaced_characters: bool = option(
+        False, "characters of scripts without spaces (Han, Kana, Thai, Lao, Khmer, Myanmar) are "
+        "words by themselves", later=True, commands=_TEXTS)
     stop_words: tuple[str, ...] = option(
         (), "stop words, which are left out; @nltk stands for NLTK's list",
         commands=_TEXTS)

@@ -1,15 +1,19 @@
 """Which words a store knows, and their ids."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from reviews.errors import UserError
+from reviews.recipe import SPLITS
 
 PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
+UNKNOWN_LIMIT = 0.2  # share of unknown words that a user is warned of
 
 
 def most_frequent(words: pa.Array, counts: np.ndarray, size: int) -> list[str]:
@@ -73,3 +77,21 @@ class Coding:
 def id_type(words: int) -> np.dtype:
     """The smallest of uint16 and uint32 that holds the ids of so many words."""
     return np.dtype(np.uint16 if words + FIRST_WORD <= 1 << 16 else np.uint32)
+
+
+def unknown_warning(unknown: int, words: int, of: str) -> str | None:
+    """A warning where too many of so many words are unknown; `of` says whose words they are."""
+    if unknown <= UNKNOWN_LIMIT * words:
+        return None
+    return (f"{unknown / words:.1%} of the words of {of} are not in the vocabulary: a script "
+            "without spaces wants --unspaced-characters, other texts a larger --vocabulary-size "
+            "or more training reviews")
+
+
+def store_warning(manifest: Mapping[str, Any], splits: Sequence[str] = SPLITS) -> str | None:
+    """The same of the split of a store's manifest that has the largest share of unknown words."""
+    entries = [(name, manifest["splits"].get(name, {})) for name in splits]
+    counted = [(name, entry.get("unknown_words", 0), max(1, entry.get("words", 0)))
+               for name, entry in entries]
+    worst, unknown, words = max(counted, key=lambda split: split[1] / split[2])
+    return unknown_warning(unknown, words, f"the {worst} split")

@@ -9,6 +9,9 @@ and then
                   (M) that follow them, joined by inner apostrophes
     words+marks   these, and each of ! ? . , : ; ( ) " as a token of its own
 
+With the recipe's `unspaced_characters`, a letter of a script that is written without spaces
+(`UNSPACED`), with the marks that follow it, is a word by itself.
+
 The identity of a text is its word sequence without stop words, as two independent 64-bit hashes.
 """
 
@@ -49,21 +52,34 @@ from reviews.text.word_table import HIGH, LOW, WordTable, grown, hash_key, inter
 Array = np.ndarray
 
 MARKS = '!?.,:;()"'
-SEPARATOR, WORD, APOSTROPHE, MARK, COMBINING = 0, 1, 2, 3, 4
+SEPARATOR, WORD, APOSTROPHE, MARK, COMBINING, ALONE = 0, 1, 2, 3, 4, 5
 _RULES = {"letters": LETTERS, "words": WORDS, "words+marks": WORDS_AND_MARKS}
 
 # Above these code points there are no letters, and the only marks are variation selectors.
 TABLE_SIZE = 0x40000
+# First and last code points of the scripts without spaces; of these, letters count, and letters
+# that are numbers (category Nl).
+UNSPACED = (
+    (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x1000, 0x109F), (0xA9E0, 0xA9FF), (0xAA60, 0xAA7F),  # Myanmar
+    (0x1780, 0x17FF),  # Khmer
+    (0x16FE2, 0x16FE3), (0x3005, 0x303C), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF),
+    (0x20000, 0x3FFFF),
+    (0x3040, 0x30FF), (0x31F0, 0x31FF), (0xFF66, 0xFF9F), (0x1AFF0, 0x1B16F),  # Kana; above, Han
+)  # fmt: skip
 # Bytes after a text that may be read, and are not looked at.
 OVERREAD = 80
 _BATCH = 256  # tokens looked up at a time
 
 
-def pattern(tokens: str) -> str:
+def pattern(tokens: str, unspaced_characters: bool = False) -> str:
     """The regular expression whose matches in `fold(text)` are the words of a text."""
-    letter = _ranges("LN")
-    word = f"[{letter}][{letter}{_ranges('M')}]*"
+    alone = _unspaced() if unspaced_characters else frozenset()
+    letter, marks = _ranges("LN", alone), _ranges("M")
+    word = f"[{letter}][{letter}{marks}]*"
     word += f"(?:'{word})*"
+    if alone:
+        word += f"|[{_runs(sorted(alone))}][{marks}]*"
     return {
         "letters": "[a-z]+",
         "words": word,
@@ -72,12 +88,25 @@ def pattern(tokens: str) -> str:
 
 
 @cache
-def _ranges(categories: str) -> str:
-    """The inside of a character class: all characters of these categories.
+def _unspaced() -> frozenset[int]:
+    """The code points of letters of scripts without spaces."""
+    codes = (code for first, last in UNSPACED for code in range(first, last + 1))
+    kinds = ((code, category(chr(code))) for code in codes)
+    return frozenset(code for code, kind in kinds if kind[0] == "L" or kind == "Nl")
+
+
+@cache
+def _ranges(categories: str, without: frozenset[int] = frozenset()) -> str:
+    """The inside of a character class: all characters of these categories but some.
 
     Spelled out, because \\w means different things to `re` and `regex`.
     """
-    codes = [c for c in range(TABLE_SIZE) if category(chr(c))[0] in categories]
+    return _runs([code for code in range(TABLE_SIZE)
+                  if category(chr(code))[0] in categories and code not in without])
+
+
+def _runs(codes: list[int]) -> str:
+    """The inside of a character class: these code points, in order."""
     runs = [[c for _, c in run] for _, run in groupby(enumerate(codes), lambda e: e[1] - e[0])]
     return "".join(f"{chr(run[0])}-{chr(run[-1])}" for run in runs)
 
@@ -88,7 +117,7 @@ def fold(text: str) -> str:
 
 
 @cache
-def _character_tables(tokens: str) -> tuple[Array, Array]:
+def _character_tables(tokens: str, unspaced_characters: bool) -> tuple[Array, Array]:
     """Class (uint8) and lower-cased code point (int32) of every code point below TABLE_SIZE."""
     # All at once: U+0130 alone would become two, and U+03A3 looks at its neighbours.
     every = "".join(map(chr, range(TABLE_SIZE))).replace("\u0130", "i").replace("\u03a3", "\u03c3")
@@ -100,6 +129,8 @@ def _character_tables(tokens: str) -> tuple[Array, Array]:
         what = {"L": WORD, "N": WORD, "M": COMBINING}
         classes = (what.get(category(character)[0], SEPARATOR) for character in small)
         kind = np.fromiter(classes, np.uint8, TABLE_SIZE)
+        if unspaced_characters:
+            kind[list(_unspaced())] = ALONE
     if tokens != "letters":
         lower[0x2019] = ord("'")
         kind[[ord("'"), 0x2019]] = APOSTROPHE
@@ -141,10 +172,38 @@ def _lower(byte: Any) -> Any:
     return byte | np.uint8(np.uint8(byte - np.uint8(65)) < 26) << np.uint8(5)
 
 
+@njit(cache=True)
+def _fold_alone(
+    data: Array, i: Any, last: Any, kind: Array, out: Array, n: Any, code: Any
+) -> Any:
+    """Write a character that is a word, the marks that follow it at data[i:last], and a 0 on both
+    sides; return the index after them and the new size.
+
+    Not inlined: texts without such characters do not pay for it.
+    """
+    if n > 0 and out[n - 1] != 0:
+        out[n] = 0
+        n += 1
+    while True:
+        packed, count = _encode(np.int64(code))
+        for _ in range(count):
+            out[n] = packed & np.uint64(0xFF)
+            packed >>= np.uint64(8)
+            n += 1
+        if i == last or data[i] < 128:
+            break
+        code, step = _decode(data, i)
+        if code >= TABLE_SIZE or kind[code] != COMBINING:
+            break
+        i += step
+    out[n] = 0
+    return i, n + 1
+
+
 @njit(cache=True, inline="always")
 def _fold(data: Array, i: Any, last: Any, kind: Array, lower: Array, out: Array) -> Any:
-    """Write data[i:last] lower-cased, every separator beyond ASCII as 0, and some zeros; return
-    its size."""
+    """Write data[i:last] lower-cased, every separator beyond ASCII as 0, a 0 on both sides of a
+    word of one character, and some zeros; return its size."""
     n: Any = 0
     while i < last:
         while i + 32 <= last:  # 32 bytes of ASCII at once
@@ -171,6 +230,9 @@ def _fold(data: Array, i: Any, last: Any, kind: Array, lower: Array, out: Array)
             # A mark belongs to the character before it, if that is one of a word.
             if what == COMBINING and (n == 0 or not _in_word(out[n - 1])):
                 what = SEPARATOR
+            if what == ALONE:
+                i, n = _fold_alone(data, i, last, kind, out, n, code)
+                continue
             if what == SEPARATOR:
                 out[n] = 0
                 n += 1
@@ -295,7 +357,8 @@ class Tokenizer:
     """Tokenizes blocks of texts into the ids of its own growing word table."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self.kind, self.lower = _character_tables(recipe.tokens)
+        self.kind, self.lower = _character_tables(
+            recipe.tokens, recipe.unspaced_characters)
         self.rule = _RULES[recipe.tokens]
         self._stop_words = pa.array(sorted(recipe.stop_words), pa.string())
         self.restart()

@@ -101,3 +101,42 @@ def test_escaped_newlines_can_be_kept_and_clean_finds_them_too(tmp_path: Path) -
     texts = pa.concat_tables(map(pq.read_table, (tmp_path / "clean").glob("*.parquet")))["text"]
     assert sum("bought it" in text for text in texts.to_pylist()) == 10
     assert not any("nbought" in text for text in texts.to_pylist())
+
+
+CLAUSES = [(n % 2 + 1, f"{'太差吵闹' if n % 2 == 0 else '干净方便'}，房间{chr(0x4E00 + n)}服务")
+           for n in range(300)]
+
+
+def test_chinese_is_read_by_its_characters_and_so_is_a_model_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_json(tmp_path / "reviews", CLAUSES)
+    store, run = tmp_path / "store", tmp_path / "run"
+    assert call("prepare", tmp_path / "reviews", "--out", store) == 0
+    assert {"太", "差", "房"} <= words_of(store)
+    assert "warning" not in capsys.readouterr().err
+    assert call("train", store, "--out", run, "--model", "bag", "--batch-size", "32") == 0
+    capsys.readouterr()
+    assert call("evaluate", run, "--input", tmp_path / "reviews") == 0
+    assert "300 reviews: accuracy 100.00%" in capsys.readouterr().out
+
+
+def test_many_unknown_words_are_warned_of_by_prepare_evaluate_and_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_json(tmp_path / "reviews", CLAUSES)
+    store, run = tmp_path / "store", tmp_path / "run"
+    options = ["--no-unspaced-characters", "--out", str(store)]
+    assert call("prepare", tmp_path / "reviews", *options) == 0
+    said = "of the words of the validation split are not in the vocabulary: a script without spaces"
+    assert said in capsys.readouterr().err
+    assert call("train", store, "--out", run, "--model", "bag", "--batch-size", "32") == 0
+    capsys.readouterr()
+    assert call("evaluate", run, "--store", store, "--split", "validation") == 0
+    assert said in capsys.readouterr().out
+    write_json(tmp_path / "others", [(label, text[::-1]) for label, text in CLAUSES])
+    assert call("evaluate", run, "--input", tmp_path / "others") == 0
+    assert (f"warning: 100.0% of the words of {tmp_path / 'others'} are not in the vocabulary"
+            in capsys.readouterr().out)
+    assert call("report", store) == 0
+    assert said in (store / "report.html").read_text("utf-8")

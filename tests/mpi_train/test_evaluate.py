@@ -51,7 +51,7 @@ def run(trained: Path, tmp_path: Path) -> Path:
 def raw(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The test split as somebody's JSON lines: the words spelled out, fields of their own."""
     words = ["", "", *store.vocabulary_file.read_text().split()]
-    with h5py.File(store.path / "reviews.h5") as file:
+    with h5py.File(store.path / "reviews.h5", locking=False) as file:
         group = file["test"]
         rows = list(zip(group["tokens"][:], group["length"][:], group["label"][:], strict=True))
     path = tmp_path_factory.mktemp("raw") / "reviews.jsonl"
@@ -78,7 +78,7 @@ def test_figures_are_scikit_learns_of_the_models_own_logits(
 ) -> None:
     figures = evaluate(capsys, run, "--store", store.path)
     model = load_model(read_bundle(run))
-    with h5py.File(store.path / "reviews.h5") as file:
+    with h5py.File(store.path / "reviews.h5", locking=False) as file:
         tokens = torch.from_numpy(file["test/tokens"][:].astype(np.int32))
         lengths = torch.from_numpy(file["test/length"][:].astype(np.int64))
         truth = file["test/label"][:]

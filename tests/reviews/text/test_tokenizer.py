@@ -11,6 +11,7 @@ from unicodedata import category
 import numpy as np
 import pyarrow as pa
 import pytest
+import regex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from nltk.tokenize import RegexpTokenizer
@@ -49,6 +50,44 @@ def test_every_unicode_string_gives_the_words_of_the_rule(rule: str, texts: list
     # Those of ASCII are read as they stand where enough bytes follow, the others from a copy.
     followed = [*texts, " " * OVERREAD]
     assert words_of(followed, Recipe(tokens=rule)) == [*expected, []]
+
+
+UNSPACED_TEXTS = st.lists(st.text(
+    st.sampled_from("aB9'\u2019. \u0301\u00e9我愛〇々カなー\uff76\uff9eกำ\u0e33\u0e48๑"
+                    "ລາ\u0eb1កខ\u17d2မ\u1039가\U00020000!")
+    | st.characters(codec="utf-8")), max_size=5)  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", RULES)
+@settings(max_examples=300)
+@given(texts=UNSPACED_TEXTS)
+@example(texts=["房间太差，服务very好", "サービスが良い", "อาหารอร่อย", "a'我'b"])
+@example(texts=["我" * 100 + "it's", "我\u0301a", "\u0301我", "9我9"])
+@example(texts=["ອາຫານ", "អាហារ\u17d2", "မြန်မာ", "한국어 좋아요"])
+def test_characters_of_scripts_without_spaces_are_words_by_themselves(
+    rule: str, texts: list[str]
+) -> None:
+    recipe = Recipe(tokens=rule, unspaced_characters=True)
+    expected = [re.findall(pattern(rule, unspaced_characters=True), fold(text)) for text in texts]
+    assert words_of(texts, recipe) == expected
+    assert words_of([*texts, " " * OVERREAD], recipe) == [*expected, []]
+
+
+def test_the_scripts_without_spaces_are_those_of_unicode() -> None:
+    scripts = ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar")
+    unspaced = regex.compile("[" + "".join(rf"\p{{scx={name}}}" for name in scripts) + "]")
+    letters = [chr(code) for code in range(TABLE_SIZE)
+               if category(chr(code))[0] == "L" or category(chr(code)) == "Nl"]
+    single = re.compile(pattern("words", unspaced_characters=True))
+    found = {c for c in letters if single.findall(fold(c + c)) == [fold(c), fold(c)]}
+    # A modifier letter that Thai shares with many scripts.
+    assert found == {c for c in letters if unspaced.match(c)} - {"\u02bc"}
+
+
+def test_a_chinese_clause_is_read_by_its_characters() -> None:
+    assert words_of(["房间good差。"], Recipe(unspaced_characters=True)) == [
+        ["房", "间", "good", "差"]]
+    assert words_of(["房间good差。"], Recipe()) == [["房间good差"]]
 
 
 def test_nothing_above_the_table_begins_or_continues_a_word() -> None:
