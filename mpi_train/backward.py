@@ -12,8 +12,7 @@ from models.nets.dropout import DropoutRandom
 from models.nets.predict import on_device, to_tensors
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import Batch
-from mpi_train.exchange.gradient_buckets import GradientBuckets
-from mpi_train.exchange.shared_gradients import SharedGradients
+from mpi_train.exchange.gradient_exchange import GradientExchange
 from mpi_train.monitoring.phase_timer import PhaseTimer
 from mpi_train.optimization.losses import Loss
 from reviews.errors import UserError
@@ -27,9 +26,14 @@ class _TooLarge(Exception):
         self.rows, self.tokens = rows, tokens
 
 
+# torch has no type of its own for these.
+NO_MEMORY = ("DefaultCPUAllocator", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch found no memory; on the CPU it has no type of its own for that."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+    """True for an error of torch that found no memory, on the CPU or a GPU."""
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        name in str(error) for name in NO_MEMORY)
 
 
 class BackPropagation:
@@ -43,7 +47,7 @@ class BackPropagation:
 
     def __init__(
         self, config: TrainingConfig, model: nn.Module,
-        gradients: GradientBuckets | SharedGradients, device: torch.device, timer: PhaseTimer,
+        gradients: GradientExchange, device: torch.device, timer: PhaseTimer,
     ) -> None:
         self._config, self._model, self._gradients = config, model, gradients
         self._device, self._loss, self._timer = device, Loss.of(config), timer
@@ -82,10 +86,14 @@ class BackPropagation:
                 return self._run(batch, part, place, interrupted)
             except _TooLarge as problem:
                 rows, tokens = problem.rows, problem.tokens
+            if self._gradients.launched:
+                # The other ranks sum what this one sent: the update cannot be begun anew.
+                raise UserError(f"no memory is left for {tokens} tokens at once, which fitted "
+                                f"before: give --micro-batch-tokens {max(1, tokens // 2)}")
             if rows == 1:
                 raise UserError(f"a review of {tokens} tokens does not fit into the memory: "
                                 "a smaller model, or a store of shorter reviews, would")
-            # Nothing was launched; what was added up so far may lack a piece.
+            # What was added up so far may lack a piece.
             self.max_tokens = tokens // 2
             self._fitting = min(self._fitting, self.max_tokens)
             if self._device.type == "cuda":
@@ -134,5 +142,6 @@ class BackPropagation:
             logits = logits.float()
         loss = self._loss.sum(logits, labels)
         self._timer.mark("forward")
-        (loss / self._loss.denominator(batch.labels)).backward()
+        # All weights of a batch may be 0; then so is its loss.
+        (loss / (self._loss.denominator(batch.labels) or 1.0)).backward()
         return loss.detach()

@@ -43,8 +43,9 @@ class Checkpoint:
         parameters = dict(model.named_parameters())
         for name, value in self.optimizer.items():
             parameter, key = name.rsplit("/", 1)
-            place = value if value.ndim == 0 else value.to(parameters[parameter].device)
-            optimizer.state[parameters[parameter]][key] = place
+            owner = parameters[parameter]
+            # Adam's number of steps, too: a fused kernel reads it on the device.
+            optimizer.state[owner][key] = value.to(owner.device)
         if average is not None:
             # An average that begins later begins with the weights as they are now.
             for name, place in average.weights.items():

@@ -14,6 +14,7 @@ from torch import nn
 
 from models.nets import build
 from models.nets.embedding import Embedding
+from mpi_train.balance.balancer import UnusableTimes
 from mpi_train.balance.efficiency import efficiency
 from mpi_train.checkpoint import CheckpointWriter, last_checkpoint
 from mpi_train.configuration.config import TrainingConfig
@@ -93,7 +94,7 @@ class Run:
         # What a checkpoint holds beside the tensors.
         self.state: dict[str, Any] = {
             "step": 0, "store": self.store.fingerprint, "best": None, "highest": -1.0, "worse": 0,
-            "seconds": 0.0, "reviews": 0, "step_seconds": 0.0, "balancer": None,
+            "seconds": 0.0, "reviews": 0, "step_seconds": 0.0, "skipped": 0, "balancer": None,
             "epoch": dict(NO_EPOCH),
         }
         if config.resume:
@@ -137,7 +138,8 @@ class Run:
         checkpoint = self.communicator.from_root(lambda: last_checkpoint(out))
         if checkpoint is None:
             return
-        state = {name: checkpoint.state[name] for name in self.state}
+        # Checkpoints of before it was counted have no "skipped".
+        state = {name: {"skipped": 0, **checkpoint.state}[name] for name in self.state}
         if state["store"] != self.store.fingerprint:
             self.communicator.agree(
                 f"{self.config.store} is not the store that {out} was trained on")
@@ -177,8 +179,8 @@ class Run:
                 try:
                     update = self.updater.run(epoch, number, rate, self.interruption.signal or 0)
                 except NotFinite as error:
-                    self._stop(epoch, number, f"the loss of {{}} is {error}")
-                except ValueError as error:
+                    self._stop(epoch, number, str(error))
+                except UnusableTimes as error:
                     self._stop(epoch, number, f"{{}}: {error}")
                 if update:
                     self._record(epoch, update, rate)
@@ -194,8 +196,8 @@ class Run:
             if self.average is not None:
                 self.average.update(self.step)
             self.writer.check()
-            # At an epoch's end, its figures come before the checkpoint.
-            if (self._checkpoint_is_due() or asked or done == last) and done < self.plan.updates:
+            # At the end of an epoch or of the run, the validation comes before the checkpoint.
+            if (self._checkpoint_is_due() or asked) and done < last:
                 self._checkpoint()
         self._asked = asked
         if asked and done < last:
@@ -252,6 +254,7 @@ class Run:
         self.state["step"] += 1
         self.state["reviews"] += reviews
         self.state["step_seconds"] += update.step_s
+        self.state["skipped"] += update.skipped
         self.state["epoch"]["loss"] += update.loss * reviews
         self.state["epoch"]["reviews"] += reviews
         reached = efficiency(update.reviews, update.compute_s, update.reduction_s, update.step_s)
@@ -268,7 +271,7 @@ class Run:
             predicted_s=None if math.isnan(update.predicted_s) else update.predicted_s,
             efficiency=reached, ceiling=self.updater.coordinator.ceiling(update.tokens,
                                                                      update.reduction_s),
-            phases=update.phases,
+            phases=update.phases, skipped=update.skipped,
         )
         self.run_log.advance(reviews, update.loss, reached)
         if self.profiler is not None:
@@ -292,8 +295,11 @@ class Run:
                          f"{speed:,.0f} reviews/s{accuracy}")
         if self.step == (epoch + 1) * self.plan.updates:
             self.state["epoch"] = dict(NO_EPOCH)
-            if self.communicator.rank == 0:
-                self._checkpoint()
+        else:  # --max-steps ends the run inside the epoch
+            self.state["epoch"]["seconds"] = seconds
+            self._epoch_started = time.perf_counter()
+        if self.communicator.rank == 0:
+            self._checkpoint()
 
     def _evaluate(self, epoch: int, ratios: Sequence[float]) -> dict[str, Any] | None:
         """Validate on all ranks, and on rank 0 keep the weights if they are to be kept."""
@@ -330,8 +336,9 @@ class Run:
             "finished": True, "epochs": -(-self.step // self.plan.updates), "steps": self.step,
             "seconds": self._seconds(),
             "reviews_per_s": state["reviews"] / max(state["step_seconds"], 1e-9),
-            "best": state["best"], "parameters": self.parameters, "ranks": ranks.size,
-            "backend": ranks.backend, "hosts": ranks.hosts,
+            "skipped_updates": state["skipped"], "best": state["best"],
+            "parameters": self.parameters, "ranks": ranks.size, "backend": ranks.backend,
+            "hosts": ranks.hosts,
             "store": store_entry(self.store), "environment": environment(),
         }
         self.run_log.summarize(**summary)

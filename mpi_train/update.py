@@ -21,15 +21,17 @@ from mpi_train.monitoring.phase_timer import PhaseTimer
 from mpi_train.optimization.losses import Loss
 from mpi_train.optimization.optimizers import OptimizerGroup
 from mpi_train.plan import cut
+from mpi_train.step_report import StepReport, StepTimes
 
 Array = np.ndarray
 
 
 class NotFinite(Exception):
-    """The loss of an update is no number; no rank has changed its weights for it."""
+    """The loss or the gradient of an update is no number; no rank has changed its weights."""
 
-    def __init__(self, ranks: Array) -> None:
-        super().__init__(f"not finite on rank {', '.join(map(str, ranks))}")
+    def __init__(self, what: str, ranks: Array) -> None:
+        super().__init__(f"the {what} of {{}} is not finite on rank "
+                         + ", ".join(map(str, ranks)))
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Update:
         phases: seconds of this rank since the update before, by what they were for (PhaseTimer).
         predicted_s: on rank 0, what the balancer thought the slowest rank would take; or nan.
         renewed: on rank 0, whether it changed its mind about the ranks before this update.
+        skipped: True where the class weights of all reviews are 0: no step was made.
         asked: signal that asked a rank to end, or 0.
     """
 
@@ -62,6 +65,7 @@ class Update:
     phases: dict[str, float]
     predicted_s: float
     renewed: bool
+    skipped: bool
     asked: int
 
 
@@ -92,8 +96,8 @@ class Updater:
 
         `asked` is the signal that asked this rank to end; all ranks hear of it.
 
-        Raises, on all ranks and before anything changes, NotFinite when the loss is no number,
-        and ValueError when a time that a rank reports is none.
+        Raises, on all ranks and before anything changes, NotFinite when the loss or the summed
+        gradient is no number, and UnusableTimes when a time that a rank reports is none.
         """
         started = time.perf_counter()
         self.timer.mark("rest")
@@ -112,40 +116,45 @@ class Updater:
 
         begun, cpu_begun = time.perf_counter(), time.thread_time()
         own_loss = self.backward.run(batch, part, (epoch, number))
-        ended, cpu_ended = time.perf_counter(), time.thread_time()
-        finish_s, reduction_s = self._gradients.finish(decision.ratios)
-        # A rank on a part of a core takes so much longer for the exchange, too.
-        stretch = (ended - begun) / max(cpu_ended - cpu_begun, 1e-9)
-        reduction_s = min(reduction_s * max(stretch, 1.0), finish_s)
-        # The optimizer runs after the ranks have spoken, so it counts in the next update.
-        compute_s = read - started + decision.own_s + ended - begun + reduction_s
-        compute_s += self._optimizer_s
-        fixed_s = compute_s - reduction_s - self.backward.seconds
-        word = [own_loss, compute_s, begun - read - decision.own_s + finish_s - reduction_s,
-                reduction_s, fixed_s, asked]
-
-        # A word from every rank before anything changes.
-        losses, compute, wait, reduction, fixed, requests = self.group.all_gather(word).T
+        backward_s, cpu_s = time.perf_counter() - begun, time.thread_time() - cpu_begun
+        assert own_loss is not None, "nobody interrupts an update"
+        reduction = self._gradients.finish(decision.ratios)
+        times = StepTimes(
+            read_s=read - started, decide_s=decision.own_s,
+            idle_s=begun - read - decision.own_s, backward_s=backward_s, backward_cpu_s=cpu_s,
+            tokens_s=self.backward.seconds, optimizer_s=self._optimizer_s)
+        # All ranks hear of all before anything changes.
+        report = times.report(own_loss, reduction, asked)
+        reports = StepReport(*self.group.all_gather(report).T)  # (R,) each
         self.timer.mark("exchange")
-        loss = float(losses.sum()) / self._loss.denominator(batch.labels)
+        weight = self._loss.denominator(batch.labels)
+        loss = float(np.sum(reports.loss)) / (weight or 1.0)
         if not math.isfinite(loss):
-            raise NotFinite(np.flatnonzero(~np.isfinite(losses)))
+            raise NotFinite("loss", np.flatnonzero(~np.isfinite(reports.loss)))
+        if np.any(reports.broken):
+            raise NotFinite("gradient", np.flatnonzero(reports.broken))
         tokens = np.diff(prefix[cuts])
-        self.coordinator.observe(tokens, compute - reduction, reduction, fixed)
+        self.coordinator.observe(tokens, reports)
 
         self.timer.mark("rest")
         stepping = time.perf_counter()
+        if weight:
+            self._step(rate)
+        stepped = time.perf_counter()
+        self.timer.mark("optimizer")
+        self._optimizer_s = stepped - stepping
+        return Update(
+            loss=loss, reviews=np.diff(cuts), tokens=tokens, compute_s=reports.compute_s,
+            wait_s=reports.wait_s, reduction_s=reports.reduction_s, step_s=stepped - started,
+            phases=self.timer.take(), predicted_s=decision.predicted_s, renewed=decision.renewed,
+            skipped=not weight, asked=int(np.max(reports.asked)))
+
+    def _step(self, rate: float) -> None:
         if self._config.clip_norm:
             self._gradients.clip(self._config.clip_norm)
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group.get("scale", 1.0)
         self._optimizer.step()
-        stepped = time.perf_counter()
-        self.timer.mark("optimizer")
-        self._optimizer_s = stepped - stepping
-        return Update(loss, np.diff(cuts), tokens, compute, wait, reduction, stepped - started,
-                      self.timer.take(), decision.predicted_s, decision.renewed,
-                      int(requests.max()))
 
     def barrier(self) -> None:
         """Barrier of all ranks that are not parked."""

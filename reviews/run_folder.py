@@ -41,6 +41,7 @@ class StepRecord(TypedDict):
     efficiency: float
     ceiling: float | None
     phases: dict[str, float]
+    skipped: bool
 
 
 class EpochRecord(TypedDict):

@@ -50,28 +50,32 @@ TRIAL_PART = 50  # between these, one part in so many of the time it has been pa
 RELAPSE = 200  # updates: who is parked again so soon is tried half as often
 
 
+class UnusableTimes(ValueError):
+    """Tokens or seconds of an update that make no sense, in one line."""
+
+
 def check_times(
     tokens: Sequence[float] | Array, seconds: Sequence[float] | Array, active: Array
 ) -> tuple[Array, Array]:
-    """Tokens and seconds (R,) as float64. Raises ValueError in one line where they make no sense.
+    """Tokens and seconds (R,) as float64. Raises UnusableTimes where they make no sense.
 
     A pure test: every rank that holds the same numbers comes to the same end. Ranks that are not
     active may report nan for nothing.
     """
     x, t = np.asarray(tokens, np.float64), np.asarray(seconds, np.float64)
     if x.shape != active.shape or t.shape != active.shape:
-        raise ValueError(f"{x.size} tokens and {t.size} times for {active.size} ranks")
+        raise UnusableTimes(f"{x.size} tokens and {t.size} times for {active.size} ranks")
     wrong = ~(np.isfinite(x) & (x >= 0))
     if wrong.any():
         rank = int(np.argmax(wrong))
-        raise ValueError(f"rank {rank} reports {x[rank]} tokens")
+        raise UnusableTimes(f"rank {rank} reports {x[rank]} tokens")
     reporting = active | ~np.isnan(t)
     # Only a rank with nothing to do may be done in no time.
     wrong = reporting & ~(np.isfinite(t) & (t >= 0) & ((t > 0) | (x == 0)))
     if wrong.any():
         rank = int(np.argmax(wrong))
-        raise ValueError(f"rank {rank} reports {t[rank]} s for {x[rank]:.0f} tokens: "
-                         "a time is a positive number")
+        raise UnusableTimes(f"rank {rank} reports {t[rank]} s for {x[rank]:.0f} tokens: "
+                            "a time is a positive number")
     return x, t
 
 
@@ -153,7 +157,7 @@ class Balancer:
             fixed: (R,) of seconds, what had nothing to do with the tokens, where it was measured:
                 optimizer, reading. It tells a from b at once; nan where it is not known.
 
-        Raises ValueError, before anything changes, for times that make no sense.
+        Raises UnusableTimes, before anything changes, for times that make no sense.
         """
         x, t = check_times(tokens, seconds, self.active)
         self.updates += 1
@@ -339,8 +343,10 @@ class Balancer:
                 **{name: getattr(self, name) for name in _COUNTERS}}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave; with another number of ranks, learn everything anew."""
-        if state["ranks"] != self.ranks:
+        """Go on from what `state` gave; learn everything anew with another number of ranks, or
+        from the state of another rule. Nobody stays parked whom the caps need now.
+        """
+        if state.get("ranks") != self.ranks:
             return
         self.fits.restore(state["fits"])
         for name in _ARRAYS:
@@ -348,6 +354,8 @@ class Balancer:
         for name in _COUNTERS:
             setattr(self, name, state[name])
         self._wait[self._wait < 0] = 0  # trials under way ended with the process
+        if self.caps is not None and self.caps[self.active].sum() < 1:
+            self.active[:] = True
 
 
 _ARRAYS = ("active", "_exchange", "_since", "_lines", "_useless", "_moved", "_wait", "_pause",

@@ -17,6 +17,7 @@ from mpi_train.balance.epoch_profile import EpochProfile
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.exchange.communicator import Communicator, Stopped
 from mpi_train.exchange.group import Group
+from mpi_train.step_report import StepReport
 
 Array = np.ndarray
 
@@ -163,21 +164,20 @@ class ShareCoordinator:
         self._sent = [request for request in self._sent if not request.Test()]
         self._sent.append(world.isend(call, rank, _CALL))
 
-    def observe(
-        self, tokens: Array, seconds: Array, exchange_s: Array, fixed_s: Array
-    ) -> None:
-        """Learn from an update: (R,) of each rank, 0 for parked ones.
+    def observe(self, tokens: Array, reports: StepReport) -> None:
+        """Learn from an update.
 
         Args:
-            seconds: what each rank did itself until its gradients were ready.
-            exchange_s: what it did itself for the exchange, which waits for the last of them.
-            fixed_s: of seconds, what was spent outside of the micro-batches.
+            tokens: (R,) of each rank, 0 for parked ones.
+            reports: of each rank, (R,) each. A reduction waits for the last rank, so its time
+                is not part of what tokens took.
 
-        Raises ValueError on all ranks of the group for times that make no sense.
+        Raises UnusableTimes on all ranks of the group for times that make no sense.
         """
         if self.rule is None:
             return
         active = np.isin(np.arange(len(tokens)), self._group.ranks)
+        seconds = np.subtract(reports.compute_s, reports.reduction_s)
         x, t = tokens.astype(np.float64), np.where(active, seconds, np.nan)
         if self._communicator.rank == 0:
             for rank in np.flatnonzero(~active).tolist():
@@ -185,7 +185,8 @@ class ShareCoordinator:
                     x[rank], t[rank] = self._communicator.world.recv(source=rank, tag=_TIMES)
         check_times(x, t, active)
         if self._communicator.rank == 0:
-            self.rule.observe(x, t, exchange_s, np.where(active, fixed_s, np.nan))
+            self.rule.observe(x, t, reports.reduction_s,
+                              np.where(active, reports.fixed_s, np.nan))
 
     def dismiss(self, reason: str | None = None, status: int = 0) -> None:
         """Rank 0: tell the parked that the epoch is over, or the run."""

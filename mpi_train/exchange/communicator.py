@@ -127,13 +127,15 @@ class Communicator:
             self.watchdog.stop()
 
     def _abort(self, error: BaseException) -> None:
-        if isinstance(error, UserError):
-            print(f"rank {self.rank}: {error}", file=sys.stderr, flush=True)
-        else:
-            print(f"rank {self.rank} of {self.size} failed:", file=sys.stderr)
-            traceback.print_exception(error)
-            sys.stderr.flush()
-        self.world.Abort(2 if isinstance(error, UserError) else 1)
+        expected = isinstance(error, UserError)
+        with contextlib.suppress(OSError):  # the reader of standard error may be gone
+            if expected:
+                print(f"rank {self.rank}: {error}", file=sys.stderr, flush=True)
+            else:
+                print(f"rank {self.rank} of {self.size} failed:", file=sys.stderr)
+                traceback.print_exception(error)
+                sys.stderr.flush()
+        self.world.Abort(2 if expected else 1)
 
     def connect(self, backend: str) -> None:
         """Choose the device and set up the exchange of gradients."""

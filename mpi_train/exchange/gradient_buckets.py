@@ -3,14 +3,16 @@ word vectors and tables as the rows that were touched.
 """
 
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models.nets.embedding import Embedding
+from mpi_train.exchange.gradient_exchange import GradientExchange, Reduction
 from mpi_train.exchange.group import Group, Handle
-from mpi_train.exchange.shared_gradients import SharedGradients, clip
+from mpi_train.exchange.shared_gradients import SharedGradients, all_finite, clip
 from mpi_train.exchange.table_gradients import TableGradients
 
 Array = np.ndarray
@@ -81,15 +83,16 @@ class GradientBuckets:
 
     @property
     def picks(self) -> bool:
-        """Whether it is of use to know the words of an update."""
+        """True where the rows of word vectors may be picked by the words of an update."""
         return self._group.size > 1 and bool(self._vectors)
 
-    def start(self, words: Tensor | None = None) -> None:
-        """Begin an update: all gradients 0, nothing launched.
+    @property
+    def launched(self) -> bool:
+        """True when a bucket is under way."""
+        return bool(self._handles)
 
-        Args:
-            words: (k,) int64, different ids that hold all that any rank touches; None: any may be.
-        """
+    def start(self, words: Tensor | None = None) -> None:
+        """Begin an update (GradientExchange)."""
         before, self._rows = self._rows, words
         for number, flat in enumerate(self._flat):
             if number in self._vectors and before is not None:
@@ -128,16 +131,12 @@ class GradientBuckets:
             values = self._picked[number] = self._grad(number).index_select(0, self._rows)
         self._handles.append(self._group.all_reduce(values, self._rounded))
 
-    def finish(self, ratios: Array) -> tuple[float, float]:
-        """Launch what is not under way, on a rank that had no reviews; wait.
+    def finish(self, ratios: Array) -> Reduction:
+        """Launch what is not under way, on a rank that had no reviews; wait (GradientExchange).
 
-        Args:
-            ratios: (R,) parts of the update's work; sums that travel cost every rank the same.
-
-        Returns:
-            Seconds until all sums were there, and the CPU seconds of this process among them:
-            what the rank's own threads did for the exchange. With MPI, which asks again and again
-            while it waits, nobody can tell the two apart: 0.
+        Sums that travel cost every rank the same, whatever its part of the work. All threads of
+        the process work for them. MPI asks again and again while it waits, so that there nobody
+        can tell work and waiting apart.
         """
         started, cpu_started = time.perf_counter(), time.process_time()
         while self._group.size > 1 and len(self._handles) < len(self._flat):
@@ -148,11 +147,16 @@ class GradientBuckets:
             assert self._rows is not None
             self._grad(number).index_copy_(0, self._rows, values)
         self._tables.finish()
-        if self._flat[0].is_cuda:
-            # There, a wait only keeps later kernels back.
-            torch.cuda.current_stream().synchronize()
+        # On a GPU, a wait only keeps later kernels back; this look waits for them all.
+        finite = all_finite([*self._sums(), *self._tables.values()])
         cpu_s = time.process_time() - cpu_started
-        return time.perf_counter() - started, 0.0 if self._group.polls else cpu_s
+        return Reduction(time.perf_counter() - started, 0.0 if self._group.polls else cpu_s,
+                         finite)
+
+    def _sums(self) -> Iterator[Tensor]:
+        """The finished dense gradients; of word vectors the rows that were picked, if any."""
+        for number, flat in enumerate(self._flat):
+            yield self._picked.get(number, flat)
 
     def clip(self, limit: float) -> None:
         """Scale the finished gradient down to a global norm, as torch's clip_grad_norm_.
@@ -164,8 +168,8 @@ class GradientBuckets:
 
 def gradients_of(
     model: nn.Module, group: Group, exchange: str = "full"
-) -> GradientBuckets | SharedGradients:
-    """What sums a model's gradients over a group, exchanged in full or as bf16."""
+) -> GradientExchange:
+    """The exchange of a model's gradients over a group, in full or as bf16."""
     if group.shares_memory:
         return SharedGradients(model, group)
     return GradientBuckets(model, group, rounded=exchange == "bf16")

@@ -1,11 +1,14 @@
 """Gradients of ranks on one host, summed in the memory that they share."""
 
+import math
 import time
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mpi_train.exchange.gradient_exchange import Reduction
 from mpi_train.exchange.group import Group
 from mpi_train.exchange.table_gradients import TableGradients
 
@@ -25,6 +28,7 @@ class SharedGradients:
     """
 
     picks = False  # all rows of word vectors are added up
+    launched = False  # nothing is summed before `finish`
 
     def __init__(self, model: nn.Module, group: Group) -> None:
         self._group, self._tables = group, TableGradients(model, group)
@@ -47,33 +51,37 @@ class SharedGradients:
     def arm(self) -> None:
         """The next backward pass is the last of the update; nothing is launched for it."""
 
-    def finish(self, ratios: Array) -> tuple[float, float]:
-        """Sum over the group.
+    def finish(self, ratios: Array) -> Reduction:
+        """Sum over the group (GradientExchange).
 
-        Args:
-            ratios: (R,) parts of the update's work, adding up to 1; 0 for ranks outside.
-
-        Returns:
-            Seconds until all sums were there, and CPU seconds of this thread for its part; other
-            threads may read the next batch meanwhile.
+        Only the CPU time of this thread counts as its own: others may read the next batch.
         """
         started, cpu_started = time.perf_counter(), time.thread_time()
         if self._group.size > 1:
-            self._add_up(ratios)
+            finite = self._add_up(ratios)
             self._show(self._sum)
+        else:
+            finite = all_finite([self._own])
         self._tables.finish()
-        return time.perf_counter() - started, time.thread_time() - cpu_started
+        finite &= all_finite(self._tables.values())
+        return Reduction(time.perf_counter() - started, time.thread_time() - cpu_started, finite)
 
-    def _add_up(self, ratios: Array) -> None:
+    def _add_up(self, ratios: Array) -> bool:
+        """Add up this rank's part of the rows; False where a sum is no number."""
         self._group.barrier()
         bounds = np.rint(np.append(0, np.cumsum(ratios)) * (len(self._sum) / LINE)) * LINE
         first, last = bounds[self._group.rank : self._group.rank + 2].astype(int).tolist()
-        for begin in range(first, last, PIECE):
-            piece = slice(begin, min(begin + PIECE, last))
-            self._sum[piece] = self._rows[self._group.ranks[0], piece]
+        pieces = [self._sum[begin : min(begin + PIECE, last)]
+                  for begin in range(first, last, PIECE)]
+        finite = True
+        for begin, total in zip(range(first, last, PIECE), pieces, strict=True):
+            piece = slice(begin, begin + len(total))
+            total.copy_(self._rows[self._group.ranks[0], piece])
             for rank in self._group.ranks[1:]:
-                self._sum[piece] += self._rows[rank, piece]
+                total += self._rows[rank, piece]
+            finite &= all_finite([total])
         self._group.barrier()
+        return finite
 
     def clip(self, limit: float) -> None:
         """Scale the finished gradient down to a global norm, as torch's clip_grad_norm_."""
@@ -90,6 +98,11 @@ class SharedGradients:
             part = row[offset : offset + parameter.numel()]
             parameter.grad = part.view_as(parameter)
             offset += parameter.numel()
+
+
+def all_finite(parts: Iterable[Tensor]) -> bool:
+    """False where a number of the parts is nan or infinite: a sum has to be one, too."""
+    return all(math.isfinite(part.sum()) for part in parts)
 
 
 def clip(parts: list[Tensor], limit: float) -> None:

@@ -7,6 +7,7 @@ A process that is stopped, or slow, is not gone. Those of other hosts are looked
 launcher, and by the connections that break with them.
 """
 
+import contextlib
 import faulthandler
 import os
 import sys
@@ -139,7 +140,9 @@ class Watchdog:
         return any(process.state() in "Tt" for _, process in self._peers)
 
     def _end(self, reason: str) -> None:
-        print(f"rank {self._rank} ends: {reason}", file=sys.stderr, flush=True)
+        # A launcher that was killed has taken standard error along.
+        with contextlib.suppress(OSError):
+            print(f"rank {self._rank} ends: {reason}", file=sys.stderr, flush=True)
         os._exit(1)
 
 

@@ -30,7 +30,8 @@ class Loss:
     def denominator(self, labels: np.ndarray) -> float:
         """What the sum over a whole batch with these labels (|G|,) is divided by.
 
-        As in torch: the number of reviews, for cross-entropy the sum of their weights.
+        As in torch: the number of reviews, for cross-entropy the sum of their weights, which
+        may be 0.
         """
         if self.kind == "cross-entropy" and self.weights:
             return float(np.array(self.weights)[labels].sum())
@@ -57,9 +58,16 @@ class Loss:
         return (losses * weights[labels.long()]).sum() if self.weights else losses.sum()
 
     def _focal(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """-(1 - p)^gamma log p of each review, p being that of its class (Lin et al. 2017)."""
+        """-(1 - p)^gamma log p of each review, p being that of its class (Lin et al. 2017).
+
+        1 - p is taken from the logarithm of the other classes' probability: as a difference it is
+        0 for a sure review, where its power has no finite slope for gamma < 1.
+        """
         if logits.ndim == 1:
-            right = functional.logsigmoid(torch.where(labels == 1, logits, -logits))
+            signed = torch.where(labels == 1, logits, -logits)
+            right, wrong = functional.logsigmoid(signed), functional.logsigmoid(-signed)
         else:
-            right = logits.log_softmax(1).gather(1, labels[:, None]).squeeze(1)
-        return -((1 - right.exp()) ** self.gamma) * right
+            logs = logits.log_softmax(1)
+            right = logs.gather(1, labels[:, None]).squeeze(1)
+            wrong = logs.scatter(1, labels[:, None], -torch.inf).logsumexp(1)
+        return -(self.gamma * wrong).exp() * right

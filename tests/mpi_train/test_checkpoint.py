@@ -145,3 +145,21 @@ def test_a_disk_that_fills_up_ends_all_ranks_with_one_error_and_keeps_what_was_w
     found = sorted(copy.glob("run/checkpoints/*"))
     assert [path.name for path in found] == ["step-00000001", "step-00000002"]
     assert all(map(whole, found))
+
+
+def test_the_optimizers_state_comes_back_to_where_its_parameter_is(tmp_path: Path) -> None:
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    writer = CheckpointWriter(tmp_path, kept=1)
+    writer.write({"step": 1}, model, optimizer, None)
+    writer.wait()
+    found = last_checkpoint(tmp_path)
+    assert found is not None
+    elsewhere = nn.Linear(3, 2, device="meta")  # stands for a GPU
+    target = torch.optim.Adam(elsewhere.parameters())
+    found.restore(elsewhere, target, None)
+    for parameter in elsewhere.parameters():
+        assert target.state[parameter].keys() == {"step", "exp_avg", "exp_avg_sq"}
+        assert {value.device.type for value in target.state[parameter].values()} == {"meta"}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from benchmarks.simulation import Group, Weather, group, simulate, slowed, weather
 from mpi_train.balance.balancer import Balancer, check_times
+from mpi_train.balance.epoch_profile import EpochProfile
 from mpi_train.balance.water_filling import Array, water_fill
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -166,6 +167,26 @@ class TestLearning:
         other = Balancer(3)
         other.restore(balancer.state())
         assert other.decide(10).ratios == pytest.approx([1 / 3] * 3)
+
+    def test_nor_is_that_of_another_rule(self) -> None:
+        before = EpochProfile(2)
+        before.observe([10, 10], [1.0, 4.0])
+        balancer = Balancer(2)
+        balancer.restore(before.state())
+        assert balancer.decide(10).ratios == pytest.approx([0.5, 0.5])
+        profile = EpochProfile(2)
+        profile.restore(Balancer(2).state())
+        assert profile.decide(first=True).ratios == pytest.approx([0.5, 0.5])
+
+    def test_new_caps_take_back_a_rank_that_they_need(self) -> None:
+        slow = np.array([1.0, 1, 20])
+        balancer = Balancer(3)
+        drive(balancer, 0.06 * slow, 0.001 * slow, 60)
+        assert balancer.active.tolist() == [True, True, False]
+        capped = Balancer(3, caps=[0.4, 0.4, 0.4])
+        capped.restore(balancer.state())
+        ratios = capped.decide(1000).ratios
+        assert ratios.max() <= 0.4 + 1e-9 and ratios.sum() == pytest.approx(1)
 
 
 class TestParking:

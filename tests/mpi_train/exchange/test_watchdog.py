@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -107,6 +108,20 @@ def test_a_rank_ends_when_the_one_that_started_it_is_killed(
     said = watches.stderr.read()
     watches.wait(LIMIT_S)
     assert said == f"rank 0 ends: the process {watches.pid} that started it is gone\n"
+
+
+def test_it_ends_though_nobody_reads_its_last_line(peer: subprocess.Popen[bytes]) -> None:
+    watches = watcher(peer, parent=["sh", "-c", '"$@"; exit 7', "sh"])
+    (rank,) = Path(f"/proc/{watches.pid}/task/{watches.pid}/children").read_text("ascii").split()
+    assert watches.stdout is not None and watches.stderr is not None
+    watches.stdout.close()
+    watches.stderr.close()
+    watches.kill()
+    watches.wait(LIMIT_S)
+    limit = time.monotonic() + LIMIT_S
+    while Path(f"/proc/{rank}").exists():
+        assert time.monotonic() < limit
+        time.sleep(0.1)
 
 
 def test_without_proc_a_process_is_on_a_machine_of_its_own(

@@ -1,5 +1,7 @@
 """Losses and their denominators are torch's own means."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -63,3 +65,27 @@ def test_focal_of_one_logit_is_that_of_two() -> None:
 def test_weights_that_are_none_are_refused(weights: str) -> None:
     with pytest.raises(UserError, match=f"--class-weights is {weights}: give balanced, or"):
         Loss.of(TrainingConfig(class_weights=weights))
+
+
+@pytest.mark.parametrize("gamma", [0.3, 1.0, 2.0])
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_slope_of_focal_is_a_number_however_sure_a_review_is(
+    gamma: float, classes: int, dtype: torch.dtype
+) -> None:
+    sure = torch.tensor([-1e4, -200.0, -50.0, 0.0, 50.0, 200.0, 1e4], dtype=dtype)
+    logits = sure if classes == 2 else torch.stack([sure, -sure, torch.zeros_like(sure)], 1)
+    logits.requires_grad_()
+    for label in range(classes):
+        logits.grad = None
+        labels = torch.full((len(sure),), label, dtype=torch.uint8)
+        loss = Loss("focal", (), 0.0, gamma).sum(logits, labels)
+        loss.backward()
+        assert logits.grad is not None
+        assert math.isfinite(loss.item()) and bool(logits.grad.isfinite().all())
+
+
+def test_a_batch_whose_weights_are_all_0_is_divided_by_nothing() -> None:
+    loss = Loss("cross-entropy", (0.0, 1.0), 0.0, 2.0)
+    assert loss.denominator(np.zeros(4, np.uint8)) == 0
+    assert loss.denominator(np.array([0, 1, 1], np.uint8)) == 2
