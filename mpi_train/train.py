@@ -1,6 +1,7 @@
 """The training loop: one plan, whoever works on it."""
 
 import math
+import platform
 import signal
 import time
 from collections.abc import Sequence
@@ -23,7 +24,8 @@ from mpi_train.exchange.communicator import Communicator, Stopped
 from mpi_train.gather_logits import gather_logits
 from mpi_train.model_folder import save_model
 from mpi_train.monitoring.profiler import Profiler
-from mpi_train.monitoring.run_log import RunLog, environment, store_entry
+from mpi_train.monitoring.run_lock import RunLock
+from mpi_train.monitoring.run_log import RunLog, environment, store_entry, versions
 from mpi_train.monitoring.stop_signals import StopSignals
 from mpi_train.optimization.ema import EMA
 from mpi_train.optimization.optimizers import make_optimizer
@@ -46,9 +48,11 @@ def train(config: TrainingConfig, communicator: Communicator) -> dict[str, Any]:
     Raises Stopped, on all ranks: before the update when a loss is not finite, after it and a
     checkpoint when a rank was asked to end. UserError, on rank 0, when its disk is full.
     """
+    lock = RunLock(Path(config.out), platform.node())
     try:
+        communicator.from_root(lock.acquire)
         with StopSignals() as interruption:
-            run = Run(config, communicator, interruption)
+            run = Run(config, communicator, interruption, lock)
             run.greet()
             over = run.is_over()
             if over:
@@ -66,17 +70,21 @@ def train(config: TrainingConfig, communicator: Communicator) -> dict[str, Any]:
         if disk_is_full(error):
             raise UserError(f"no space left on the disk of {Path(config.out).resolve()}") from None
         raise
+    finally:
+        lock.release()
 
 
 class Run:
     """A run under way: everything that lasts longer than an update."""
 
     def __init__(
-        self, config: TrainingConfig, communicator: Communicator, interruption: StopSignals
+        self, config: TrainingConfig, communicator: Communicator, interruption: StopSignals,
+        lock: RunLock,
     ) -> None:
         self._started = time.perf_counter()
         self.config, self.communicator, self.interruption = config, communicator, interruption
-        self.store = Store(config.store, config.stage)
+        self._lock = lock
+        self.store = open_store(config, communicator)
         reader = BatchReader(self.store, "train", config.batch_size, config.seed, config.window,
                              config.times, config.reads_features,
                              synthetic_rows(self.store, config.seed) if config.smote else None)
@@ -97,6 +105,7 @@ class Run:
             "seconds": 0.0, "reviews": 0, "step_seconds": 0.0, "skipped": 0, "balancer": None,
             "epoch": dict(NO_EPOCH),
         }
+        self.starts_anew = False  # though it was to be resumed
         if config.resume:
             self._resume()
         self._earlier_s = self.state["seconds"]
@@ -136,6 +145,7 @@ class Run:
         """Go on from the last checkpoint, if there is one."""
         out = Path(self.config.out)
         checkpoint = self.communicator.from_root(lambda: last_checkpoint(out))
+        self.starts_anew = checkpoint is None
         if checkpoint is None:
             return
         # Checkpoints of before it was counted have no "skipped".
@@ -149,6 +159,9 @@ class Run:
     def greet(self) -> None:
         """Say what is about to happen."""
         ranks = self.communicator
+        if self.starts_anew:
+            self.run_log.log(f"{self.config.out} has no checkpoint to resume from: the run starts "
+                             "with its first update")
         self.run_log.log(
             f"{self.plan.rows:,} reviews, {self.plan.updates:,} updates an epoch, "
             f"{self.parameters:,} parameters, {ranks.size} ranks ({ranks.backend}), "
@@ -236,6 +249,7 @@ class Run:
         if state["epoch"]["reviews"]:
             seconds = state["epoch"]["seconds"] + time.perf_counter() - self._epoch_started
             state["epoch"] = {**state["epoch"], "seconds": seconds}
+        self._lock.check()
         self.writer.write(state, self.model, self.optimizer, self.average)
 
     def _stop(self, epoch: int, number: int, problem: str) -> NoReturn:
@@ -345,6 +359,24 @@ class Run:
         if self.profiler is not None:
             self.profiler.close()
         return summary
+
+
+def open_store(config: TrainingConfig, communicator: Communicator) -> Store:
+    """The store, the same on every rank.
+
+    Raises UserError, agreed by all ranks, where a host cannot open it, has another one, or runs
+    other versions.
+    """
+    problem, store = None, None
+    try:
+        store = Store(config.store, config.stage)
+    except UserError as error:
+        where = f"{platform.node()}: " if communicator.size > 1 else ""
+        problem = f"{where}{error}"
+    communicator.agree(problem)
+    assert store is not None
+    communicator.agree_on({"store": store.fingerprint, **versions()})
+    return store
 
 
 def validate(

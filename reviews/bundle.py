@@ -15,7 +15,8 @@ import yaml
 from reviews.errors import UserError
 from reviews.options import from_mapping
 from reviews.recipe import Recipe
-from reviews.storage.folders import write_atomically
+from reviews.storage.files import reason
+from reviews.storage.folders import check_plain, replace_folder, write_atomically
 from reviews.vocabulary import read_vocabulary
 
 FORMAT = "reviewmill-bundle/1"
@@ -63,12 +64,7 @@ def write_bundle(
         # safetensors and mkdtemp make what only the owner reads.
         (temporary / "weights.safetensors").chmod(0o644)
         temporary.chmod(0o755)
-        old = folder.with_name(f".{folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            folder.rename(old)
-        temporary.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
+        replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -91,19 +87,28 @@ def read_bundle(path: str | Path) -> Bundle:
         raise UserError(f"{path} is not a bundle: its manifest has no {min(absent)}")
     contents = {}
     for name, digest in files.items():
-        file = folder / name
-        if Path(name).name != name or not file.is_file():
+        file = folder / check_plain(name, f"{folder}/manifest.json")
+        if not file.is_file():
             raise UserError(f"{folder} is not whole: {name} is missing")
         contents[name] = file.read_bytes()
         if _sha256(contents[name]) != digest:
             raise UserError(f"{folder} is damaged: {name} is not what its manifest says")
+    from safetensors import SafetensorError
     from safetensors.numpy import load
 
+    try:
+        model = json.loads(contents["model.json"])
+        recipe = yaml.safe_load(contents["recipe.yaml"])
+        weights = load(contents["weights.safetensors"])
+    except (ValueError, yaml.YAMLError, SafetensorError) as error:
+        raise UserError(f"{folder} is not a bundle: {reason(error)}") from None
+    if not isinstance(model, dict) or not isinstance(model.get("options"), dict):
+        raise UserError(f"{folder} is not a bundle: its model.json has no options")
     return Bundle(
         folder,
-        json.loads(contents["model.json"]),
-        load(contents["weights.safetensors"]),
-        from_mapping(Recipe, yaml.safe_load(contents["recipe.yaml"]), f"{folder}/recipe.yaml"),
+        model,
+        weights,
+        from_mapping(Recipe, recipe, f"{folder}/recipe.yaml"),
         read_vocabulary(folder / "vocabulary.txt"),
     )
 

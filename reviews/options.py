@@ -313,6 +313,8 @@ def config_from(args: argparse.Namespace, config: type[C]) -> C:
 
 def from_mapping(config: type[C], values: Mapping[str, Any], where: str) -> C:
     """The configuration made from a flat YAML or JSON mapping; an unknown key is a UserError."""
+    if not isinstance(values, Mapping):
+        raise UserError(f"{where} is no mapping of options")
     known = {leaf.name: leaf for leaf in leaves(config)}
     checked = {}
     for name, value in values.items():
@@ -320,10 +322,9 @@ def from_mapping(config: type[C], values: Mapping[str, Any], where: str) -> C:
             hint = near(str(name), known) or "; allowed: " + ", ".join(known)
             raise UserError(f"{where}: unknown key {name!r}{hint}")
         checked[name] = _from_plain(value, known[name].kind, f"{where}: {name}")
-        declared = known[name].option
-        if declared and declared.choices and checked[name] not in declared.choices:
-            raise UserError(
-                f"{where}: {name} is {value!r}, not one of {', '.join(declared.choices)}")
+        choices = getattr(known[name].option, "choices", None)
+        if choices and checked[name] not in choices:
+            raise UserError(f"{where}: {name} is {value!r}, not one of {', '.join(choices)}")
     return build(config, checked)
 
 

@@ -14,6 +14,7 @@ CHECKPOINT_FORMAT = "reviewmill-checkpoint/1"  # of a checkpoint's state.json
 CONFIG, METRICS, LOG = "config.yaml", "metrics.jsonl", "log.txt"
 SUMMARY, REPORT = "summary.json", "report.html"
 CHECKPOINTS, MODEL, PROFILE = "checkpoints", "model", "profile"
+LOCK = ".lock"  # of the start that writes now
 
 # Everything that a run writes, and all that --overwrite removes.
 RUN_FILES = (CONFIG, METRICS, LOG, SUMMARY, REPORT)

@@ -18,12 +18,14 @@ from reviews.errors import UserError
 from reviews.options import from_mapping
 from reviews.recipe import SPLITS, Recipe
 from reviews.storage.files import is_remote
-from reviews.storage.folders import join, read_whole, sha256, whole_file, write_whole
+from reviews.storage.folders import check_plain, join, read_whole, sha256, whole_file, write_whole
 from reviews.storage.staging import cache_folder, staged_file
 from reviews.vocabulary import PADDING, UNKNOWN
 
 FORMAT = "reviewmill-store/1"
 CHUNK_ROWS = 1024
+# Fields that every manifest has.
+NEEDED = {"files", "splits", "recipe", "length", "vocabulary_size", "padding", "unknown", "classes"}
 NOTHING: Mapping[str, Path] = {}
 Array = np.ndarray
 # tokens (n, L), length, label, rating, review_id (n), and features (n, F) where there are any
@@ -65,6 +67,10 @@ class Store:
             raise UserError(f"{path} is not a store: its manifest.json cannot be read") from None
         if version != FORMAT:
             raise UserError(f"{path} has the format {version}; this program reads {FORMAT}")
+        if absent := NEEDED - set(self.manifest):
+            raise UserError(f"{path} is not a store: its manifest.json has no {min(absent)!r}")
+        for name in self.manifest["files"]:
+            check_plain(name, join(self.address, "manifest.json"))
         self.fingerprint = hashlib.sha256(raw).hexdigest()
         # Files of a store that lies elsewhere are fetched to a local folder when they are read.
         self.is_remote = is_remote(self.address)

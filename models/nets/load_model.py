@@ -16,11 +16,18 @@ def load_model(bundle: Bundle) -> nn.Module:
     options = from_mapping(ModelOptions, bundle.model.get("options", {}), where)
     if options.model not in OWN_OPTIONS:
         raise UserError(f"{where}: this program knows no model {options.model!r}")
-    model = build(options)
     weights = {name: torch.from_numpy(value) for name, value in bundle.weights.items()}
-    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    misfit = UserError(f"{bundle.path}: the weights do not fit model.json")
+    if options.layers > len(weights) or len(options.widths) > len(weights):
+        raise misfit
+    try:
+        with torch.device("meta"):  # takes no memory, however large model.json says it is
+            shapes = {name: value.shape for name, value in build(options).state_dict().items()}
+    except (RuntimeError, ValueError, TypeError, IndexError):  # as for a negative width
+        raise misfit from None
     if shapes != {name: value.shape for name, value in weights.items()}:
-        raise UserError(f"{bundle.path}: the weights do not fit model.json")
+        raise misfit
+    model = build(options)
     model.to(weights["output.weight"].dtype)
     model.load_state_dict(weights)
     return model

@@ -13,6 +13,7 @@ from mpi_train.configuration.config import MOST_TIMES, TrainingConfig
 from mpi_train.configuration.presets import CONFIGS, MODEL_DEFAULTS
 from reviews.errors import UserError
 from reviews.options import check_conditions, flag, from_mapping, leaves
+from reviews.run_folder import LOCK
 from reviews.storage.files import is_remote, reason
 from reviews.store import Store
 
@@ -20,7 +21,8 @@ from reviews.store import Store
 def resolve(named: Mapping[str, Any]) -> TrainingConfig:
     """The configuration of a start, from the options that the user named.
 
-    A resumed run takes what is not named from its config.yaml.
+    A resumed run takes what is not named from its config.yaml; where --out is absent or empty,
+    the same command line starts the run, as a job that is requeued needs it.
     Raises UserError for anything that would end the run later anyway: a folder that is in
     use, a store that is not one or has nothing to train on, a resume that changes the plan.
     """
@@ -28,11 +30,14 @@ def resolve(named: Mapping[str, Any]) -> TrainingConfig:
         raise UserError("name the run folder to write with --out")
     out = Path(named["out"])
     _check_writable(named["out"])
-    if named.get("resume"):
+    used = out.is_dir() and any(path.name != LOCK for path in out.iterdir())
+    if named.get("resume") and not used and not named.get("store"):
+        raise UserError(f"{out} has no run to resume: name a store to start one")
+    if named.get("resume") and used:
         config = _resumed(out, named)
     else:
         config = _layered(named)
-        if out.exists() and any(out.iterdir()) and not config.overwrite:
+        if used and not config.overwrite:
             raise UserError(f"{out} is not empty: give --resume, --overwrite, or another --out")
     if not config.store:
         raise UserError("name the store to train on")
@@ -164,7 +169,11 @@ def _resumed(out: Path, named: Mapping[str, Any]) -> TrainingConfig:
     file = out / "config.yaml"
     if not file.is_file():
         raise UserError(f"{out} has no run to resume: it has no config.yaml")
-    before = from_mapping(TrainingConfig, yaml.safe_load(file.read_text("utf-8")), str(file))
+    try:
+        values = yaml.safe_load(file.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise UserError(f"{file} is damaged: it is not YAML") from None
+    before = from_mapping(TrainingConfig, values, str(file))
     config = dataclasses.replace(before, **named)
     for name in [leaf.name for leaf in leaves(TrainingConfig) if leaf.option and leaf.option.fixed]:
         old, new = getattr(before, name), getattr(config, name)

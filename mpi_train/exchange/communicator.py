@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -38,13 +38,33 @@ class Stopped(Exception):
 
 
 def _find_world() -> Any:
-    """The ranks that we were started with."""
-    place = find_rendezvous(os.environ)
-    if place is not None:
-        return TcpStoreWorld.join(place)
+    """The ranks that this process was started with; UserError where it finds others."""
+    rendezvous = find_rendezvous(os.environ)
+    if rendezvous is not None:
+        return TcpStoreWorld.join(rendezvous)
     from mpi4py import MPI  # which starts MPI
 
+    check_size(os.environ, MPI.COMM_WORLD.Get_size())
     return MPI.COMM_WORLD
+
+
+def check_size(environment: Mapping[str, str], size: int) -> None:
+    """Raise UserError where the launcher started another number of ranks than MPI found.
+
+    The MPI of mpi4py knows nothing of the launcher of another MPI: every process would take itself
+    for a run of one rank, and all would write into the same folder. Only the innermost launcher
+    counts: inside of it, variables of an outer one (Slurm's under mpirun) are still there.
+    """
+    launchers = {"OMPI_COMM_WORLD_SIZE": "Open MPI's mpirun", "PMI_SIZE": "a launcher with PMI",
+                 "SLURM_STEP_NUM_TASKS": "srun"}
+    for name, launcher in launchers.items():
+        if name in environment:
+            if int(environment[name]) != size:
+                raise UserError(
+                    f"{launcher} started {environment[name]} ranks, but the MPI of mpi4py finds "
+                    f"{size}: it is another MPI. Give `reviewmill train --ranks`, torchrun, or "
+                    "srun --mpi=pmix with the Open MPI of mpi4py")
+            return
 
 
 class Communicator:
@@ -96,6 +116,18 @@ class Communicator:
                 raise UserError(problems[0])
 
         self.from_root(tell)
+
+    def agree_on(self, values: Mapping[str, str]) -> None:
+        """End all ranks with a UserError that names the host where a value is not that of rank 0.
+        """
+        every = self.world.allgather(dict(values))
+        different = [
+            f"the {name} of {self.hosts[rank]} (rank {rank}) is {found.get(name)}, and that of "
+            f"{self.hosts[0]} (rank 0) is {value}: all ranks need the same"
+            for rank, found in enumerate(every) for name, value in every[0].items()
+            if found.get(name) != value
+        ]
+        self.agree(different[0] if different else None)
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:

@@ -35,6 +35,7 @@ class Rendezvous:
     host: str
     port: int
     served: bool  # by the launcher; else by rank 0
+    attempt: str = "0"  # of the launcher, which starts all ranks anew when one fails
 
 
 def find_rendezvous(environment: Mapping[str, str]) -> Rendezvous | None:
@@ -45,7 +46,8 @@ def find_rendezvous(environment: Mapping[str, str]) -> Rendezvous | None:
         return Rendezvous(
             int(environment["RANK"]), int(environment["WORLD_SIZE"]), environment["MASTER_ADDR"],
             int(environment["MASTER_PORT"]),
-            environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True")
+            environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
+            environment.get("TORCHELASTIC_RESTART_COUNT", "0"))
     size = int(environment.get("SLURM_STEP_NUM_TASKS", "1"))
     if size == 1 or "SLURM_PROCID" not in environment:
         return None
@@ -57,9 +59,9 @@ def find_rendezvous(environment: Mapping[str, str]) -> Rendezvous | None:
 
 def first_host(nodes: str) -> str:
     """The first of Slurm's node list: that of gpu[03-07,12],login is gpu03."""
-    found = re.match(r"([^\[,]+)(?:\[(\d+))?", nodes)
+    found = re.match(r"(?:[^\[,]|\[[^\]]*\])+", nodes)
     assert found is not None, nodes
-    return found[1] + (found[2] or "")
+    return re.sub(r"\[(\d+)[^\]]*\]", r"\1", found[0])
 
 
 class Done:
@@ -88,8 +90,10 @@ class TcpStoreWorld:
     def join(cls, place: Rendezvous) -> "TcpStoreWorld":
         """Meet the other ranks."""
         serves = place.rank == 0 and not place.served
-        store = torch.distributed.PrefixStore("reviewmill", torch.distributed.TCPStore(
-            place.host, place.port, place.size, serves, wait_for_workers=False))
+        # A store of the launcher's still has the addresses of an earlier attempt.
+        store = torch.distributed.PrefixStore(
+            f"reviewmill/{place.attempt}", torch.distributed.TCPStore(
+                place.host, place.port, place.size, serves, wait_for_workers=False))
         store.set(f"host/{place.rank}", platform.node())
         hosts = {store.get(f"host/{rank}") for rank in range(place.size)}
         if len(hosts) == 1 and "lo" in (name for _, name in socket.if_nameindex()):

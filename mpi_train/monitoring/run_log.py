@@ -6,6 +6,7 @@ import platform
 import shutil
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -132,12 +133,16 @@ def store_entry(store: Store) -> dict[str, Any]:
             "manifest": manifest}
 
 
+def versions() -> dict[str, str]:
+    """Versions of all that an update's numbers depend on."""
+    return {"python": platform.python_version(), "torch": str(torch.__version__),
+            "numpy": np.__version__, "reviewmill": version("reviewmill")}
+
+
 def environment() -> dict[str, Any]:
     """Where the run takes place."""
     return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
+        **versions(),
         "platform": platform.platform(),
         "cpu": _cpu_name(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,

@@ -156,7 +156,11 @@ def is_left_out(path: str) -> bool:
 
 def file_system(path: str) -> Any:
     """The fsspec file system of an address."""
-    protocol = path.split("://")[0]
+    protocol, _, rest = path.partition("://")
+    user, at, _ = rest.partition("/")[0].rpartition("@")
+    if at and ":" in user:
+        raise UserError(f"an address with a password ({protocol}://{user.partition(':')[0]}:...) "
+                        "would be written to files: give it by the environment")
     extra = _EXTRAS.get(protocol)
     try:
         import fsspec

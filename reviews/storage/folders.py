@@ -4,6 +4,7 @@ Names in other file systems are texts, since a Path would make one slash of two.
 """
 
 import contextlib
+import ctypes
 import hashlib
 import os
 import shutil
@@ -176,6 +177,46 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write a local file whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Rename a folder to `target`; an earlier one there is removed.
+
+    At every moment one of the two is there under that name, where the system can swap names
+    (Linux, most local disks). Elsewhere a kill between two renames leaves the earlier one beside
+    it, as .NAME.old.
+    """
+    if not target.exists():
+        new.rename(target)
+        return
+    if not _swap(new, target):
+        old = target.with_name(f".{target.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        target.rename(old)
+        new.rename(target)
+        new = old
+    shutil.rmtree(new, ignore_errors=True)
+
+
+def _swap(one: Path, other: Path) -> bool:
+    """Exchange two names in one step (renameat2(2)); False where the system cannot."""
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError):
+        return False
+    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
+
+
+def check_plain(name: str, where: str) -> str:
+    """The name of a file below a folder, as a manifest gives it.
+
+    Raises UserError, which says where it stands, for one that leads out of the folder.
+    """
+    parts = name.split("/")
+    if {"", ".", ".."} & set(parts) or "\\" in name or "\0" in name:
+        raise UserError(f"{where} names the file {name!r}, which is not below its folder")
+    return name
 
 
 def sha256(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Whatever one rank does, all ranks end, with a line that says which one it was."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -101,3 +102,34 @@ def test_so_they_do_under_torchrun(store: Store, tmp_path: Path) -> None:
         capture_output=True, text=True, cwd=ROOT, timeout=LIMIT_S,
         env={**os.environ, "PYTHONPATH": str(ROOT)})
     check(ended, "ValueError", 1, 2)
+
+
+# Rank 1 has an older copy of the store.
+STALE = """
+import sys
+from mpi4py import MPI
+from mpi_train import train
+from mpi_train.__main__ import main
+if MPI.COMM_WORLD.Get_rank() == 1:
+    class Stale(train.Store):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.fingerprint = "0" * 64
+    train.Store = Stale
+from reviews.errors import UserError
+try:
+    sys.exit(main(sys.argv[1:]))
+except UserError as error:
+    print(error, file=sys.stderr)
+    sys.exit(2)
+"""
+
+
+def test_ranks_with_different_stores_are_refused_with_the_name_of_the_host(
+    store: Store, tmp_path: Path
+) -> None:
+    ended = run_ranks(2, "-c", STALE, *arguments(store, tmp_path / "run"), timeout=LIMIT_S)
+    assert ended.returncode == 2
+    told = f"the store of {platform.node()} (rank 1) is {'0' * 64}, and that of"
+    assert told in ended.stderr, ended.stderr
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()

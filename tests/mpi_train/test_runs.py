@@ -295,7 +295,7 @@ def test_every_field_of_the_configuration_is_an_option(store: Store, tmp_path: P
         ({"shares": "1,2"}, "--shares names 2 ranks, but there are 1"),
         ({"shares": "0"}, "not all 0"),
         ({"shares": "-1"}, "--shares is -1: give numbers of 0 or more"),
-        ({"resume": True}, "has no run to resume"),
+        ({"resume": True, "store": ""}, "has no run to resume: name a store to start one"),
     ],
     ids=str,
 )

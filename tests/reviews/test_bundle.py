@@ -1,5 +1,6 @@
 """The model folder: read as written, whole or absent, and never trusted unseen."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -120,10 +121,35 @@ def test_a_manifest_cannot_name_files_outside_of_the_folder(folder: Path, tmp_pa
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"]["../words.txt"] = "0" * 64
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match=r"is not whole: \.\./words\.txt"):
+    with pytest.raises(UserError, match=r"names the file '\.\./words\.txt', which is not below"):
         read_bundle(folder)
 
 
 def test_a_folder_that_is_no_bundle_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="neither a run with a model nor a bundle"):
         read_bundle(tmp_path)
+
+
+def rewrite(folder: Path, name: str, data: bytes) -> None:
+    """Another file, with the sha256 that a forger would give it."""
+    (folder / name).write_bytes(data)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name] = hashlib.sha256(data).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(("name", "data", "message"), [
+    ("model.json", b"[1, 2]", "its model.json has no options"),
+    ("model.json", b'{"options": 3}', "its model.json has no options"),
+    ("model.json", b"{", "is not a bundle"),
+    ("recipe.yaml", b"- a\n- b\n", "is no mapping of options"),
+    ("recipe.yaml", b"{", "is not a bundle"),
+    ("weights.safetensors", b"\x80\x04N.", "is not a bundle"),
+])  # fmt: skip
+def test_a_file_that_is_none_of_its_kind_is_one_line(
+    folder: Path, name: str, data: bytes, message: str
+) -> None:
+    rewrite(folder, name, data)
+    with pytest.raises(UserError, match=message) as error:
+        read_bundle(folder)
+    assert "\n" not in str(error.value)

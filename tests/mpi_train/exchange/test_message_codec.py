@@ -46,6 +46,7 @@ def test_no_function_is_called_for_a_message(tmp_path: Path) -> None:
     place = tmp_path / "marker"
     for marker in (Marker(os.mkdir, str(place)), Marker(exec, f"open({str(place)!r}, 'w')"),
                    Marker(mpi_train.checkpoint.last_checkpoint, tmp_path),
+                   Marker(mpi_train.checkpoint.CheckpointWriter, tmp_path, 1),
                    Marker(torch.storage._load_from_bytes, pickle.dumps(
                        Marker(os.mkdir, str(place))))):
         with pytest.raises(pickle.UnpicklingError):

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from mpi_train.__main__ import main
+from mpi_train.exchange.communicator import check_size
 from mpi_train.exchange.tcp_store_world import Rendezvous, find_rendezvous, first_host
 from reviews.bundle import read_bundle
+from reviews.errors import UserError
 from tests.mpi_train.ranks import ROOT, run_ranks
 from tests.mpi_train.runs import arguments, losses, records
 from tests.stores import make_store
@@ -87,9 +89,33 @@ def test_the_environment_says_who_started_a_rank() -> None:
     assert len(ports) == 3, "steps of a job do not meet"
 
 
+def test_an_attempt_of_torchrun_does_not_meet_the_one_before() -> None:
+    again = find_rendezvous({**TORCHRUN, "TORCHELASTIC_RESTART_COUNT": "2"})
+    assert again is not None and again.attempt == "2"
+
+
+@pytest.mark.parametrize(("environment", "size", "problem"), [
+    ({}, 1, None),
+    ({"OMPI_COMM_WORLD_SIZE": "2"}, 2, None),
+    ({"OMPI_COMM_WORLD_SIZE": "2", "SLURM_STEP_NUM_TASKS": "1"}, 2, None),  # mpirun in a batch job
+    ({"SLURM_NTASKS": "4"}, 1, None),  # a batch script without srun
+    ({"OMPI_COMM_WORLD_SIZE": "2"}, 1, "Open MPI's mpirun started 2 ranks"),
+    ({"PMI_SIZE": "4", "SLURM_STEP_NUM_TASKS": "4"}, 1, "a launcher with PMI started 4 ranks"),
+    ({"SLURM_STEP_NUM_TASKS": "3", "PMIX_RANK": "0"}, 1, "srun started 3 ranks"),
+])  # fmt: skip
+def test_a_rank_that_finds_itself_alone_among_many_is_refused(
+    environment: dict[str, str], size: int, problem: str | None
+) -> None:
+    if problem is None:
+        check_size(environment, size)
+        return
+    with pytest.raises(UserError, match=f"{problem}, but the MPI of mpi4py finds {size}"):
+        check_size(environment, size)
+
+
 @pytest.mark.parametrize(("nodes", "first"), [
     ("one", "one"), ("one,two", "one"), ("n[1-3]", "n1"), ("n[08,10-11],m", "n08"),
-    ("a-b.c[2]", "a-b.c2"),
+    ("a-b.c[2]", "a-b.c2"), ("rack[1-2]node[03-04],x", "rack1node03"),
 ])
 def test_the_first_host_of_a_node_list_is_where_ranks_meet(nodes: str, first: str) -> None:
     assert first_host(nodes) == first
