@@ -18,6 +18,7 @@ from reviews.corpora import plan_splits
 from reviews.errors import UserError
 from reviews.options import add_options, config_from, given, make_parser
 from reviews.recipe import Recipe, load_recipe
+from reviews.record import RatingsSeen
 from reviews.storage.files import absolute, is_remote
 
 
@@ -80,7 +81,7 @@ def clean_files(
         with ENGINES[options.runner or "inline"].session(options, places, splits) as options:
             told = dict(run_job(CleanReviews, lines, arguments, options, places).pairs)
         counts, bad = told["counts"], told["bad"]
-        refuse_bad(counts.get("read", 0), bad, recipe)
+        refuse_bad(counts.get("read", 0), bad, recipe, seen=RatingsSeen(**told["seen"]))
         if not counts.get("texts"):
             raise UserError(nothing_left(counts))
         if not is_remote(out):

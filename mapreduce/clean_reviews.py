@@ -7,6 +7,7 @@ rating neutral). Nothing is de-duplicated, split or encoded.
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from mapreduce.job import ReviewsJob
 from reviews.corpora import InputSplit, read_blocks
 from reviews.labels import NO_LABEL, settle_labels
 from reviews.recipe import Recipe
+from reviews.record import RatingsSeen
 from reviews.storage.folders import join, whole_file
 from reviews.text.cleaning import clean, too_short
 from reviews.text.tokenizer import Tokenizer
@@ -38,27 +40,34 @@ class CleanReviews(ReviewsJob):
         super().configure_args()
         self.add_passthru_arg("--out", required=True, help="folder of the Parquet files")
 
-    def mapper(self, _: Any, line: str) -> Iterator[tuple[str, dict[str, int]]]:
+    def mapper(self, _: Any, line: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """One split to one file; the name is the split's, so attempts may be repeated."""
         values = orjson.loads(line)
         name = f"part-{values.pop('number'):05d}.parquet"
         counts: Counter[str] = Counter()
         bad: Counter[str] = Counter()
+        seen = RatingsSeen()
         with (whole_file(join(self.options.out, name)) as file,
               pq.ParquetWriter(file, SCHEMA, use_dictionary=["label"]) as writer):
             tokenizer = Tokenizer(self.recipe)
             for block in read_blocks(InputSplit(**values), self.recipe):
                 cleaned, dropped = clean_block(block.reviews, tokenizer, self.recipe)
                 writer.write_batch(cleaned)
+                counts.update(block.dropped)
                 counts.update(dropped, read=block.records, texts=len(cleaned))
                 bad.update(block.bad)
+                seen += block.seen
         yield "counts", counts
         yield "bad", bad
+        yield "seen", asdict(seen)
 
     def reducer(
-        self, key: str, counts: Iterator[dict[str, int]]
-    ) -> Iterator[tuple[str, dict[str, int]]]:
-        """What all of them counted."""
+        self, key: str, counts: Iterator[dict[str, Any]]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """All of them together."""
+        if key == "seen":
+            yield key, asdict(sum((RatingsSeen(**some) for some in counts), RatingsSeen()))
+            return
         total: Counter[str] = Counter()
         for some in counts:
             total.update(some)

@@ -190,6 +190,8 @@ def build_manifest(
         rule: counts.get(rule, 0)
         for rule in ("no_words", "too_few_words", "not_sampled", "overlap", "duplicate", "neutral")
     }
+    if recipe.missing == "drop":
+        dropped["missing"] = counts.get("missing", 0)
     dropped["unused"] = sum(shard["unused"] for shard in shards)
     manifest["records"] = {
         "read": counts.get("read", 0),

@@ -27,3 +27,7 @@ def warn_of(manifest: Mapping[str, Any]) -> None:
     """Say what makes a store a bad one to train on."""
     if unknown := store_warning(manifest):
         progress(f"warning: {unknown}")
+    labels = manifest["splits"]["train"]["labels"]
+    if sum(map(bool, labels.values())) == 1:
+        only = max(labels, key=lambda name: labels[name])
+        progress(f"warning: all training reviews are {only}: train will refuse the store")

@@ -10,7 +10,7 @@ splits are cut.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from reviews.corpora import InputSplit, plan_splits, read_parts
 from reviews.errors import UserError
 from reviews.features import feature_columns
 from reviews.recipe import Recipe
-from reviews.record import Block
+from reviews.record import Block, RatingsSeen
 from reviews.runtime.progress import PROGRESS
 from reviews.storage.folders import join
 from reviews.storage.work_files import WorkFileWriter
@@ -112,6 +112,7 @@ class _Gather:
         self.writer = WorkFileWriter(join(work, "gathered"), "task")
         self.counts: Counter[str] = Counter()
         self.bad: Counter[str] = Counter()
+        self.seen = RatingsSeen()
         self.places: list[dict[str, Any]] = []
         self.lines: list[tuple[int, dict[str, Any]]] = []
         self.ids = np.empty(segment_ids + segment_ids // 4, np.int32)
@@ -127,7 +128,9 @@ class _Gather:
         self.count(block)
         self.counts["read"] += block.records
         self.counts["bytes"] += block.size
+        self.counts.update(block.dropped)
         self.bad.update(block.bad)
+        self.seen += block.seen
         self.places += [asdict(place) for place in block.places]
         del self.places[3:]
         rows = block.reviews
@@ -192,7 +195,8 @@ class _Gather:
         """Yield the places of what was written, and the counts with partition 0."""
         self.writer.close()
         yield from self.lines
-        yield 0, {"counts": dict(self.counts), "bad": dict(self.bad), "places": self.places}
+        yield 0, {"counts": dict(self.counts), "bad": dict(self.bad), "places": self.places,
+                  "seen": astuple(self.seen)}
 
 
 def partition_of(keys: Array, partitions: int) -> Array:
@@ -250,8 +254,10 @@ def finish_partition(
     counts: Counter[str] = Counter()
     bad: Counter[str] = Counter()
     places = []
+    seen = RatingsSeen()
     for line in lines:
         if "counts" in line:
+            seen += RatingsSeen(*line.get("seen", ()))
             counts.update(line["counts"])
             bad.update(line["bad"])
             places += line["places"]
@@ -292,6 +298,7 @@ def finish_partition(
     errors = [line["error"] for line in lines if "error" in line]
     if errors:
         out["error"] = min(errors)
+    out["seen"] = astuple(seen)
     out["places"] = sorted(places, key=lambda place: (place["path"], place["line"]))
     return out
 

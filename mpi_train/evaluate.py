@@ -19,8 +19,8 @@ from reviews.encoding import encode_files
 from reviews.errors import UserError
 from reviews.features import Encoding
 from reviews.metrics import evaluate_scores
-from reviews.options import add_options, flag, given, make_parser
-from reviews.recipe import SPLITS, Recipe
+from reviews.options import add_options, flag, given, make_parser, to_mapping
+from reviews.recipe import SPLITS, Recipe, limits_on
 from reviews.run_folder import METRICS, append_record
 from reviews.store import Store
 from reviews.vocabulary import store_warning, unknown_warning
@@ -96,7 +96,8 @@ def file_blocks(
     named, features = dict(request.file_options), None
     if "rating_field" in named:  # else the field of labels that the model was trained by decides
         named.setdefault("label_field", None)
-    recipe = dataclasses.replace(bundle.recipe, **named)
+    limits = limits_on(named, to_mapping(bundle.recipe))
+    recipe = dataclasses.replace(bundle.recipe, **named, **limits)
     if bundle.model.get("features"):
         if "feature_encoding" not in bundle.model:
             raise UserError(f"{request.model} does not say how the features it reads are made from "

@@ -28,7 +28,8 @@ def ratings(manifest: dict[str, Any]) -> Chart | None:
     if not rows:
         return None
     # Stars of the usual scale that nobody gave, or that the recipe drops, leave a visible gap.
-    known = sorted({*map(float, total), 1.0, 2.0, 3.0, 4.0, 5.0})
+    usual = [] if manifest.get("recipe", {}).get("rating_scale") else [1.0, 2.0, 3.0, 4.0, 5.0]
+    known = sorted({*map(float, total), *usual})
     counts = [total.get(f"{rating:g}", 0) for rating in known]
 
     def draw(axes: Axes) -> None:

@@ -53,7 +53,10 @@ def encode_files(
         for block in read_blocks(split, recipe):
             if len(tokenizer.table) > 1 << 20:
                 tokenizer.restart()
-            yield encode_block(block.reviews, block.bad, recipe, tokenizer, coding, features)
+            encoded = encode_block(
+                block.reviews, block.bad, recipe, tokenizer, coding, features)
+            encoded.dropped.update(block.dropped)
+            yield encoded
 
 
 def encode_block(

@@ -19,11 +19,13 @@ _WORDS = {
 def label_meanings(recipe: Recipe) -> dict[str, int]:
     """The class of each label, in lower case; those of the recipe's `label_values`, if given.
 
-    Numbers count from 0, but from 1 for fastText and where ratings are the classes. Where there
-    is no class for neutral ones, they are NO_LABEL.
+    Numbers count from 0, but from 1 for fastText and where ratings are the classes. The recipe's
+    `neutral_values`, and where there is no class for them neutral ones, are NO_LABEL.
     """
+    dropped = dict.fromkeys(
+        (value.strip().lower() for value in recipe.neutral_values), NO_LABEL)
     if recipe.label_values:
-        return {
+        return dropped | {
             value.strip().lower(): place
             for place, values in enumerate(recipe.label_values)
             for value in values.split("|")
@@ -33,7 +35,7 @@ def label_meanings(recipe: Recipe) -> dict[str, int]:
     for place, name in enumerate(recipe.class_names):
         meanings |= dict.fromkeys(_WORDS.get(name, ()), place)
         meanings |= {str(place + first): place, f"__label__{place + 1}": place}
-    return meanings
+    return meanings | dropped
 
 
 def labels_from_ratings(rating: Array, recipe: Recipe) -> Array:
@@ -41,7 +43,8 @@ def labels_from_ratings(rating: Array, recipe: Recipe) -> Array:
     label = np.full(len(rating), NO_LABEL, np.uint8)
     if recipe.classes == "ratings":
         known = ~np.isnan(rating)
-        label[known] = np.ceil(rating[known] - 0.5) - 1  # the nearest; ties go to the lower
+        low = recipe.rating_range[0]
+        label[known] = np.ceil(rating[known] - (low + 0.5))  # the nearest; ties go to the lower
         return label
     if recipe.classes == "three":
         label[(rating > recipe.negative_to) & (rating < recipe.positive_from)] = 1

@@ -19,6 +19,8 @@ CLASSES = {
     "three": ("negative", "neutral", "positive"),
     "ratings": ("1", "2", "3", "4", "5"),
 }
+STARS = (1.0, 5.0)  # the rating scale of a recipe that names none
+_LIMITS = {"positive_from": 4.0, "negative_to": 2.0}
 
 # The commands that have an option; one that says how to read files is one of evaluate, too.
 _STORES = ("prepare",)
@@ -54,6 +56,12 @@ class Recipe:
     feature_values: int = option(
         32, "number of values of a category that get columns, most frequent first",
         at_least=1, commands=_STORES)
+    rating_scale: tuple[float, ...] = option(
+        (), "lowest,highest rating, 1,5 by default; the two limits below then are three and one "
+        "quarter of it, or in its units", later=True)
+    rating_texts: bool = option(
+        False, "texts that carry a rating: '4.0 out of 5 stars', '8/10', stars as glyphs, '4,5', "
+        "'Rated 4'", later=True)
     positive_from: float = option(4.0, "lowest positive rating", commands=_TEXTS)
     negative_to: float = option(
         2.0, "highest negative rating; between: dropped as neutral",
@@ -61,6 +69,11 @@ class Recipe:
     classes: str = option(
         "two", "classes: two; three, with neutral; or the five ratings", tuple(CLASSES),
         commands=_TEXTS)
+    neutral_values: tuple[str, ...] = option(
+        (), "values of the label field that are dropped as neutral", later=True)
+    missing: str = option(
+        "bad", "records without a text, a rating or a label: bad, or dropped and counted",
+        ("bad", "drop"), later=True)
     label_values: tuple[str, ...] = option(
         (), "values of the label field, class by class, such as 1,2 or 'bad|poor,good'"
     )
@@ -159,15 +172,38 @@ class Recipe:
             raise UserError(f"tokenizer is {self.tokenizer!r}: give words or huggingface:FOLDER")
         if len(set(self.features)) < len(self.features) or "" in self.features:
             raise UserError(f"features {','.join(self.features)}: name each field once")
+        self._check_scale()
         if self.negative_to >= self.positive_from:
             raise UserError(
                 f"negative_to {self.negative_to} is not below positive_from {self.positive_from}"
             )
+        known = {value.lower() for values in self.label_values for value in values.split("|")}
+        if both := known & {value.lower() for value in self.neutral_values}:
+            raise UserError(f"{', '.join(sorted(both))}: both in label_values and neutral_values")
         if self.label_values and len(self.label_values) != len(self.class_names):
             raise UserError(
                 f"label_values are {len(self.label_values)}, but the classes are "
                 f"{', '.join(self.class_names)}"
             )
+
+    def _check_scale(self) -> None:
+        """Raise UserError for a scale that is none, or limits and classes that do not fit it."""
+        if not self.rating_scale:
+            return
+        shown = _commas(self.rating_scale)
+        if len(self.rating_scale) != 2 or self.rating_scale[0] >= self.rating_scale[1]:
+            raise UserError(f"rating_scale is {shown}: give the lowest and the highest rating")
+        low, high = self.rating_scale
+        if self.positive_from > high or self.negative_to < low:
+            raise UserError(f"positive_from {self.positive_from:g} and negative_to "
+                            f"{self.negative_to:g} are not both on the rating_scale {shown}")
+        if self.classes == "ratings" and high - low != len(self.class_names) - 1:
+            raise UserError(f"classes ratings want five steps, as 1 to 5 has: rating_scale {shown}")
+
+    @property
+    def rating_range(self) -> tuple[float, float]:
+        """The lowest and the highest rating."""
+        return (self.rating_scale[0], self.rating_scale[1]) if self.rating_scale else STARS
 
     @property
     def delimiter_mark(self) -> str | None:
@@ -218,7 +254,22 @@ def load_recipe(name: str = "default", changes: Mapping[str, Any] | None = None)
     values = _read_yaml(data, where)
     if name in presets and name != "default":
         values = {**_read_yaml(presets["default"].read_bytes(), "recipe default"), **values}
-    return from_mapping(Recipe, {**values, **(changes or {})}, where)
+    values = {**values, **limits_on(values, {})}
+    changes = dict(changes or {})
+    return from_mapping(Recipe, {**values, **limits_on(changes, values), **changes}, where)
+
+
+def limits_on(changes: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, float]:
+    """positive_from and negative_to on the rating scale of the changes, where these name one and
+    not the limits: as far up the scale as the limits of the values (keys of a recipe) are."""
+    try:
+        low, high = map(float, changes.get("rating_scale") or ())
+        first, last = map(float, values.get("rating_scale") or STARS)
+        share = {name: (float(values.get(name, stars)) - first) / (last - first)
+                 for name, stars in _LIMITS.items() if name not in changes}
+    except (TypeError, ValueError, ZeroDivisionError):
+        return {}  # none is named, or what is no scale, which the recipe will refuse
+    return {name: low + part * (high - low) for name, part in share.items()}
 
 
 def _read_yaml(data: bytes, where: str) -> dict[str, Any]:

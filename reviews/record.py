@@ -7,7 +7,7 @@ import pyarrow as pa
 SCHEMA = pa.schema(
     [
         pa.field("text", pa.string(), nullable=False),
-        pa.field("rating", pa.float32()),  # 1 to 5
+        pa.field("rating", pa.float32()),  # on the recipe's scale, 1 to 5 by default
         pa.field("label", pa.uint8()),  # index of the class
         pa.field("reviewer", pa.string()),
         pa.field("product", pa.string()),
@@ -26,11 +26,30 @@ class BadRecord:
     reason: str
 
 
+@dataclass(frozen=True)
+class RatingsSeen:
+    """The lowest and the highest number of some ratings, and a text that is no rating."""
+
+    low: float | None = None
+    high: float | None = None
+    text: str | None = None
+
+    def __add__(self, other: "RatingsSeen") -> "RatingsSeen":
+        """What is seen of both."""
+        lows = [low for low in (self.low, other.low) if low is not None]
+        highs = [high for high in (self.high, other.high) if high is not None]
+        texts = [text for text in (self.text, other.text) if text is not None]
+        return RatingsSeen(
+            min(lows, default=None), max(highs, default=None), min(texts, default=None))
+
+
 @dataclass
 class Block:
     """Readable reviews of one stretch of input, and what was wrong with the others.
 
-    `records` counts good and bad ones; `size` is in bytes of uncompressed input.
+    `records` counts good, bad and dropped ones; `size` is in bytes of uncompressed input.
+    `dropped` counts those that lack a part, where the recipe drops such; `seen` is about the
+    ratings, where some are bad.
     """
 
     reviews: pa.RecordBatch
@@ -38,3 +57,5 @@ class Block:
     size: int
     bad: dict[str, int] = field(default_factory=dict)
     places: list[BadRecord] = field(default_factory=list)
+    dropped: dict[str, int] = field(default_factory=dict)
+    seen: RatingsSeen = field(default_factory=RatingsSeen)

@@ -13,6 +13,7 @@ import pyarrow as pa
 from mapreduce.partitions.splitting import Cuts, cuts_of
 from reviews.errors import UserError
 from reviews.recipe import Recipe
+from reviews.record import RatingsSeen
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class GatherSummary:
     counts: dict[str, int]
     bad: dict[str, int]
     places: list[dict[str, Any]]  # the first three records that could not be read
+    seen: RatingsSeen
 
     @classmethod
     def read(cls, path: str | Path, recipe: Recipe) -> "GatherSummary":
@@ -38,12 +40,14 @@ class GatherSummary:
         counts: Counter[str] = Counter()
         bad: Counter[str] = Counter()
         places: list[dict[str, Any]] = []
+        seen = RatingsSeen()
         for line in lines:
             counts.update(line["counts"])
             bad.update(line["bad"])
             places += line["places"]
+            seen += RatingsSeen(*line.get("seen", ()))
         places.sort(key=lambda place: (place["path"], place["line"]))
-        return cls(recipe, lines, cuts_of(recipe, lines), dict(counts), dict(bad), places[:3])
+        return cls(recipe, lines, cuts_of(recipe, lines), dict(counts), dict(bad), places[:3], seen)
 
     @property
     def partitions(self) -> int:
@@ -62,27 +66,28 @@ class GatherSummary:
             if "error" in line:
                 raise UserError(line["error"])
         read = self.counts.get("read", 0)
-        refuse_bad(read, self.bad, self.recipe, self.places)
+        refuse_bad(read, self.bad, self.recipe, self.places, self.seen)
         if not self.partitions:
             raise UserError(nothing_left(self.counts))
 
 
+NOTHING_SEEN = RatingsSeen()
 # What the reader of a message may not know about a reason.
 _HINTS = {
     "invalid_utf8": "texts have to be UTF-8",
     "wrong_columns": "where quotes are text, --no-quotes says so",
-    "missing_rating": "--label-field names a field of labels",
-    "rating_out_of_range": "ratings are 1 to 5",
     "unknown_label": "--classes and --label-values say what labels mean",
 }
 
 
 def refuse_bad(
-    read: int, bad: Mapping[str, int], recipe: Recipe, places: Sequence[Mapping[str, Any]] = ()
+    read: int, bad: Mapping[str, int], recipe: Recipe, places: Sequence[Mapping[str, Any]] = (),
+    seen: RatingsSeen = NOTHING_SEEN,
 ) -> None:
     """Raise UserError when more records cannot be read than the recipe allows.
 
-    `bad` counts them by reason, and `places` are the first of them.
+    `bad` counts them by reason, `places` are the first of them, and `seen` says what ratings
+    there are.
     """
     if sum(bad.values()) <= recipe.max_bad_fraction * read:
         return
@@ -90,11 +95,27 @@ def refuse_bad(
     where = "; ".join(f"{p['path']}:{p['line']} {p['reason']}" for p in places)
     worst = max(bad, key=lambda reason: bad[reason])
     hint = None if worst == "wrong_columns" and not recipe.quotes else _HINTS.get(worst)
+    if worst in ("rating_out_of_range", "missing_rating"):
+        hint = _rating_hint(worst, seen, recipe)
     raise UserError(
         f"{sum(bad.values()):,} of {read:,} records cannot be read ({reasons}), more than "
         f"--max-bad-fraction {recipe.max_bad_fraction:g}"
         + (f"; first: {where}" if where else "") + (f"; {hint}" if hint else "")
     )
+
+
+def _rating_hint(reason: str, seen: RatingsSeen, recipe: Recipe) -> str:
+    """What to do about ratings that are not on the recipe's scale, or are none."""
+    low, high = recipe.rating_range
+    if seen.low is not None and seen.high is not None and (seen.low < low or seen.high > high):
+        return (f"ratings from {seen.low:g} to {seen.high:g} are in the input, and the scale is "
+                f"{low:g} to {high:g}: --rating-scale LOW,HIGH names another")
+    if reason == "rating_out_of_range":
+        return f"ratings are {low:g} to {high:g}; --rating-scale LOW,HIGH names another scale"
+    if seen.text is not None:
+        return (f"a rating such as {seen.text[:40]!r} is no number, and no text that names its "
+                "scale (--rating-texts); --rating-scale LOW,HIGH is for numbers of another scale")
+    return "--label-field names a field of labels; --missing drop leaves such records out"
 
 
 def fate_text(read: int, dropped: Mapping[str, int], bad: Mapping[str, int]) -> str:

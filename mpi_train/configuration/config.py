@@ -91,6 +91,8 @@ class TrainingConfig:
     smote: bool = option(
         False, "mlp of features alone: train on made-up reviews of rarer classes, too, as many as "
         "make all classes equally large", fixed=True)
+    allow_one_class: bool = option(
+        False, "train although all training reviews are of one class")
     loss: str = option(
         "bce", "loss: bce is for two classes, with more cross-entropy is the default; focal takes "
         "easy reviews less seriously",

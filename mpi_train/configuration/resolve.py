@@ -47,6 +47,11 @@ def resolve(named: Mapping[str, Any]) -> TrainingConfig:
     store = Store(config.store)
     if store.rows("train") == 0:
         raise UserError(f"{config.store} has no training rows")
+    labels = store.manifest["splits"]["train"]["labels"]
+    if sum(map(bool, labels.values())) == 1 and not config.allow_one_class:
+        only = max(labels, key=lambda name: labels[name])
+        raise UserError(f"all training reviews of {config.store} are {only}: there is nothing to "
+                        "learn; --allow-one-class trains all the same")
     if (config.keep == "best" or config.patience) and store.rows("validation") == 0:
         raise UserError(f"{config.store} has no validation rows to find the best weights by: "
                         "give --keep last, without --patience")

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reviews.corpora.json.values import ABSENT, FALSE, NULL, NUMBER, STRING, TRUE
+from reviews.corpora.ratings import RatingScale, plain_number
 from reviews.corpora.times import seconds
 from reviews.features import Feature
 from reviews.labels import NO_LABEL
@@ -26,11 +27,11 @@ REASONS = (
 )  # fmt: skip
 CODE = {reason: code for code, reason in enumerate(REASONS)}
 
+MISSING = ("missing_text", "missing_rating", "missing_label")
+STARS = RatingScale()
 _UNKNOWN, _MISSING = NO_LABEL - 1, NO_LABEL - 2
-_NUMERALS = frozenset("0123456789+-.eE")
 _THOUSANDS = re.compile(r"-?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?")
 _LARGEST = float(np.finfo(np.float32).max)
-_NOT_FINITE = frozenset(["nan", "inf", "infinity"])
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def to_reviews(
     reasons: NDArray[np.uint8],
     meanings: Mapping[str, int] | None,
     features: Sequence[Feature] = (),
+    scale: RatingScale = STARS,
 ) -> tuple[pa.RecordBatch, NDArray[np.uint8]]:
     """The good reviews, in order, and a reason (n) for each record, 0 for the good ones.
 
@@ -74,8 +76,10 @@ def to_reviews(
     reasons = reasons.copy()
     text = columns["text"]
     _blame(reasons, text.kinds != STRING, "missing_text")
-    rating, present = _ratings(columns["rating"]) if "rating" in columns else _nothing(n)
-    possible = present & (rating >= 1) & (rating <= 5)
+    rating, present = _nothing(n)
+    if "rating" in columns:
+        rating, present = _ratings(columns["rating"], scale)
+    possible = present & (rating >= scale.low) & (rating <= scale.high)
     label = None
     if meanings is not None:
         label = _labels(columns["label"], meanings)
@@ -122,30 +126,19 @@ def _by_value(strings: pa.StringArray, meaning: Callable[[str], Any], type: Any)
     return values[encoded.indices.to_numpy()] if len(values) else np.zeros(0, type)
 
 
-def _ratings(column: Column) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _ratings(
+    column: Column, scale: RatingScale
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """(values, whether there is a number at all), each (n)."""
     present = column.kinds == NUMBER
     values = np.where(present, column.numbers, 0.0)
     texts = column.kinds == STRING
     if texts.any():
-        parsed = _by_value(column.strings, _rating, object)
+        parsed = _by_value(column.strings, scale.read, object)
         numeric = texts & np.not_equal(parsed, None)  # type: ignore[call-overload]
         values[numeric] = parsed[numeric].astype(np.float64)
         present |= numeric
     return values, present
-
-
-def _rating(text: str) -> float | None:
-    """The number that a string stands for, None if it is none."""
-    text = text.strip(" \t\r\n")
-    if text.lstrip("+-").lower() in _NOT_FINITE:
-        return float("nan")
-    if not _NUMERALS.issuperset(text):
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def _labels(column: Column, meanings: Mapping[str, int]) -> NDArray[np.uint8]:
@@ -169,7 +162,7 @@ def _label(text: str, meanings: Mapping[str, int]) -> int:
     text = text.strip(" \t\r\n").lower()
     if not text:
         return _MISSING
-    number = _rating(text)  # 1.0 is 1
+    number = plain_number(text)  # 1.0 is 1
     return meanings.get(text, meanings.get(text if number is None else f"{number:g}", _UNKNOWN))
 
 
@@ -231,5 +224,5 @@ def _number(text: str) -> float:
         return float(text == "true")
     if _THOUSANDS.fullmatch(text):
         text = text.replace(",", "")
-    number = _rating(text)
+    number = plain_number(text)
     return float("nan") if number is None else number

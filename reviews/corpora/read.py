@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from reviews.corpora.columns import REASONS, Column, to_reviews
+from reviews.corpora.columns import CODE, MISSING, REASONS, Column, to_reviews
 from reviews.corpora.csv import Csv
 from reviews.corpora.detect import CSV, FASTTEXT, JSON_LINES, JSON_OBJECTS, PARQUET
 from reviews.corpora.fasttext import FastText
@@ -16,8 +16,9 @@ from reviews.corpora.inputs import codec_of, read_input, read_lines_from, read_p
 from reviews.corpora.json.lines import JsonLines
 from reviews.corpora.json.objects import JsonObjects
 from reviews.corpora.parquet import Parquet
+from reviews.corpora.ratings import RatingScale, ratings_seen
 from reviews.corpora.stretches import Spans, Stretch, stretches
-from reviews.features import Feature, features_of
+from reviews.features import features_of
 from reviews.labels import label_meanings
 from reviews.recipe import Recipe
 from reviews.record import BadRecord, Block
@@ -61,15 +62,14 @@ def read_blocks(split: InputSplit, recipe: Recipe, rows: int = 16384) -> Iterato
 def read_parts(split: InputSplit, recipe: Recipe, rows: int = 16384) -> Generator[Part, None, None]:
     """The same, in parts that are inflated and cut one after another, but that may be parsed in
     any order and by any thread: each one is a call that gives its blocks."""
-    features = features_of(recipe)
     if split.format == PARQUET:
-        for block in _parquet_blocks(split, recipe, features, rows):
+        for block in _parquet_blocks(split, recipe, rows):
             yield partial(iter, [block])
         return
     reader = _reader(split, recipe)
-    meanings = label_meanings(recipe) if reader.labelled else None
+    meaning = _Meaning(split.path, recipe, reader.labelled)
     for stretch in read_stretches(split, recipe, reader):
-        yield partial(_blocks, split.path, reader, meanings, features, stretch, rows)
+        yield partial(_blocks, reader, meaning, stretch, rows)
 
 
 def read_stretches(
@@ -95,9 +95,41 @@ def _reader(split: InputSplit, recipe: Recipe) -> Reader:
     return _READERS[split.format](split.path, recipe)
 
 
+class _Meaning:
+    """What the columns of one file's records mean, by the recipe."""
+
+    def __init__(self, path: str, recipe: Recipe, labelled: bool) -> None:
+        self.path = path
+        self._labels = label_meanings(recipe) if labelled else None
+        self._features = features_of(recipe)
+        self._scale = RatingScale.of(recipe)
+        self._dropped = MISSING if recipe.missing == "drop" else ()
+
+    def block(
+        self, columns: dict[str, Column], reasons: NDArray[np.uint8], size: int,
+        line_of: Callable[[int], int],
+    ) -> Block:
+        """The reviews of n records; line_of(row) is asked for the first that are bad."""
+        reviews, reasons = to_reviews(
+            columns, reasons, self._labels, self._features, self._scale)
+        block = Block(reviews, len(reasons), size)
+        counts = _counts(reasons)
+        block.bad = {why: n for why, n in counts.items() if why not in self._dropped}
+        missing = sum(counts.values()) - sum(block.bad.values())
+        if missing:
+            block.dropped = {"missing": missing}
+        bad = np.isin(reasons, [CODE[why] for why in block.bad])
+        block.places = [BadRecord(self.path, line_of(int(row)), REASONS[reasons[row]])
+                        for row in np.flatnonzero(bad)[:PLACES]]
+        if {"missing_rating", "rating_out_of_range"} & set(block.bad) and "rating" in columns:
+            rating = columns["rating"]
+            block.seen = ratings_seen(
+                rating.kinds, rating.numbers, rating.strings, self._scale)
+        return block
+
+
 def _blocks(
-    path: str, reader: Reader, meanings: dict[str, int] | None, features: list[Feature],
-    stretch: Stretch, rows: int,
+    reader: Reader, meaning: _Meaning, stretch: Stretch, rows: int
 ) -> Iterator[Block]:
     """The blocks of one stretch, at least one; bytes after a record belong to its block."""
     count = len(stretch.starts)
@@ -107,39 +139,34 @@ def _blocks(
         end = stretch.used if last == count else int(stretch.starts[last])
         starts, ends = stretch.starts[first:last], stretch.ends[first:last]
         columns, reasons = reader.parse(stretch.data, starts, ends)
-        reviews, reasons = to_reviews(columns, reasons, meanings, features)
-        places = [
-            BadRecord(path, stretch.line_of(int(starts[row])), REASONS[reasons[row]])
-            for row in np.flatnonzero(reasons)[:PLACES]
-        ]
-        yield Block(reviews, len(reasons), end - begin, _counts(reasons), places)
+
+        def line_of(row: int, starts: Spans = starts) -> int:
+            return stretch.line_of(int(starts[row]))
+
+        yield meaning.block(columns, reasons, end - begin, line_of)
         begin = end
     if stretch.cut:
-        reason = "truncated_file"
-        empty, _ = to_reviews(*reader.parse(b"", *_NO_SPANS), meanings, features)
-        place = BadRecord(path, stretch.line_of(stretch.used), reason)
-        yield Block(empty, 1, len(stretch.data) - begin, {reason: 1}, [place])
+        block = meaning.block(*reader.parse(b"", *_NO_SPANS), len(stretch.data) - begin, int)
+        block.records, block.bad = 1, {"truncated_file": 1}
+        block.places = [BadRecord(meaning.path, stretch.line_of(stretch.used), "truncated_file")]
+        yield block
 
 
-def _parquet_blocks(
-    split: InputSplit, recipe: Recipe, features: list[Feature], rows: int
-) -> Iterator[Block]:
+def _parquet_blocks(split: InputSplit, recipe: Recipe, rows: int) -> Iterator[Block]:
     """The blocks of some row groups; a bad record's line is its row in the file, from 1."""
     reader = Parquet(split.path, recipe)
-    meanings = label_meanings(recipe) if reader.labelled else None
+    meaning = _Meaning(split.path, recipe, reader.labelled)
     done = reader.row_of(split.offset)
     for columns, reasons, size in reader.batches(split.offset, split.length, rows):
-        reviews, reasons = to_reviews(columns, reasons, meanings, features)
-        places = [
-            BadRecord(split.path, done + int(row) + 1, REASONS[reasons[row]])
-            for row in np.flatnonzero(reasons)[:PLACES]
-        ]
-        yield Block(reviews, len(reasons), size, _counts(reasons), places)
+        def line_of(row: int, done: int = done) -> int:
+            return done + row + 1
+
+        yield meaning.block(columns, reasons, size, line_of)
         done += len(reasons)
 
 
 def _counts(reasons: NDArray[np.uint8]) -> dict[str, int]:
-    """How many records (n) are bad, by reason."""
+    """How many records (n) are not read, by reason."""
     counts = np.bincount(reasons, minlength=len(REASONS))[1:]
     return {REASONS[1 + code]: int(counts[code]) for code in np.flatnonzero(counts)}
 

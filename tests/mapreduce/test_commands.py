@@ -93,7 +93,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing_behind(
     [
         ("invalid_utf8", "texts have to be UTF-8"),
         ("wrong_columns", "--no-quotes"),
-        ("missing_rating", "--label-field"),
+        ("missing_rating", "--label-field .*--missing drop"),
         ("rating_out_of_range", "1 to 5"),
         ("unknown_label", "--label-values"),
     ],

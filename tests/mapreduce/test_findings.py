@@ -140,3 +140,81 @@ def test_many_unknown_words_are_warned_of_by_prepare_evaluate_and_report(
             in capsys.readouterr().out)
     assert call("report", store) == 0
     assert said in (store / "report.html").read_text("utf-8")
+
+
+def write_rated(path: Path, ratings: list[str], delimiter: str = ",") -> str:
+    rows = [f"{rating}{delimiter}text {n} of it" for n, rating in enumerate(ratings)]
+    path.write_text("\n".join([f"rating{delimiter}text", *rows]) + "\n")
+    return str(path)
+
+
+@pytest.mark.parametrize(("ratings", "shown"), [
+    (["8", "4", "10", "2"], "ratings from 2 to 10 are in the input, and the scale is 1 to 5"),
+    (["7.7", "3.7", "9", "0"], "ratings from 0 to 9 are"), (["100", "20"], "from 20 to 100 are"),
+    (["0.5", "4.5", "5"], "ratings from 0.5 to 5 are"), (["-1", "1"], "ratings from -1 to 1 are"),
+    (["good", "bad"], "a rating such as 'bad' is no number"),
+])  # fmt: skip
+def test_plain_numbers_of_another_scale_are_never_guessed(
+    tmp_path: Path, ratings: list[str], shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rated(tmp_path / "in.csv", ratings * 30)
+    assert call("prepare", path, "--out", tmp_path / "store") == 2
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "cannot be read" in line
+              and line.startswith("reviewmill")]
+    assert shown in line
+    assert "--rating-scale LOW,HIGH" in line
+    assert not (tmp_path / "store").exists()
+    assert call("clean", path, "--out", tmp_path / "clean") == 2
+    assert "--rating-scale" in capsys.readouterr().err
+
+
+def test_a_named_scale_and_its_forms_are_read(tmp_path: Path) -> None:
+    path = write_rated(tmp_path / "in.csv", ["8", "4", "2", "10/10", "Rated 3", "★★★★☆"] * 20)
+    assert call("prepare", path, "--rating-scale", "1,10", "--out", tmp_path / "store") == 0
+    manifest = Store(tmp_path / "store").manifest
+    assert manifest["records"]["dropped"]["neutral"] == 20
+    ratings = [set(split["ratings"]) for split in manifest["splits"].values()]
+    assert set.union(*ratings) == {"2", "3", "8", "10"}
+    assert reports_chart(tmp_path / "store")
+
+
+def reports_chart(store: Path) -> bool:
+    """Whether the page shows ratings, without stars that the scale does not have."""
+    assert call("report", store) == 0
+    return "10 ★" in (store / "report.html").read_text("utf-8")
+
+
+def test_what_lacks_a_part_is_dropped_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rated(tmp_path / "in.csv", ["5", "", "1", "4"] * 20)
+    assert call("prepare", path, "--out", tmp_path / "bad") == 2
+    assert "20 missing_rating" in capsys.readouterr().err
+    assert call("prepare", path, "--missing", "drop", "--out", tmp_path / "store") == 0
+    assert "80 records read; dropped: 20 missing; bad: none" in capsys.readouterr().out
+    assert call("inspect", tmp_path / "store", "--verify") == 0
+    assert call("clean", path, "--missing", "drop", "--out", tmp_path / "clean") == 0
+    assert "20 missing" in capsys.readouterr().out
+
+
+def test_training_reviews_of_one_class_are_warned_of_and_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rated(tmp_path / "in.csv", ["5", "4"] * 40)
+    store, run = tmp_path / "store", tmp_path / "run"
+    assert call("prepare", path, "--out", store) == 0
+    assert "warning: all training reviews are positive" in capsys.readouterr().err
+    train = ["train", store, "--out", run, "--model", "bag", "--epochs", "1"]
+    assert call(*train) == 2
+    assert "are positive: there is nothing to learn; --allow-one-class" in capsys.readouterr().err
+    assert not run.exists()
+    assert call(*train, "--allow-one-class") == 0
+
+
+def test_neutral_values_of_labels_are_dropped(tmp_path: Path) -> None:
+    lines = [json.dumps({"target": 2 * (n % 3), "text": f"text {n}"}) for n in range(90)]
+    (tmp_path / "in").write_text("\n".join(lines))
+    assert call("prepare", tmp_path / "in", "--label-field", "target", "--label-values", "0,4",
+                "--neutral-values", "2", "--out", tmp_path / "store") == 0
+    records = Store(tmp_path / "store").manifest["records"]
+    assert (records["stored"], records["dropped"]["neutral"], records["bad"]) == (60, 30, {})

@@ -25,9 +25,11 @@ N = NO_LABEL
         (Recipe(classes="three"), [0, 0, 1, 1, 1, 2, 2, N]),
         (Recipe(classes="three", negative_to=2.5, positive_from=5), [0, 0, 0, 1, 1, 1, 2, N]),
         (Recipe(classes="ratings"), [0, 1, 1, 2, 2, 3, 4, N]),
+        (Recipe(classes="ratings", rating_scale=(1, 5)), [0, 1, 1, 2, 2, 3, 4, N]),
     ],
     ids=["default", "2019", "2.5 is negative", "only 5 is positive", "none is neutral",
-         "neutral is a class", "others are neutral", "the nearest rating"],
+         "neutral is a class", "others are neutral", "the nearest rating",
+         "the nearest of a named scale"],
 )
 def test_ratings_at_both_bounds_belong_to_the_classes(recipe: Recipe, expected: list[int]) -> None:
     assert labels_from_ratings(RATINGS, recipe).tolist() == expected
@@ -70,3 +72,20 @@ def test_a_recipe_can_say_what_its_labels_mean() -> None:
     assert label_meanings(recipe) == {"bad": 0, "poor": 0, "3": 1, "good": 2}
     with pytest.raises(UserError, match="label_values are 1, but the classes are negative, posi"):
         Recipe(label_values=("bad",))
+
+
+def test_five_steps_of_any_scale_can_be_the_classes() -> None:
+    recipe = Recipe(classes="ratings", rating_scale=(0, 4), positive_from=3, negative_to=1)
+    assert labels_from_ratings(np.array([0, 1, 2.5, 4], np.float32), recipe).tolist() == [
+        0, 1, 2, 4]
+
+
+@pytest.mark.parametrize("classes", ["two", "three"])
+def test_neutral_values_are_dropped(classes: str) -> None:
+    values = {"two": ("0", "4"), "three": ("0", "1", "4")}[classes]
+    recipe = Recipe(classes=classes, label_values=values, neutral_values=("2", "Mixed"))
+    meanings = label_meanings(recipe)
+    assert (meanings["2"], meanings["mixed"], meanings["0"]) == (N, N, 0)
+    assert meanings["4"] == len(values) - 1
+    with pytest.raises(UserError, match="2: both in label_values and neutral_values"):
+        Recipe(label_values=("0", "4|2"), neutral_values=("2",))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import reviewmill
 from reviews.errors import UserError
-from reviews.options import leaves, replace_flat
+from reviews.options import from_mapping, leaves, replace_flat
 from reviews.recipe import Recipe, load_recipe
 from tests.requirements import need
 
@@ -225,3 +225,37 @@ def test_impossible_choices_are_refused(changes: dict[str, Any], message: str) -
 )
 def test_possible_splits_are_fractions_or_rows(split: tuple[float, ...]) -> None:
     assert Recipe(split=split).split_is_rows == (max(split) > 1)
+
+
+@pytest.mark.parametrize(("name", "changes", "limits"), [
+    ("default", {"rating_scale": (1.0, 5.0)}, (4, 2)),
+    ("default", {"rating_scale": (0.0, 10.0)}, (7.5, 2.5)),
+    ("default", {"rating_scale": (0.0, 100.0), "positive_from": 60.0}, (60, 25)),
+    ("netflix", {"rating_scale": (0.0, 4.0)}, (4, 3)),
+    ("electronics", {}, (4, 2.5)),
+])  # fmt: skip
+def test_limits_are_as_far_up_a_named_scale(
+    name: str, changes: dict[str, Any], limits: tuple[float, float]
+) -> None:
+    recipe = load_recipe(name, changes)
+    assert (recipe.positive_from, recipe.negative_to) == pytest.approx(limits)
+    assert recipe == from_mapping(Recipe, yaml.safe_load(recipe.to_yaml()), "file")
+
+
+def test_a_file_names_limits_in_the_units_of_its_scale(tmp_path: Path) -> None:
+    file = write(tmp_path, "rating_scale: [1, 10]\npositive_from: 8\n")
+    recipe = load_recipe(file)
+    assert (recipe.positive_from, recipe.negative_to) == (8, 3.25)
+    recipe = load_recipe(file, {"rating_scale": (1.0, 100.0)})
+    assert (recipe.positive_from, recipe.negative_to) == (78, 25.75)
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"rating_scale": (5.0, 1.0)}, "rating_scale is 5,1: give the lowest and the highest"),
+    ({"rating_scale": (1.0,)}, "rating_scale is 1: give the lowest and the highest"),
+    ({"rating_scale": (0.0, 1.0), "positive_from": 4.0}, "positive_from 4 and negative_to 0.25"),
+    ({"rating_scale": (0.0, 10.0), "classes": "ratings"}, "classes ratings want five steps"),
+])  # fmt: skip
+def test_a_scale_that_does_not_fit_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_recipe("default", changes)
