@@ -11,19 +11,18 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from mrjob.protocol import RawValueProtocol
 
-from mapreduce.job import ReviewsJob
-from reviews.corpora import InputSplit, read_blocks
+from mapreduce.job import ReviewsJob, split_of
+from reviews.corpora import read_blocks
 from reviews.labels import NO_LABEL, settle_labels
 from reviews.recipe import Recipe
 from reviews.record import RatingsSeen
 from reviews.storage.folders import join, whole_file
-from reviews.text.cleaning import clean, too_short
+from reviews.text.cleaning import clean, too_short, wordless
 from reviews.text.tokenizer import Tokenizer
 
 SCHEMA = pa.schema([pa.field("text", pa.string(), nullable=False), pa.field("label", pa.string())])
@@ -42,15 +41,15 @@ class CleanReviews(ReviewsJob):
 
     def mapper(self, _: Any, line: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """One split to one file; the name is the split's, so attempts may be repeated."""
-        values = orjson.loads(line)
-        name = f"part-{values.pop('number'):05d}.parquet"
+        split, more = split_of(line)
+        name = f"part-{more['number']:05d}.parquet"
         counts: Counter[str] = Counter()
         bad: Counter[str] = Counter()
         seen = RatingsSeen()
         with (whole_file(join(self.options.out, name)) as file,
               pq.ParquetWriter(file, SCHEMA, use_dictionary=["label"]) as writer):
             tokenizer = Tokenizer(self.recipe)
-            for block in read_blocks(InputSplit(**values), self.recipe):
+            for block in read_blocks(split, self.recipe):
                 cleaned, dropped = clean_block(block.reviews, tokenizer, self.recipe)
                 writer.write_batch(cleaned)
                 counts.update(block.dropped)
@@ -86,10 +85,10 @@ def clean_block(
         tokenizer.restart()
     label, _ = settle_labels(rows["label"], rows["rating"], recipe)
     names = pa.array(recipe.class_names).take(pa.array(label, mask=label == NO_LABEL))
-    wordless = np.diff(tokens.ends, prepend=0) == 0
-    short = ~wordless & too_short(tokens, tokenizer, recipe)
-    kept = pa.record_batch([text, names], schema=SCHEMA).filter(pa.array(~wordless & ~short))
-    return kept, {"no_words": int(wordless.sum()), "too_few_words": int(short.sum())}
+    empty = wordless(tokens, tokenizer, recipe)
+    short = ~empty & too_short(tokens, tokenizer, recipe)
+    kept = pa.record_batch([text, names], schema=SCHEMA).filter(pa.array(~empty & ~short))
+    return kept, {"no_words": int(empty.sum()), "too_few_words": int(short.sum())}
 
 
 if __name__ == "__main__":

@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import orjson
 import pyarrow as pa
 from mrjob.protocol import RawValueProtocol
 
-from mapreduce.job import ReviewsJob
+from mapreduce.job import ReviewsJob, split_of
 from reviews.corpora import InputSplit, is_read_by_one, read_stretches
 from reviews.errors import UserError
 from reviews.recipe import Recipe
@@ -37,13 +36,14 @@ class CutFiles(ReviewsJob):
 
     def mapper(self, _: Any, line: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """One file: its pieces, each with the file's role."""
-        values = orjson.loads(line)
-        role, split = values.pop("role"), InputSplit(**values)
+        role = ""
         try:
+            split, more = split_of(line)
+            role = more["role"]
             for piece in cut_file(split, self.recipe, self.options.piece_bytes, self.work):
                 yield role, vars(piece)
         except UserError as error:
-            yield role, {"error": str(error)}
+            yield role, {"error": self.unread(error)}
 
     def reducer(
         self, role: str, lines: Iterator[dict[str, Any]]

@@ -8,17 +8,18 @@ splits are cut.
     ls $PWD/*.json.gz | python -m mapreduce.gather_reviews -r local --work-dir $PWD/work > gathered
 """
 
+import glob
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, astuple, replace
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 from mrjob.protocol import RawValueProtocol
 
-from mapreduce.job import ReviewsJob
+from mapreduce.job import ReviewsJob, shown, split_of
 from mapreduce.partitions.deduplicate import CORPUS, TEST, VALIDATION, deduplicate, strata
 from mapreduce.partitions.histogram import Histogram
 from mapreduce.partitions.partition import OF_IDS, Partition
@@ -30,9 +31,10 @@ from reviews.features import feature_columns
 from reviews.recipe import Recipe
 from reviews.record import Block, RatingsSeen
 from reviews.runtime.progress import PROGRESS
+from reviews.storage.files import is_remote
 from reviews.storage.folders import join
 from reviews.storage.work_files import WorkFileWriter
-from reviews.text.cleaning import clean, too_short
+from reviews.text.cleaning import clean, too_short, wordless
 from reviews.text.sequences import Compactor, Ragged, gather
 from reviews.text.strings import hash_strings, mix_hashes
 from reviews.text.subwords import Subwords, tokenizer_for
@@ -67,8 +69,7 @@ class GatherReviews(ReviewsJob):
                 for taker in takers:
                     yield from taker.finish()
         except UserError as error:
-            # Trying again would not help; the message reaches the user through the output.
-            yield 0, {"counts": {}, "bad": {}, "places": [], "error": str(error)}
+            yield 0, {"counts": {}, "bad": {}, "places": [], "error": self.unread(error)}
 
     def _taker(self, role: int) -> "_Gather":
         options = self.options
@@ -91,11 +92,13 @@ class GatherReviews(ReviewsJob):
 
 def _splits_of(line: str, recipe: Recipe) -> Iterator[tuple[InputSplit, int]]:
     if line.startswith("{"):
-        values = orjson.loads(line)
-        role = ROLES[values.pop("role", "corpus")]
-        yield InputSplit(**values), role
-    elif line.strip():
-        for split in plan_splits([line.strip()], recipe, split_bytes=2**62):
+        split, more = split_of(line)
+        yield split, ROLES[more.get("role", "corpus")]
+    elif path := line.strip():
+        if not (is_remote(path) or glob.has_magic(path) or os.path.lexists(path)):
+            raise UserError(f"{shown(path)}: no such file or folder; the input is a list of files, "
+                            "one a line")
+        for split in plan_splits([path], recipe, split_bytes=2**62):
             yield split, CORPUS
 
 
@@ -138,7 +141,7 @@ class _Gather:
             return
         tokens = self.tokenizer.tokenize(clean(rows["text"], self.recipe))
         columns, key = _columns(self.recipe, rows, tokens.identity, self.role)
-        keep = np.diff(tokens.ends, prepend=0) > 0
+        keep = ~wordless(tokens, self.tokenizer, self.recipe)
         self.counts["no_words"] += int((~keep).sum())
         short = keep & too_short(tokens, self.tokenizer, self.recipe)
         self.counts["too_few_words"] += int(short.sum())

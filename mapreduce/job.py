@@ -2,6 +2,8 @@
 
 import argparse
 import contextlib
+import dataclasses
+import sys
 import traceback
 import uuid
 from collections.abc import Iterator, Sequence
@@ -9,6 +11,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 from mrjob.job import MRJob
 from mrjob.protocol import JSONProtocol
@@ -16,6 +19,7 @@ from mrjob.runner import MRJobRunner
 
 from mapreduce.engines.fork_runner import ForkRunner
 from mapreduce.engines.ship_package import launcher, module_of
+from reviews.corpora import InputSplit
 from reviews.errors import UserError
 from reviews.recipe import Recipe, load_recipe
 from reviews.runtime.memory import keep_freed_memory
@@ -26,12 +30,27 @@ FAILURES = "failures"  # folder below the work folder, with a file for each atte
 ENDED = "ended"  # the same for those that did not, in a folder for each job
 HERE = (None, "inline", "local")  # runners whose tasks are this process and its forks
 STREAMING = ("hadoop", "emr")
+UNREAD = "input that cannot be read"  # group of counters, one for each message
+_SHOWN = 200  # characters of a line in a message
+_COMMA = "\x1f"  # for mrjob a comma ends the name of a counter
+
+
+class LinesOfJobs(JSONProtocol):  # type: ignore[misc]
+    """Lines that a job has put out."""
+
+    def read(self, line: bytes) -> tuple[Any, Any]:
+        """The key and value of a line; UserError for another one."""
+        try:
+            key, value = super().read(line)
+        except ValueError:
+            raise UserError(f"{shown(line)}: no line of an earlier job's output") from None
+        return key, value
 
 
 class ReviewsJob(MRJob):
     """A job over short lines of JSON, by a recipe."""
 
-    INPUT_PROTOCOL = JSONProtocol
+    INPUT_PROTOCOL = LinesOfJobs
     INTERNAL_PROTOCOL = JSONProtocol
     OUTPUT_PROTOCOL = JSONProtocol
     ON_NODE = False  # whether this is a task of a cluster
@@ -53,6 +72,32 @@ class ReviewsJob(MRJob):
         self.add_file_arg("--recipe-file", help="file of a recipe, in place of a preset")
         self.add_file_arg("--tokenizer-file", help="tokenizer.json, in place of the recipe's")
         self.add_passthru_arg("--work-dir", help="folder for parcels, that all tasks can see")
+
+    def run_job(self) -> None:
+        """Run the job by itself, without `reviewmill prepare`.
+
+        Exits with status 2, after one line, where the input could not be read.
+        """
+        try:
+            super().run_job()
+        except UserError as error:
+            _give_up(self, str(error))
+        messages = {name for counters in self._runner.counters()
+                    for name in counters.get(UNREAD, ())}
+        if messages:
+            _give_up(self, min(messages).replace(_COMMA, ","))
+
+    def make_runner(self) -> MRJobRunner:
+        """mrjob's own, which is asked for its counters when the job has ended."""
+        self._runner: MRJobRunner = super().make_runner()
+        return self._runner
+
+    def unread(self, error: UserError) -> str:
+        """The message of input that cannot be read, counted for `run_job`.
+
+        Trying again would not help, so that the job goes on and puts the message out."""
+        self.increment_counter(UNREAD, str(error).replace(",", _COMMA))
+        return str(error)
 
     def _runner_class(self) -> type[MRJobRunner]:
         """mrjob's own for every runner but local."""
@@ -125,6 +170,30 @@ class ReviewsJob(MRJob):
     def _note(self, folder: str, text: str) -> None:
         if self.ON_NODE and self.options.work_dir:
             write_whole(join(join(self.work, folder), f"{uuid.uuid4().hex}.txt"), text.encode())
+
+
+def shown(line: bytes | str) -> str:
+    """A line of input as a message shows it."""
+    text = line if isinstance(line, str) else line.decode(errors="replace")
+    text = text.strip()
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
+
+
+def _give_up(job: MRJob, message: str) -> None:
+    print(f"{module_of(type(job))}: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def split_of(line: str) -> tuple[InputSplit, dict[str, Any]]:
+    """The input split that a line describes, and what else it says; UserError for another line."""
+    try:
+        values = orjson.loads(line)
+        names = {field.name for field in dataclasses.fields(InputSplit)}
+        split = InputSplit(**{name: value for name, value in values.items() if name in names})
+    except (TypeError, AttributeError, orjson.JSONDecodeError):
+        raise UserError(f"{shown(line)}: neither the path of a file nor an input split; give a "
+                        "list of files, one a line") from None
+    return split, {name: value for name, value in values.items() if name not in names}
 
 
 def ended_folder(job: str) -> str:

@@ -11,7 +11,7 @@ from reviews.corpora import plan_splits, read_blocks
 from reviews.features import Encoding, feature_columns
 from reviews.labels import NO_LABEL, settle_labels
 from reviews.recipe import Recipe
-from reviews.text.cleaning import clean, too_short
+from reviews.text.cleaning import clean, too_short, wordless
 from reviews.text.sequences import Ragged, cut
 from reviews.text.subwords import Subwords, tokenizer_for
 from reviews.text.tokenizer import Tokenizer
@@ -67,14 +67,14 @@ def encode_block(
     tokens = tokenizer.tokenize(clean(reviews["text"], recipe))
     short = too_short(tokens, tokenizer, recipe)
     label, rating = settle_labels(reviews["label"], reviews["rating"], recipe)
-    wordless = np.diff(tokens.ends, prepend=0) == 0
-    short &= ~wordless
-    neutral = ~wordless & ~short & (label == NO_LABEL)
-    rows = np.flatnonzero(~wordless & ~short & ~neutral)
+    empty = wordless(tokens, tokenizer, recipe)
+    short &= ~empty
+    neutral = ~empty & ~short & (label == NO_LABEL)
+    rows = np.flatnonzero(~empty & ~short & ~neutral)
     ids, numbers = Ragged.of(tokens.ids, tokens.ends), coding.numbers(tokenizer.table.words())
     kept = ids.take(rows)
     out, length, unknown = cut(kept, numbers, recipe.length, recipe.keep, coding)
-    dropped = {"no_words": int(wordless.sum()), "too_few_words": int(short.sum()),
+    dropped = {"no_words": int(empty.sum()), "too_few_words": int(short.sum()),
                "neutral": int(neutral.sum())}
     encoded = Encoded(out, length, label[rows], rating[rows], dropped, bad,
                       int(kept.size.sum()), unknown)

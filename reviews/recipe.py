@@ -121,6 +121,9 @@ class Recipe:
     min_words: int = option(
         1, "number of words below which a review is dropped; marks are no words",
         at_least=1, commands=_TEXTS)
+    drop_marks_alone: bool = option(
+        False, "reviews of marks alone are dropped, as those without any word are", later=True,
+        commands=_TEXTS)
     dedupe: str = option(
         "text", "key of equal reviews, of which one is kept", ("none", "text", "reviewer-product"),
         commands=_STORES)

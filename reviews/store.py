@@ -15,6 +15,7 @@ import numpy as np
 from isal import isal_zlib
 
 from reviews.errors import UserError
+from reviews.labels import NO_LABEL
 from reviews.options import from_mapping
 from reviews.recipe import SPLITS, Recipe
 from reviews.storage.files import is_remote
@@ -38,6 +39,8 @@ COLUMNS: dict[str, np.dtype] = {
     "review_id": np.dtype(np.uint64),
 }
 FEATURES = np.dtype(np.float32)
+# What reviews.h5 shows of a shard that is missing: values that no row has.
+FILL = {"label": NO_LABEL, "rating": np.nan}
 
 
 @dataclass(frozen=True)
@@ -253,6 +256,8 @@ def _create_virtual(
     """
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_obj_track_times(False)
+    if name in FILL:
+        properties.set_fill_value(np.array(FILL[name], dtype))
     space = h5py.h5s.create_simple(shape)
     first = 0
     for file, dataset, rows in sources:

@@ -31,8 +31,11 @@ class GatherSummary:
     @classmethod
     def read(cls, path: str | Path, recipe: Recipe) -> "GatherSummary":
         """From the output of job 1, `partition<TAB>line` each."""
-        entries = [line.split(b"\t", 1) for line in Path(path).read_bytes().splitlines()]
-        return cls.of([orjson.loads(entry[1]) for entry in entries], recipe)
+        entries = [line.partition(b"\t")[2] for line in Path(path).read_bytes().splitlines()]
+        try:
+            return cls.of([orjson.loads(entry) for entry in entries], recipe)
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            raise UserError(f"{path}: not the output of gather_reviews") from None
 
     @classmethod
     def of(cls, lines: list[dict[str, Any]], recipe: Recipe) -> "GatherSummary":

@@ -5,6 +5,7 @@ recipe's by its share of the highest rating. A number, in digits or words such a
 one on the recipe's scale, and never guessed to be of another.
 """
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -102,7 +103,7 @@ def ratings_seen(
     """Of the column of ratings (n)."""
     seen = [float(number) for number in np.unique(numbers[kinds == NUMBER])]
     texts = strings.filter(pa.array(kinds == STRING)).unique().to_pylist()
-    read = [(text, plain_number(text), scale.read(text)) for text in texts]
-    seen += [number for _, number, _ in read if number is not None and number == number]
-    unread = [text.strip() for text, _, rating in read if rating is None and text.strip()]
+    read = [(text.strip(), scale.read(text)) for text in texts]
+    seen += [rating for _, rating in read if rating is not None and not math.isnan(rating)]
+    unread = [text for text, rating in read if rating is None and text]
     return RatingsSeen(min(seen, default=None), max(seen, default=None), min(unread, default=None))

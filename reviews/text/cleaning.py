@@ -83,13 +83,24 @@ _APPLIED: dict[str, Callable[[pa.Array], pa.Array]] = {
 RULES = tuple(_APPLIED)
 
 
+def wordless(tokens: Tokens, tokenizer: Tokenizer | Subwords, recipe: Recipe) -> Array:
+    """Texts (n,) bool without any token; where the recipe says so, those of marks alone too."""
+    if recipe.drop_marks_alone:
+        return np.asarray(_words(tokens, tokenizer) == 0)
+    return np.asarray(np.diff(tokens.ends, prepend=0) == 0)
+
+
 def too_short(tokens: Tokens, tokenizer: Tokenizer | Subwords, recipe: Recipe) -> Array:
-    """Which texts (n,) bool have fewer words than the recipe wants; marks are no words."""
+    """Texts (n,) bool of fewer words than the recipe wants; marks are no words."""
     if recipe.min_words == 1:  # a text without any token is dropped as such
         return np.zeros(len(tokens.ends), bool)
+    return np.asarray(_words(tokens, tokenizer) < recipe.min_words)
+
+
+def _words(tokens: Tokens, tokenizer: Tokenizer | Subwords) -> Array:
+    """The number (n,) of words of each text, without marks."""
     marks = tokenizer.marks()
     is_mark = np.zeros(len(tokenizer.table), bool)
     is_mark[marks] = True
     before = np.concatenate([[0], np.cumsum(~is_mark[tokens.ids])])
-    words = np.diff(before[tokens.ends], prepend=0)
-    return np.asarray(words < recipe.min_words)
+    return np.diff(before[tokens.ends], prepend=0)

@@ -58,6 +58,19 @@ def test_reviews_of_too_few_words_are_dropped_and_counted(tmp_path: Path) -> Non
         2, {"no_words": 1, "too_few_words": 3, "neutral": 0})
 
 
+def test_marks_alone_are_no_words_where_the_recipe_says_so(tmp_path: Path) -> None:
+    rows = [{"reviewText": text, "overall": 5} for text in
+            ("", "...", "?!", "\U0001f600", "one.", "two")]
+    path = write_reviews(tmp_path / "a.json", rows)
+    recipe = Recipe(drop_marks_alone=True, split=(1.0, 0.0, 0.0))
+    for some, stored in [(recipe, 2), (dataclasses.replace(recipe, drop_marks_alone=False), 4)]:
+        store = run([path], tmp_path / f"store{stored}", some)
+        dropped = store.manifest["records"]["dropped"]
+        assert (store.rows("train"), dropped["no_words"]) == (stored, 6 - stored)
+        (block,) = encode_files([path], some, ["one"])
+        assert (len(block.label), block.dropped["no_words"]) == (stored, 6 - stored)
+
+
 @pytest.mark.parametrize(
     ("classes", "names"),
     [("three", ["negative", "neutral", "positive"]), ("ratings", ["1", "2", "3", "4", "5"])],

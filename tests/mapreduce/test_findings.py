@@ -142,9 +142,9 @@ def test_many_unknown_words_are_warned_of_by_prepare_evaluate_and_report(
     assert said in (store / "report.html").read_text("utf-8")
 
 
-def write_rated(path: Path, ratings: list[str], delimiter: str = ",") -> str:
-    rows = [f"{rating}{delimiter}text {n} of it" for n, rating in enumerate(ratings)]
-    path.write_text("\n".join([f"rating{delimiter}text", *rows]) + "\n")
+def write_rated(path: Path, ratings: list[str]) -> str:
+    rows = [f"{rating}\ttext {n} of it" for n, rating in enumerate(ratings)]
+    path.write_text("\n".join(["rating\ttext", *rows]) + "\n")
     return str(path)
 
 
@@ -152,6 +152,7 @@ def write_rated(path: Path, ratings: list[str], delimiter: str = ",") -> str:
     (["8", "4", "10", "2"], "ratings from 2 to 10 are in the input, and the scale is 1 to 5"),
     (["7.7", "3.7", "9", "0"], "ratings from 0 to 9 are"), (["100", "20"], "from 20 to 100 are"),
     (["0.5", "4.5", "5"], "ratings from 0.5 to 5 are"), (["-1", "1"], "ratings from -1 to 1 are"),
+    (["0,5", "4,5", "5"], "ratings from 0.5 to 5 are"),
     (["good", "bad"], "a rating such as 'bad' is no number"),
 ])  # fmt: skip
 def test_plain_numbers_of_another_scale_are_never_guessed(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from reviews.errors import UserError
+from reviews.labels import NO_LABEL
 from reviews.recipe import SPLITS
 from reviews.storage.folders import sha256, write_atomically
 from reviews.store import CHUNK_ROWS, ChunkReader, Store, write_shard
@@ -70,6 +71,16 @@ def test_the_virtual_file_stays_whole_when_the_store_is_moved(store: Store) -> N
     moved = store.path.rename(store.path.with_name("moved"))
     with h5py.File(moved / "reviews.h5") as file:
         assert (file["train/tokens"][:] == before).all()
+
+
+def test_rows_of_a_missing_shard_have_no_label_in_the_virtual_file(store: Store) -> None:
+    missing = store.shards("train")[0]
+    missing.path.unlink()
+    with h5py.File(store.path / "reviews.h5") as file:
+        labels, ratings = file["train/label"][:], file["train/rating"][:]
+    assert (labels[: missing.rows] == NO_LABEL).all()
+    assert (labels[missing.rows :] < NO_LABEL).all()
+    assert np.isnan(ratings[: missing.rows]).all()
 
 
 def test_any_reader_of_hdf5_gets_the_columns_that_were_written(tmp_path: Path) -> None:
