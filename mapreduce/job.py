@@ -32,6 +32,7 @@ HERE = (None, "inline", "local")  # runners whose tasks are this process and its
 STREAMING = ("hadoop", "emr")
 UNREAD = "input that cannot be read"  # group of counters, one for each message
 _SHOWN = 200  # characters of a line in a message
+_HASH = "\x1e"
 _COMMA = "\x1f"  # for mrjob a comma ends the name of a counter
 
 
@@ -91,6 +92,21 @@ class ReviewsJob(MRJob):
         """mrjob's own, which is asked for its counters when the job has ended."""
         self._runner: MRJobRunner = super().make_runner()
         return self._runner
+
+    def _non_option_kwargs(self) -> dict[str, Any]:
+        """mrjob's own, which takes the `#` in the path of a file for the end of it."""
+        given = self._cl_args
+        self._cl_args = [argument.replace("#", _HASH) for argument in given]
+        try:
+            kwargs: dict[str, Any] = super()._non_option_kwargs()
+        finally:
+            self._cl_args = given
+        for place, argument in enumerate(kwargs["extra_args"]):
+            if isinstance(argument, dict):
+                argument["path"] = argument["path"].replace(_HASH, "#")
+            else:
+                kwargs["extra_args"][place] = argument.replace(_HASH, "#")
+        return kwargs
 
     def unread(self, error: UserError) -> str:
         """The message of input that cannot be read, counted for `run_job`.

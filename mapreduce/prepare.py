@@ -27,6 +27,8 @@ from mapreduce.run_folders import (
     RunFolders,
     clear,
     places_for,
+    plain_copy,
+    plain_name,
     put_in_place,
     refuse_unless_free,
     remove_strays,
@@ -74,7 +76,7 @@ class Words:
         """What job 3 is told of them; the vectors of the vocabulary's words go into a file."""
         options = []
         if self.vocabulary:
-            options += ["--vocabulary", os.path.abspath(self.vocabulary)]
+            options += ["--vocabulary", str(plain_copy(Path(self.vocabulary), work))]
         if self.vectors:
             words = given_vocabulary(Path(self.vocabulary)) if self.vocabulary else most_frequent
             vectors = read_vectors(self.vectors, words)
@@ -238,7 +240,7 @@ def _plan(
 def _copy_inputs(splits: dict[str, list[InputSplit]], places: RunFolders) -> None:
     """Put local inputs where the nodes can read them."""
     paths = sorted({split.path for some in splits.values() for split in some})
-    copies = {path: join(places.work, f"inputs/{number}-{Path(path).name}")
+    copies = {path: join(places.work, f"inputs/{number}-{plain_name(path)}")
               for number, path in enumerate(paths) if not is_remote(path)}
     if copies:
         progress(f"files of this machine copied to {places.work}: {len(copies)}")
@@ -260,7 +262,7 @@ def _run_jobs(
     common = ["--recipe-file", str(recipe_file), "--work-dir", places.work,
               "--local-tmp-dir", str(local)]
     if tokenizer:
-        common += ["--tokenizer-file", str(tokenizer)]
+        common += ["--tokenizer-file", str(plain_copy(tokenizer, local))]
     partitions = partitions_of(splits)
     progress(f"splits: {sum(map(len, splits.values()))}, shards: {partitions}, "
              f"runner: {options.runner}, workers: {options.workers or 'all'}")

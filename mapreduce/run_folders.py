@@ -7,7 +7,7 @@ folder make it in the work folder, from where it is fetched and verified.
 """
 
 import contextlib
-import glob
+import re
 import shutil
 import tempfile
 import uuid
@@ -23,6 +23,7 @@ from reviews.store import Store
 
 # The folder of intermediate files in an unfinished store at an address.
 WORK = ".work"
+_PLAIN = re.compile(r"[\w/.+@=~-]+")  # letters, digits and marks that mean nothing anywhere
 _OURS = ("manifest.json", "shards/", WORK + "/")
 
 
@@ -31,15 +32,11 @@ class RunFolders:
     """The folders of one run."""
 
     home: Path  # holds all that the run keeps on this machine
+    local: Path  # what the driver writes for itself and for mrjob, in home
     work: str  # parcels of the tasks; a process on any node can name it so
     shared: str  # the same folder as an engine's own configuration names it
     store: str  # what the tasks make; on any node, too
     out: str  # what the user called the store
-
-    @property
-    def local(self) -> Path:
-        """What the driver writes for itself and for mrjob."""
-        return self.home / "work"
 
     def work_bytes(self) -> int:
         """Bytes of all intermediate files; none is deleted before the end."""
@@ -87,7 +84,36 @@ def places_for(out: str, work_dir: str | None, tasks_are_elsewhere: bool) -> Ite
         elif is_remote(work):
             delete(work)
             stack.callback(delete, work)
-        yield RunFolders(home, absolute(work), work, absolute(store), out)
+        local = stack.enter_context(plain_path(home / "work"))
+        yield RunFolders(home, local, absolute(work), work, absolute(store), out)
+
+
+@contextlib.contextmanager
+def plain_path(path: Path) -> Iterator[Path]:
+    """The folder under a name that mrjob and the engines take as it is.
+
+    To them `#`, commas, spaces, quotes and wildcards in a path mean something; a folder whose path
+    has any gets a second name, a link in the folder for temporary files.
+    """
+    if _PLAIN.fullmatch(str(path)):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="reviewmill-") as folder:
+        link = Path(folder, "work")
+        link.symlink_to(path.resolve())
+        yield link
+
+
+def plain_name(path: str) -> str:
+    """The last part of a path, with _ for every character that may mean something elsewhere."""
+    return re.sub(r"[^\w.+@=~-]", "_", Path(path).name)
+
+
+def plain_copy(file: Path, folder: Path) -> Path:
+    """A copy of a user's file in a folder of the run, which mrjob takes under its plain name."""
+    copy = folder / f"given-{plain_name(str(file))}"
+    shutil.copyfile(file, copy)
+    return copy
 
 
 def clear(places: RunFolders) -> None:
@@ -122,8 +148,6 @@ def put_in_place(places: RunFolders) -> None:
 @contextlib.contextmanager
 def _partial_folder(out: Path) -> Iterator[Path]:
     """A folder beside `out` that holds the unfinished store; what a killed run left is removed."""
-    if glob.has_magic(str(out.absolute())):  # mrjob would look for what matches
-        raise UserError(f"{out.absolute()}: the path of --out cannot have any of * ? [")
     lock_path = out.parent / f".{out.name}.lock"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

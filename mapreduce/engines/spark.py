@@ -51,7 +51,11 @@ def check(options: "EngineOptions") -> None:
 def arguments(options: "EngineOptions", places: "RunFolders", reducers: int) -> list[str]:
     """mrjob's arguments for one job."""
     # A folder that every worker sees; as a plain path mrjob makes its own folders there.
-    temporary = places.work if is_remote(places.work) else str(Path(places.work, "spark"))
+    temporary = places.work
+    if not is_remote(places.work):
+        # Under its plain name, where it has one: mrjob makes addresses of paths.
+        same = Path(places.work).resolve() == places.local.resolve()
+        temporary = str((places.local if same else Path(places.work)) / "spark")
     return [
         "--spark-submit-bin", find_spark_submit(),
         "--spark-master", options.spark_master or "",

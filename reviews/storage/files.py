@@ -120,7 +120,9 @@ def _find_remote(name: str) -> list[str]:
     system = file_system(name)
     files: list[str] = []
     try:
-        found = sorted(system.glob(name)) if glob.has_magic(name) else [name]
+        found = [name]
+        if glob.has_magic(name) and not _is_there(system, name):
+            found = sorted(system.glob(name))
         for path in found:
             # `exists` would take a name node that is not there for a missing file.
             if system.info(path)["type"] != "directory":
@@ -137,6 +139,15 @@ def _find_remote(name: str) -> list[str]:
     except errors_of() as error:
         raise UserError(f"{name}: {reason(error)}") from None
     return files
+
+
+def _is_there(system: Any, name: str) -> bool:
+    """True where an address with wildcards is that of a file or folder."""
+    try:
+        system.info(name)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _address(system: Any, name: str, path: str) -> str:

@@ -22,6 +22,7 @@ from reviews.corpora import plan_splits
 from reviews.errors import UserError
 from reviews.storage import folders
 from reviews.storage.files import file_system
+from reviews.recipe import load_recipe
 from reviews.store import Store
 from tests.cluster.aws import (
     BUCKET,
@@ -83,7 +84,7 @@ def test_a_store_of_this_machine_is_made_on_a_cluster_that_is_there_and_stays(
     assert started() == {cluster}
     assert clusters()[cluster].state == "WAITING"
     assert bytes_of(Store(tmp_path / "store")) == bytes_of(
-        run([f"{IN}/0.json"], tmp_path / "inline"))
+        run([f"{IN}/0.json"], tmp_path / "inline", load_recipe()))
     assert objects("tmp/") == {}
     assert reviewmill.main(["cluster", "emr", "terminate", cluster]) == 0
 

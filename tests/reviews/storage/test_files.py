@@ -13,7 +13,7 @@ from fsspec.registry import _registry as classes_of_fsspec
 import reviewmill
 from reviews.corpora import plan_splits
 from reviews.errors import UserError
-from reviews.recipe import Recipe
+from reviews.recipe import Recipe, load_recipe
 from reviews.storage.files import absolute, find_files, name_node_of
 from reviews.store import Store
 from tests.mapreduce.corpus import bytes_of, make_reviews, run, write_reviews
@@ -129,6 +129,19 @@ def test_the_store_of_a_remote_input_is_that_of_a_local_one(
     assert bytes_of(run(["memory://bucket/a.json"], tmp_path / "store")) == bytes_of(local)
 
 
+@pytest.mark.parametrize("name", ["part[0].json", "[2018]/a.json", "a#b.json", "what?.json", "a*"])
+def test_an_address_with_wildcards_is_first_tried_as_it_is(
+    remote: fsspec.AbstractFileSystem, name: str
+) -> None:
+    remote.pipe(f"/bucket/{name}", json_lines([review("as it is")]))
+    remote.pipe("/bucket/part0.json", json_lines([review("another")]))
+    [path] = find_files([f"memory://bucket/{name}"])
+    assert read(path).texts == ["as it is"]
+    if "/" in name:
+        [path] = find_files(["memory://bucket/[2018]"])
+        assert path.endswith(name)
+
+
 def test_an_address_is_the_same_from_every_folder() -> None:
     assert absolute("s3://bucket/a") == "s3://bucket/a"
     assert absolute("a") == str(Path.cwd() / "a")
@@ -144,7 +157,8 @@ def test_standard_input_is_an_input(
         corpus = [] if "-" in arguments[:1] else [path]
         out = tmp_path / f"store-{len(arguments)}"
         assert reviewmill.main(["prepare", *corpus, "--out", str(out), *arguments]) == 0
-    assert bytes_of(Store(tmp_path / "store-1")) == bytes_of(run([path], tmp_path / "again"))
+    assert bytes_of(Store(tmp_path / "store-1")) == bytes_of(
+        run([path], tmp_path / "again", load_recipe()))
     assert Store(tmp_path / "store-4").rows("test") > 0
     assert reviewmill.main(["prepare", "-", "-", "--out", str(tmp_path / "no")]) == 2
     assert "standard input (-) is given twice" in capsys.readouterr().err
