@@ -7,7 +7,7 @@
 
 The script goes on to compute the mean loss of its own part of a batch; the hook makes of the
 ranks' gradients that of the mean over the whole batch. Parts differ in size, so layers that mix
-the rows of a batch (BatchNorm) see other batches than before. Every rank gets one row at least,
+the rows of a batch (BatchNorm) see other batches than before. Every rank computes one row at least,
 since DDP waits for all of them.
 """
 
@@ -26,17 +26,18 @@ from mpi_train.balance.water_filling import whole_shares
 
 
 class BalancedBatches(Sampler[list[int]]):
-    """This rank's parts of the global batches of an epoch; each row is in one part, once.
+    """This rank's parts of the global batches of an epoch; each row counts in one part, once.
 
-    To be used without loader workers that read ahead: a part is cut when it is asked for.
+    To be used without loader workers that read ahead: a part is cut when it is asked for. An
+    epoch's last batch may be shorter, and has its own weights. Where it has fewer rows than
+    there are ranks, the others compute its first row, too, with weight 0.
 
     Attributes:
         shares: (R,) rows of each rank in the next update.
 
     Args:
         rows: of the data set.
-        global_batch: rows of an update, over all ranks; an epoch's last rows that fill none are
-            left out.
+        global_batch: rows of an update, over all ranks.
         seed: of the order, with the epoch's number.
     """
 
@@ -44,6 +45,7 @@ class BalancedBatches(Sampler[list[int]]):
         self.rank, self.ranks = dist.get_rank(), dist.get_world_size()
         self.rows, self.global_batch, self.seed, self.epoch = rows, global_batch, seed, 0
         self.shares = whole_shares(np.ones(self.ranks), global_batch, minimum=1)
+        self._counts = self.shares  # (R,) rows of each rank in this update
         self._balancer = Balancer(self.ranks, parking=False)
         self._started = self._ready = self._summed = time.perf_counter()
         self._after_s = 0.0  # of the last update, from its sum to its end
@@ -56,20 +58,24 @@ class BalancedBatches(Sampler[list[int]]):
 
     def __len__(self) -> int:
         """Updates of an epoch."""
-        return self.rows // self.global_batch
+        return -(-self.rows // self.global_batch)
 
     def __iter__(self) -> Iterator[list[int]]:
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.rows)
         # What lay between two epochs is no rank's work.
         self._started = time.perf_counter()
-        for first in range(0, len(self) * self.global_batch, self.global_batch):
-            begin = first + int(self.shares[: self.rank].sum())
-            yield order[begin : begin + int(self.shares[self.rank])].tolist()
+        for first in range(0, self.rows, self.global_batch):
+            size = min(self.global_batch, self.rows - first)
+            self._counts = self.shares if size == self.global_batch else whole_shares(
+                self.shares, size, minimum=int(size >= self.ranks))
+            begin = first + int(self._counts[: self.rank].sum())
+            part = order[begin : begin + int(self._counts[self.rank])].tolist()
+            yield part or [int(order[first])]
 
     @property
     def weight(self) -> float:
         """What this rank's mean counts in the mean over the whole batch."""
-        return float(self.shares[self.rank]) / self.global_batch
+        return float(self._counts[self.rank] / self._counts.sum())
 
     def ready(self) -> None:
         """The backward pass is through, and the exchange of its last bucket begins."""
@@ -99,7 +105,7 @@ class BalancedBatches(Sampler[list[int]]):
         times, self._times = self._times.wait(), None
         shares = self.shares
         if self.rank == 0:
-            self._balancer.observe(shares, times)
+            self._balancer.observe(np.maximum(self._counts, 1), times)
             ratios = self._balancer.decide(self.global_batch).ratios
             shares = whole_shares(ratios, self.global_batch, minimum=1)
         coming = torch.tensor(shares)

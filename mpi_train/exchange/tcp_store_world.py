@@ -23,7 +23,9 @@ from mpi_train.exchange.process_groups import make_process_group
 
 Array = np.ndarray
 
-FIRST_PORT, PORTS = 20_000, 20_000  # where the ranks of a Slurm step meet: by job and step
+# Where the ranks of a Slurm step meet, by job and step: below the ports that Linux gives to
+# connections (from 32768 on).
+FIRST_PORT, PORTS = 12_000, 20_000
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,13 @@ class TcpStoreWorld:
         return every if self._rank == 0 else None
 
     def bcast(self, value: Any) -> Any:
-        return self.allgather(value if self._rank == 0 else None)[0]
+        data = np.frombuffer(to_bytes(value if self._rank == 0 else None), np.uint8).copy()
+        size = np.array([len(data)])
+        self.Ibcast(size)
+        if self._rank:
+            data = np.empty(int(size[0]), np.uint8)
+        self.Ibcast(data)
+        return value if self._rank == 0 else from_bytes(data.tobytes())
 
     def Gatherv(self, own: Array, into: tuple[Array, list[int]] | None) -> None:
         every = self.allgather(own)

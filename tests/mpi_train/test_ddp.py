@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch.distributed as dist
 
+from mpi_train.ddp import BalancedBatches
 from tests.mpi_train.ddp_ranks import PER_EPOCH
 from tests.mpi_train.ranks import ROOT
 
@@ -48,6 +50,29 @@ def test_a_step_is_that_of_one_process(run: dict[str, Any]) -> None:
 
 def test_every_row_is_in_one_part_once_an_epoch(run: dict[str, Any]) -> None:
     assert run["each_row_once"]
+
+
+@pytest.mark.parametrize(("rows", "batch"), [(131, 64), (128, 64), (5, 64), (2, 64), (66, 64)])
+def test_a_short_last_batch_is_trained_on_with_its_own_weights(
+    rows: int, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dist, "get_world_size", lambda: 3)
+    ranks = []
+    for rank in range(3):
+        monkeypatch.setattr(dist, "get_rank", lambda rank=rank: rank)
+        ranks.append(BalancedBatches(rows, batch))
+    updates, counted = 0, list[int]()
+    for parts in zip(*ranks, strict=True):  # as many updates on every rank
+        updates += 1
+        weights = [rank.weight for rank in ranks]
+        assert sum(weights) == pytest.approx(1)
+        assert all(parts), "DDP waits for every rank"
+        size = min(batch, rows - (updates - 1) * batch)
+        for part, weight in zip(parts, weights, strict=True):
+            counted += part if weight else []
+            assert weight == 0 or weight == pytest.approx(len(part) / size)
+    assert updates == len(ranks[0]) == -(-rows // batch)
+    assert sorted(counted) == list(range(rows))
 
 
 def test_less_than_15_lines_of_the_script_are_changed() -> None:

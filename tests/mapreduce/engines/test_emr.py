@@ -20,9 +20,9 @@ from cluster.aws import client
 from mapreduce.cut_files import cut_file
 from reviews.corpora import plan_splits
 from reviews.errors import UserError
+from reviews.recipe import load_recipe
 from reviews.storage import folders
 from reviews.storage.files import file_system
-from reviews.recipe import load_recipe
 from reviews.store import Store
 from tests.cluster.aws import (
     BUCKET,
