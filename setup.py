@@ -28,6 +28,7 @@ setup(
         "reviews.runtime",
         "reviews.storage",
         "reviews.text",
+        "scoring",
     ],
     py_modules=["reviewmill", "demo"],
     package_data={

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from models.options import OWN_OPTIONS, ModelOptions
+from models.records import can_export, onnx_file
 from mpi_train.configuration.config import TrainingConfig
 from reviews.bundle import write_bundle
 from reviews.store import Store
@@ -29,7 +30,17 @@ def save_model(
     }
     card = model_card(config, options, store, figures)
     write_bundle(Path(config.out) / "model", weights, description, store.recipe.to_yaml(),
-                 store.vocabulary_file, card, store.tokenizer_file)
+                 store.vocabulary_file, card, store.tokenizer_file, _onnx(options, weights))
+
+
+def _onnx(options: ModelOptions, weights: dict[str, Any]) -> bytes | None:
+    """The model as ONNX; None where it would be too large, or onnx is not installed."""
+    if not can_export():
+        return None
+    try:
+        return onnx_file(options, weights)
+    except ValueError:
+        return None
 
 
 def model_card(

@@ -5,7 +5,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ FORMAT = "reviewmill-bundle/1"
 FILES = ("weights.safetensors", "model.json", "recipe.yaml", "vocabulary.txt", "card.md")
 
 TOKENIZER = "tokenizer.json"
+ONNX = "model.onnx"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,17 @@ class Bundle:
     weights: dict[str, np.ndarray]
     recipe: Recipe
     vocabulary: list[str]
+    files: dict[str, str] = field(default_factory=dict)  # sha256 by name
+
+    def read(self, name: str) -> bytes:
+        """A file of the bundle, its sha256 checked; UserError where it is missing or damaged."""
+        file = self.path / name
+        if not file.is_file():
+            raise UserError(f"{self.path} is not whole: {name} is missing")
+        data = file.read_bytes()
+        if _sha256(data) != self.files.get(name):
+            raise UserError(f"{self.path} is damaged: {name} is not what its manifest says")
+        return data
 
     @property
     def tokenizer_file(self) -> Path | None:
@@ -45,6 +57,7 @@ class Bundle:
 def write_bundle(
     folder: Path, weights: Mapping[str, np.ndarray], model: Mapping[str, Any],
     recipe_yaml: str, vocabulary_file: Path, card: str, tokenizer_file: Path | None = None,
+    onnx: bytes | None = None,
 ) -> None:
     """Write a bundle whole or not at all; one that is there already is replaced."""
     from safetensors.numpy import save_file
@@ -57,10 +70,11 @@ def write_bundle(
         shutil.copyfile(vocabulary_file, temporary / "vocabulary.txt")
         if tokenizer_file:
             shutil.copyfile(tokenizer_file, temporary / TOKENIZER)
+        if onnx is not None:
+            (temporary / ONNX).write_bytes(onnx)
         (temporary / "card.md").write_text(card, "utf-8")
         files = {path.name: _sha256(path.read_bytes()) for path in sorted(temporary.iterdir())}
-        body = json.dumps({"format": FORMAT, "files": files}, indent=1)
-        write_atomically(temporary / "manifest.json", body.encode() + b"\n")
+        _write_manifest(temporary, files)
         # safetensors and mkdtemp make what only the owner reads.
         (temporary / "weights.safetensors").chmod(0o644)
         temporary.chmod(0o755)
@@ -69,8 +83,20 @@ def write_bundle(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def read_bundle(path: str | Path) -> Bundle:
-    """The bundle in a folder, or in the `model` folder of a run; every sha256 is checked."""
+def add_onnx(bundle: Bundle, onnx: bytes) -> None:
+    """Put an ONNX file into a bundle, in place of one that is there."""
+    write_atomically(bundle.path / ONNX, onnx)
+    _write_manifest(bundle.path, {**bundle.files, ONNX: _sha256(onnx)})
+
+
+def _write_manifest(folder: Path, files: Mapping[str, str]) -> None:
+    body = json.dumps({"format": FORMAT, "files": dict(sorted(files.items()))}, indent=1)
+    write_atomically(folder / "manifest.json", body.encode() + b"\n")
+
+
+def read_bundle(path: str | Path, weights: bool = True) -> Bundle:
+    """The bundle in a folder, or in the `model` folder of a run; the sha256 of all that is read
+    is checked. Without `weights` these are not read."""
     folder = Path(path)
     if (folder / "model" / "manifest.json").is_file():
         folder = folder / "model"
@@ -85,32 +111,27 @@ def read_bundle(path: str | Path) -> Bundle:
         raise UserError(f"{path} has the format {version}; this program reads {FORMAT}")
     if absent := set(FILES) - set(files):
         raise UserError(f"{path} is not a bundle: its manifest has no {min(absent)}")
-    contents = {}
-    for name, digest in files.items():
-        file = folder / check_plain(name, f"{folder}/manifest.json")
-        if not file.is_file():
+    for name in files:
+        if not (folder / check_plain(name, f"{folder}/manifest.json")).is_file():
             raise UserError(f"{folder} is not whole: {name} is missing")
-        contents[name] = file.read_bytes()
-        if _sha256(contents[name]) != digest:
-            raise UserError(f"{folder} is damaged: {name} is not what its manifest says")
+    bundle = Bundle(folder, {}, {}, Recipe(), [], files)
+    for name in files:
+        if name not in (ONNX, "weights.safetensors"):
+            bundle.read(name)
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        model = json.loads(contents["model.json"])
-        recipe = yaml.safe_load(contents["recipe.yaml"])
-        weights = load(contents["weights.safetensors"])
-    except (ValueError, yaml.YAMLError, SafetensorError) as error:
+        model = json.loads(bundle.read("model.json"))
+        recipe = yaml.safe_load(bundle.read("recipe.yaml"))
+        tensors = load(bundle.read("weights.safetensors")) if weights else {}
+    except (ValueError, RecursionError, yaml.YAMLError, SafetensorError) as error:
         raise UserError(f"{folder} is not a bundle: {reason(error)}") from None
     if not isinstance(model, dict) or not isinstance(model.get("options"), dict):
         raise UserError(f"{folder} is not a bundle: its model.json has no options")
-    return Bundle(
-        folder,
-        model,
-        weights,
-        from_mapping(Recipe, recipe, f"{folder}/recipe.yaml"),
-        read_vocabulary(folder / "vocabulary.txt"),
-    )
+    return replace(bundle, model=model, weights=tensors,
+                   recipe=from_mapping(Recipe, recipe, f"{folder}/recipe.yaml"),
+                   vocabulary=read_vocabulary(folder / "vocabulary.txt"))
 
 
 def _sha256(data: bytes) -> str:

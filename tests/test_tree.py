@@ -23,6 +23,7 @@ FORBIDDEN = {
     "mapreduce": {*STAGES - {"mapreduce", "cluster"}, "torch", "mpi4py", "matplotlib"},
     "mpi_train": {*STAGES - {"mpi_train", "cluster"}, "mrjob", "matplotlib"},
     "reports": {*STAGES - {"reports"}, "torch", "mpi4py", "mrjob"},
+    "scoring": {*STAGES - {"scoring"}, "torch", "mpi4py", "mrjob", "matplotlib"},
     "cluster": {*STAGES - {"cluster"}, "torch", "mpi4py", "mrjob", "matplotlib"},
 }
 
@@ -146,6 +147,14 @@ def test_prepare_never_loads_what_only_other_packages_would_use(tmp_path: Path) 
 def test_the_command_line_loads_no_stage_before_one_is_called() -> None:
     heavy = {"numpy", "pyarrow", "numba", "h5py", *STAGES}
     assert loaded_by("import reviewmill; reviewmill.main([])") & heavy == set()
+
+
+def test_scoring_never_loads_what_trains() -> None:
+    modules = sorted(module.stem for module in python_files() if module.parts[0] == "scoring")
+    statement = "import scoring, " + ", ".join(
+        f"scoring.{name}" for name in modules if name != "__init__")
+    heavy = {"torch", "mpi4py", "mrjob", "matplotlib", "onnx", "pandas"}
+    assert loaded_by(statement) & heavy == set()
 
 
 def test_drawing_a_report_never_loads_torch() -> None:

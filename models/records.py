@@ -1,0 +1,56 @@
+"""The models by name, without torch, and what a bundle says of its own."""
+
+import importlib.util
+from collections.abc import Mapping
+
+import numpy as np
+
+from models.attention import ATTENTION
+from models.bag import BAG
+from models.cnn import CNN
+from models.graph import Graph
+from models.mlp import MLP
+from models.options import ModelOptions
+from models.record import ModelRecord
+from models.recurrent import RECURRENT
+from reviews.bundle import Bundle
+from reviews.errors import UserError
+from reviews.options import from_mapping
+
+RECORDS: dict[str, ModelRecord] = {
+    "lstm": RECURRENT,
+    "gru": RECURRENT,
+    "bilstm-attention": ATTENTION,
+    "cnn": CNN,
+    "bag": BAG,
+    "mlp": MLP,
+}
+
+
+def options_of(bundle: Bundle) -> ModelOptions:
+    """What the bundle's model is made of; UserError for a model that nobody knows."""
+    where = f"{bundle.path}/model.json"
+    options = from_mapping(ModelOptions, bundle.model.get("options", {}), where)
+    if options.model not in RECORDS:
+        raise UserError(f"{where}: this program knows no model {options.model!r}")
+    return options
+
+
+def check_shapes(bundle: Bundle, options: ModelOptions) -> None:
+    """Raise UserError where the weights of a bundle are not those of its model."""
+    shapes = {name: value.shape for name, value in bundle.weights.items()}
+    # A number of layers may be any; the record would name them all.
+    many = max(options.layers, len(options.widths)) > len(shapes)
+    if many or shapes != RECORDS[options.model].tensors(options):
+        raise UserError(f"{bundle.path}: the weights do not fit model.json")
+
+
+def can_export() -> bool:
+    """True where onnx is installed."""
+    return importlib.util.find_spec("onnx") is not None
+
+
+def onnx_file(options: ModelOptions, weights: Mapping[str, np.ndarray]) -> bytes:
+    """The ONNX file of a model; ValueError where it would be larger than such a file can be."""
+    graph = Graph(weights)
+    return graph.serialize(RECORDS[options.model].graph(graph, options))

@@ -1,0 +1,110 @@
+"""LSTM and GRU over the words, pooled over the real length: tensors and ONNX graph."""
+
+import numpy as np
+
+from models.graph import Graph
+from models.ngrams import mean_with_view, view_tensors
+from models.options import ModelOptions
+from models.record import ModelRecord, Shapes
+
+_GATES = {"LSTM": 4, "GRU": 3}
+# Where each gate of ONNX's order (LSTM: i o f c, GRU: z r h) stands in torch's (i f g o; r z n).
+_ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}
+
+
+def layer_tensors(options: ModelOptions, cell: str, directions: int) -> Shapes:
+    """Shapes of the embedding and of all layers."""
+    hidden, rows = options.hidden_dim, _GATES[cell] * options.hidden_dim
+    shapes: Shapes = {"embedding.weight": (options.vocabulary_size, options.embedding_dim)}
+    for layer in range(options.layers):
+        inputs = options.embedding_dim if layer == 0 else hidden * directions
+        for direction in range(directions):
+            name = f"layers.{layer}.{direction}"
+            shapes |= {f"{name}.weight_ih_l0": (rows, inputs),
+                       f"{name}.weight_hh_l0": (rows, hidden),
+                       f"{name}.bias_ih_l0": (rows,), f"{name}.bias_hh_l0": (rows,)}
+    return shapes
+
+
+def layers(
+    graph: Graph, x: str, options: ModelOptions, cell: str, directions: int
+) -> tuple[str, str]:
+    """Word vectors (T, n, E) to the last layer's outputs Y (T, D, n, H), which are 0 behind a
+    review's end, and its last states (D, n, H): those of the second direction at word 0."""
+    outputs = states = ""
+    for layer in range(options.layers):
+        if layer:
+            x = words_last(graph, outputs, directions * options.hidden_dim)
+        inputs = (x, *_weights(graph, layer, cell, directions), graph.input("lengths"))
+        attributes = {"hidden_size": options.hidden_dim,
+                      "direction": "bidirectional" if directions == 2 else "forward"}
+        if cell == "GRU":
+            attributes["linear_before_reset"] = 1
+        outputs, states = graph.nodes(cell, inputs, 2, **attributes)
+    return outputs, states
+
+
+def words_last(graph: Graph, outputs: str, width: int) -> str:
+    """Outputs (T, D, n, H) as (T, n, D H)."""
+    turned = graph.node("Transpose", outputs, perm=[0, 2, 1, 3])
+    return graph.node("Reshape", turned, graph.integers(0, 0, width))
+
+
+def _weights(graph: Graph, layer: int, cell: str, directions: int) -> list[str]:
+    """W (D, G H, E), R (D, G H, H) and B (D, 2 G H) of a layer."""
+    order = list(_ORDER[cell])
+
+    def part(direction: int, name: str) -> np.ndarray:
+        value = graph.weights[f"layers.{layer}.{direction}.{name}_l0"]
+        gates = value.reshape(len(order), -1, *value.shape[1:])
+        return gates[order].reshape(value.shape)
+
+    both = range(directions)
+    bias = [np.concatenate([part(d, "bias_ih"), part(d, "bias_hh")]) for d in both]
+    return [graph.constant(np.stack([part(d, "weight_ih") for d in both])),
+            graph.constant(np.stack([part(d, "weight_hh") for d in both])),
+            graph.constant(np.stack(bias))]
+
+
+def _tensors(options: ModelOptions) -> Shapes:
+    directions = 2 if options.bidirectional else 1
+    width = options.hidden_dim * directions * (2 if options.pooling == "mean+max" else 1)
+    return {
+        **layer_tensors(options, options.model.upper(), directions),
+        "output.weight": (options.outputs, width), "output.bias": (options.outputs,),
+        **view_tensors(options),
+    }
+
+
+def _graph(graph: Graph, options: ModelOptions) -> str:
+    directions = 2 if options.bidirectional else 1
+    outputs, states = layers(
+        graph, graph.word_vectors(), options, options.model.upper(), directions)
+    pooled = _pool(graph, outputs, states, options)
+    return mean_with_view(graph, graph.linear(pooled, "output"), options)
+
+
+def _pool(graph: Graph, outputs: str, states: str, options: ModelOptions) -> str:
+    """Outputs (T, D, n, H) and last states to (n, D H) or, for mean+max, (n, 2 D H)."""
+    width = options.hidden_dim * (2 if options.bidirectional else 1)
+
+    def flat(x: str) -> str:
+        """(D, n, H) as (n, D H)."""
+        return graph.node("Reshape", graph.node("Transpose", x, perm=[1, 0, 2]),
+                          graph.integers(0, width))
+
+    if options.pooling == "last":
+        return flat(states)
+    outside = graph.node("Where", graph.inside(), graph.constant(0), graph.constant(-np.inf))
+    masked = graph.node(
+        "Add", outputs, graph.node("Unsqueeze", outside, graph.integers(1, 3)))  # (T, 1, n, 1)
+    highest = flat(graph.node("ReduceMax", masked, graph.integers(0), keepdims=0))
+    if options.pooling == "max":
+        return highest
+    total = flat(graph.node("ReduceSum", outputs, graph.integers(0), keepdims=0))
+    counts = graph.node("Unsqueeze", graph.node("Cast", graph.input("lengths"), to=1),
+                        graph.integers(1))
+    return graph.node("Concat", graph.node("Div", total, counts), highest, axis=1)
+
+
+RECURRENT = ModelRecord(_tensors, _graph)

@@ -1,0 +1,136 @@
+"""Token rows -> logits, by ONNX Runtime or, for a bag, by a kernel. Any thread may call it."""
+
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+
+from models.graph import INPUTS
+from models.micro_batches import micro_batches
+from models.options import ModelOptions
+from models.records import check_shapes, options_of
+from reviews.bundle import ONNX, Bundle, read_bundle
+from reviews.errors import UserError
+from reviews.ngrams import find_rows, mean_rows, padded_rows, row_counts
+from scoring.encode import EncodedTexts
+from scoring.onnx_check import check_onnx
+
+Array = np.ndarray
+BATCH_TOKENS = 8192  # padded ids of one call of ONNX Runtime
+
+
+class Model(Protocol):
+    """What computes the logits of rows."""
+
+    def logits(self, rows: EncodedTexts, features: Array | None = None) -> Array:
+        """(n, C) float32 for rows, and features (n, F) float32 of a model that reads some."""
+
+
+def load_model(path: str, threads: int = 1) -> tuple[Bundle, Model]:
+    """A bundle, or that of a run, and what computes its logits."""
+    bundle = read_bundle(path, weights=False)
+    options = options_of(bundle)
+    if options.model == "bag":
+        bundle = read_bundle(path)
+        check_shapes(bundle, options)
+        return bundle, BagModel(bundle.weights, options)
+    if ONNX not in bundle.files:
+        raise UserError(f"{bundle.path} has no {ONNX}; `reviewmill export {path}` writes it")
+    return bundle, OnnxModel(bundle.read(ONNX), f"{bundle.path}/{ONNX}", options, threads)
+
+
+class BagModel:
+    """A bag: the mean over a review's rows of what each adds to the logits."""
+
+    def __init__(self, weights: dict[str, Array], options: ModelOptions) -> None:
+        self._options = options
+        output = weights["output.weight"].astype(np.float32)
+        self._table = np.ascontiguousarray(weights["table.weight"].astype(np.float32) @ output.T)
+        self._bias = weights["output.bias"].astype(np.float32)
+
+    def logits(self, rows: EncodedTexts, features: Array | None = None) -> Array:
+        """As Model; no reviews are padded."""
+        options = self._options
+        ends = np.cumsum(row_counts(rows.lengths, options.ngrams))
+        found = np.empty(int(ends[-1]) if len(ends) else 0, np.int32)
+        find_rows(rows.tokens, rows.lengths, options.vocabulary_size, options.ngrams,
+                  max(1, options.buckets), found, np.concatenate([[0], ends[:-1]]))
+        means = np.empty((len(ends), self._table.shape[1]), np.float32)
+        mean_rows(found, ends, self._table, means)
+        means += self._bias
+        return means
+
+
+class OnnxModel:
+    """A session of ONNX Runtime, fed batches of reviews of about the same length."""
+
+    def __init__(self, file: bytes, where: str, options: ModelOptions, threads: int) -> None:
+        check_onnx(file, where)
+        self._session = open_session(file, where, threads)
+        self._inputs = [one.name for one in self._session.get_inputs()]
+        if unknown := set(self._inputs) - set(INPUTS):
+            raise UserError(f"{where} is refused: it reads {min(unknown)!r}")
+        self._options, self._where = options, where
+
+    def logits(self, rows: EncodedTexts, features: Array | None = None) -> Array:
+        """As Model, in batches sorted by length."""
+        order = np.argsort(rows.lengths, kind="stable")
+        out = np.empty((len(order), self._options.outputs), np.float32)
+        for first, last in pairwise(micro_batches(rows.lengths[order], BATCH_TOKENS)):
+            some = order[first:last]
+            out[some] = self._run(rows.tokens[some], rows.lengths[some],
+                                  None if features is None else features[some])
+        return out
+
+    def _run(self, tokens: Array, lengths: Array, features: Array | None) -> Array:
+        """Logits (n, C) of one batch."""
+        options = self._options
+        given: dict[str, Array] = {"lengths": lengths}
+        if "tokens" in self._inputs:
+            given["tokens"] = tokens[:, : lengths.max()].astype(np.int32)
+        if "rows" in self._inputs:
+            given["rows"], given["row_weights"] = padded_rows(
+                tokens, lengths, options.vocabulary_size, options.ngrams, options.buckets)
+        if features is not None:
+            given["features"] = features
+        feed = {name: given[name] for name in self._inputs}
+        try:
+            logits: Array = self._session.run(None, feed)[0]
+        except _runtime_errors() as error:
+            raise _refusal(self._where, error) from None
+        if logits.shape != (len(lengths), options.outputs):
+            raise UserError(f"{self._where}: logits of the shape {logits.shape}")
+        return logits
+
+
+def open_session(file: bytes, where: str, threads: int) -> Any:
+    """A session on the CPU that computes in the calling thread and `threads - 1` others."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise UserError(
+            f"{where} needs onnxruntime: pip install 'reviewmill[score]'") from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    # Threads that wait for the next call would take the cores of others.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    options.log_severity_level = 4  # errors become exceptions
+    try:
+        return onnxruntime.InferenceSession(
+            file, options, providers=["CPUExecutionProvider"])
+    except _runtime_errors() as error:
+        raise _refusal(where, error) from None
+
+
+def _runtime_errors() -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises for a graph that it cannot run."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    return (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf,
+            state.NotImplemented, state.RuntimeException)
+
+
+def _refusal(where: str, error: Exception) -> UserError:
+    return UserError(
+        f"{where}: ONNX Runtime refuses it: " + " ".join(str(error).split())[:200])
