@@ -20,6 +20,7 @@ COMMANDS = {
     "inspect": ("mapreduce.inspect_store", "what is in a store; --verify checks it"),
     "train": ("mpi_train.launch", "a store to a model, on any number of ranks"),
     "evaluate": ("mpi_train.evaluate", "how good a model is, on a store or on labelled files"),
+    "score": ("scoring.score", "files of reviews to predictions of a model"),
     "export": ("scoring.export", "the ONNX file of a model that was trained without it"),
     "report": ("reports", "the page about a run, or a store"),
     "cluster": ("cluster.command", "clusters started and stopped, and what they cost"),
@@ -33,8 +34,9 @@ UNUSED = ["scipy", "pandas"] + ["setuptools"] * (sys.version_info < (3, 12))
 
 # What a command needs beside the core install: the extra, and the modules it brings.
 EXTRAS = {"train": ("torch", "mpi4py", "safetensors"), "report": ("matplotlib",),
-          "export": ("onnx", "safetensors")}
+          "export": ("onnx", "safetensors"), "score": ("onnxruntime", "safetensors")}
 NEEDS = {"train": ["train"], "evaluate": ["train"], "report": ["report"], "export": ["export"],
+         "score": ["score"],
          "bench": ["train"], "demo": ["train", "report"]}
 
 

@@ -25,6 +25,7 @@ _LIMITS = {"positive_from": 4.0, "negative_to": 2.0}
 # The commands that have an option; one that says how to read files is one of evaluate, too.
 _STORES = ("prepare",)
 _TEXTS = ("prepare", "clean")
+_LABELS = (*_TEXTS, "evaluate")
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,10 @@ class Recipe:
         later=True)
     text_field: str | None = option(None, "field that holds the text")
     title_field: str | None = option(None, "field that is put before the text: 'title: text'")
-    rating_field: str | None = option(None, "field that holds the rating, 1 to 5")
-    label_field: str | None = option(None, "field that holds the label; ratings decide without it")
+    rating_field: str | None = option(
+        None, "field that holds the rating, 1 to 5", commands=_LABELS)
+    label_field: str | None = option(
+        None, "field that holds the label; ratings decide without it", commands=_LABELS)
     reviewer_field: str | None = option(None, "field that names the reviewer", commands=_STORES)
     product_field: str | None = option(None, "field that names the product", commands=_STORES)
     time_field: str | None = option(None, "field that holds the time", commands=_STORES)
@@ -75,7 +78,8 @@ class Recipe:
         "bad", "records without a text, a rating or a label: bad, or dropped and counted",
         ("bad", "drop"), later=True)
     label_values: tuple[str, ...] = option(
-        (), "values of the label field, class by class, such as 1,2 or 'bad|poor,good'"
+        (), "values of the label field, class by class, such as 1,2 or 'bad|poor,good'",
+        commands=_LABELS
     )
     escaped_newlines: str = option(
         "by-layout", "newlines written as a backslash and an n: undone in CSV that has the "

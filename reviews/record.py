@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 
 SCHEMA = pa.schema(
@@ -59,3 +60,5 @@ class Block:
     places: list[BadRecord] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
     seen: RatingsSeen = field(default_factory=RatingsSeen)
+    # (n,) int64: the number of each review among the records, from 0
+    numbers: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))

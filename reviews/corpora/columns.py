@@ -64,13 +64,14 @@ def to_reviews(
     meanings: Mapping[str, int] | None,
     features: Sequence[Feature] = (),
     scale: RatingScale = STARS,
+    labels: bool = True,
 ) -> tuple[pa.RecordBatch, NDArray[np.uint8]]:
     """The good reviews, in order, and a reason (n) for each record, 0 for the good ones.
 
     `columns` are by part of the review; `reasons` (n) says which could not be read at all;
     `meanings` gives the class of each label, where labels are wanted.
-    Then a rating may be missing, and an impossible one counts as missing.
-    Columns feature_0 and so on follow those of the schema.
+    Then a rating may be missing, and an impossible one counts as missing; so it is where `labels`
+    are not needed at all. Columns feature_0 and so on, and key, follow those of the schema.
     """
     n = len(reasons)
     reasons = reasons.copy()
@@ -86,7 +87,7 @@ def to_reviews(
         _blame(reasons, label == _MISSING, "missing_label")
         _blame(reasons, label == _UNKNOWN, "unknown_label")
         possible &= label != NO_LABEL  # who is called neutral is dropped, whatever its stars
-    else:
+    elif labels:
         _blame(reasons, ~present, "missing_rating")
         _blame(reasons, ~possible, "rating_out_of_range")
     with np.errstate(over="ignore"):
@@ -105,6 +106,8 @@ def to_reviews(
     for number, feature in enumerate(features):
         name = f"feature_{number}"
         batch = batch.append_column(name, _feature(columns.get(name), feature.kind, n))
+    if "key" in columns:
+        batch = batch.append_column("key", _keys(columns["key"], n))
     if reasons.any():
         batch = batch.filter(pa.array(reasons == 0))
     return batch, reasons

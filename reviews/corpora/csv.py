@@ -22,7 +22,7 @@ from reviews.corpora.csv_rows import (
     field_end,
     find_rows,
 )
-from reviews.corpora.fields import choose_names
+from reviews.corpora.fields import FOR_TRAINING, Reading, choose_names
 from reviews.corpora.stretches import Spans, find_lines
 from reviews.corpora.utf8 import compiled, utf8_valid
 from reviews.recipe import Recipe
@@ -81,12 +81,15 @@ def _scan(
 class Csv:
     """Reads the wanted columns of each row; the header or the recipe says which they are."""
 
-    def __init__(self, path: str, recipe: Recipe, at_start: bool = True) -> None:
+    def __init__(
+        self, path: str, recipe: Recipe, reading: Reading = FOR_TRAINING, at_start: bool = True
+    ) -> None:
         self._layout = read_layout(path, recipe)
         header = self._layout.names
         if self._layout.bare and header[0] == "label" and not recipe.rating_field:
             recipe = dataclasses.replace(recipe, label_field=recipe.label_field or "label")
-        names = choose_names(path, recipe, [dict.fromkeys(header, "")] if header else []).roles()
+        names = choose_names(
+            path, recipe, [dict.fromkeys(header, "")] if header else [], reading).roles()
         self.labelled = "label" in names
         # Where the recipe is to undo them always, that is done as the texts are cleaned.
         self._escapes = self._layout.bare and recipe.escaped_newlines in ("by-layout", "find")
@@ -100,8 +103,8 @@ class Csv:
         self._wanted = len(wanted)
         self._literal = recipe.literal_stray_quotes
         self._sample = NO_SAMPLE
-        if self._literal and header:
-            judged = names.get("rating", names.get("label", ""))
+        judged = names.get("rating", names.get("label"))
+        if self._literal and header and judged:
             self._sample = RowSample.of(
                 self._layout.rows, self._layout.lines, len(header), header.index(judged))
         self._quote = 34 if recipe.quotes else -1

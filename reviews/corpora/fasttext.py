@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reviews.corpora.columns import CODE, Column, string_array, string_column
+from reviews.corpora.fields import FOR_TRAINING, Reading
 from reviews.corpora.inputs import read_input
 from reviews.corpora.stretches import Spans, find_lines, stretches
 from reviews.corpora.utf8 import compiled, utf8_valid
@@ -35,8 +36,13 @@ def _skip_space(data, i, end):
 
 
 @compiled
-def _scan(data, starts, ends, prefix, reasons, labels, label_bounds, texts, text_bounds):
-    """Split each line at the end of its label; the strings go end to end."""
+def _scan(
+    data, starts, ends, prefix, needed, reasons, labels, label_bounds, texts, text_bounds
+):  # fmt: skip
+    """Split each line at the end of its label; the strings go end to end.
+
+    needed: each line has one label. If not, it may have any number, and none is read.
+    """
     k = 0
     m = 0
     for row in range(starts.size):
@@ -46,16 +52,21 @@ def _scan(data, starts, ends, prefix, reasons, labels, label_bounds, texts, text
         i = _skip_space(data, starts[row], end)
         if not utf8_valid(data, i, end):
             reasons[row] = _INVALID_UTF8
-        elif not _labelled(data, i, end, prefix):
+        elif needed and not _labelled(data, i, end, prefix):
             reasons[row] = _MISSING_LABEL
         else:
+            while not needed and _labelled(data, i, end, prefix):
+                after = i
+                while after < end and data[after] != 32 and data[after] != 9:
+                    after += 1
+                i = _skip_space(data, after, end)
             first = i
-            while i < end and data[i] != 32 and data[i] != 9:
+            while needed and i < end and data[i] != 32 and data[i] != 9:
                 i += 1
             labels[k : k + i - first] = data[first:i]
             k += i - first
             i = _skip_space(data, i, end)
-            if _labelled(data, i, end, prefix):
+            if needed and _labelled(data, i, end, prefix):
                 reasons[row] = _SEVERAL
             texts[m : m + end - i] = data[i:end]
             m += end - i
@@ -68,8 +79,10 @@ class FastText:
 
     labelled = True
 
-    def __init__(self, path: str, recipe: Recipe) -> None:
-        self._path = path
+    def __init__(self, path: str, recipe: Recipe, reading: Reading = FOR_TRAINING) -> None:
+        if reading.key_field is not None:
+            raise UserError(f"{path}: lines of fastText have no fields; leave out --key-field")
+        self._path, self._needed = path, reading.labels
 
     def find(self, data: bytes, final: bool) -> tuple[Spans, Spans, int]:
         """The lines that are whole in data."""
@@ -84,7 +97,7 @@ class FastText:
         labels, texts = np.empty(room, np.uint8), np.empty(room, np.uint8)
         label_bounds, text_bounds = np.zeros(n + 1, np.int32), np.zeros(n + 1, np.int32)
         _scan(
-            np.frombuffer(data, np.uint8), starts, ends, _PREFIX,
+            np.frombuffer(data, np.uint8), starts, ends, _PREFIX, self._needed,
             reasons, labels, label_bounds, texts, text_bounds,
         )  # fmt: skip
         several = np.flatnonzero(reasons == _SEVERAL)

@@ -31,6 +31,18 @@ _LONGEST_NAME = 40  # characters of each
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What reviews are read for: `labels` says that each needs a rating or a label; `key_field`
+    names a field that goes with the review as its key."""
+
+    labels: bool = True
+    key_field: str | None = None
+
+
+FOR_TRAINING = Reading()
+
+
+@dataclass(frozen=True)
 class Names:
     """The field of each part of a review; None where the corpus has none."""
 
@@ -41,6 +53,7 @@ class Names:
     reviewer: str | None = None
     product: str | None = None
     time: str | None = None
+    key: str | None = None
     features: tuple[str, ...] = ()
 
     def roles(self) -> dict[str, str]:
@@ -49,12 +62,16 @@ class Names:
         return parts | {f"feature_{number}": name for number, name in enumerate(self.features)}
 
 
-def choose_names(path: str, recipe: Recipe, samples: Sequence[Mapping[str, Any]]) -> Names:
+def choose_names(
+    path: str, recipe: Recipe, samples: Sequence[Mapping[str, Any]],
+    reading: Reading = FOR_TRAINING,
+) -> Names:
     """The fields named by the recipe, the others found in records of the file's start.
 
     A UserError says which fields there are when a named one, the text, or rating and label
     are not among them. Without samples nothing can be missed: every record is bad. Parts that
-    the recipe does not look at have no field, so that nobody parses them.
+    the recipe does not look at have no field, so that nobody parses them. Where labels are not
+    needed, ratings and labels have a field if there is one.
     """
     counts: dict[str, int] = {}
     texts: dict[str, int] = {}
@@ -70,8 +87,13 @@ def choose_names(path: str, recipe: Recipe, samples: Sequence[Mapping[str, Any]]
     for name in features:
         if samples and name not in counts:
             raise UserError(f"{path}: no field {name!r} among {shown}, for the features")
+    key = reading.key_field
+    if key is not None and samples and key not in counts:
+        raise UserError(f"{path}: no field {key!r} among {shown}; see --key-field")
     for role in _PARTS:
         given = getattr(recipe, f"{role}_field")
+        if role in ("rating", "label") and not reading.labels and given not in counts:
+            given = None
         if given is not None and samples and given not in counts:
             raise UserError(f"{path}: no field {given!r} among {shown}; see --{role}-field")
         rated = role == "label" and chosen["rating"] is not None
@@ -83,12 +105,13 @@ def choose_names(path: str, recipe: Recipe, samples: Sequence[Mapping[str, Any]]
     if chosen["text"] is None:
         hint = "" if any(map(is_known, counts)) else " (or a CSV's columns with --columns)"
         raise UserError(f"{path}: no text field among {shown}; name it with --text-field{hint}")
-    if chosen["rating"] is None and chosen["label"] is None:
+    if reading.labels and chosen["rating"] is None and chosen["label"] is None:
         raise UserError(
             f"{path}: no rating field among {shown}; name it with --rating-field or --label-field"
         )
     needed = _needed(recipe)
-    return Names(**{part: chosen[part] for part in _PARTS if part in needed}, features=features)
+    return Names(**{part: chosen[part] for part in _PARTS if part in needed}, key=key,
+                 features=features)
 
 
 def _needed(recipe: Recipe) -> set[str]:

@@ -11,7 +11,7 @@ import pyarrow.types as kinds
 from numpy.typing import NDArray
 
 from reviews.corpora.columns import CODE, Column
-from reviews.corpora.fields import choose_names
+from reviews.corpora.fields import FOR_TRAINING, Reading, choose_names
 from reviews.corpora.json.values import FALSE, NULL, NUMBER, OTHER, STRING, TRUE
 from reviews.corpora.utf8 import compiled, utf8_valid
 from reviews.errors import UserError
@@ -27,10 +27,10 @@ _INVALID_UTF8 = CODE["invalid_utf8"]
 class Parquet:
     """Reads the wanted columns of some row groups."""
 
-    def __init__(self, path: str, recipe: Recipe) -> None:
+    def __init__(self, path: str, recipe: Recipe, reading: Reading = FOR_TRAINING) -> None:
         self._path = path
         self._file = open_parquet(path)
-        names = choose_names(path, recipe, self._samples()).roles()
+        names = choose_names(path, recipe, self._samples(), reading).roles()
         self.labelled = "label" in names
         self._names = names
 

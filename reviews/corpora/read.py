@@ -11,6 +11,7 @@ from reviews.corpora.columns import CODE, MISSING, REASONS, Column, to_reviews
 from reviews.corpora.csv import Csv
 from reviews.corpora.detect import CSV, FASTTEXT, JSON_LINES, JSON_OBJECTS, PARQUET
 from reviews.corpora.fasttext import FastText
+from reviews.corpora.fields import FOR_TRAINING, Reading
 from reviews.corpora.input_splits import InputSplit, is_lines
 from reviews.corpora.inputs import codec_of, read_input, read_lines_from, read_plain
 from reviews.corpora.json.lines import JsonLines
@@ -48,26 +49,30 @@ _READERS: dict[str, type[JsonLines] | type[FastText]] = {
 Part = Callable[[], Iterable[Block]]
 
 
-def read_blocks(split: InputSplit, recipe: Recipe, rows: int = 16384) -> Iterator[Block]:
+def read_blocks(
+    split: InputSplit, recipe: Recipe, rows: int = 16384, reading: Reading = FOR_TRAINING
+) -> Iterator[Block]:
     """The reviews of a split in blocks of at most `rows` records, in the order of the input.
 
     Every record is a review or counted as bad; a block without a good one is given too.
     Reviewer, product and time are null where the recipe does not look at them; its features
     follow as feature_0 and so on. A UserError names a file without the fields that are needed.
     """
-    for part in read_parts(split, recipe, rows):
+    for part in read_parts(split, recipe, rows, reading):
         yield from part()
 
 
-def read_parts(split: InputSplit, recipe: Recipe, rows: int = 16384) -> Generator[Part, None, None]:
+def read_parts(
+    split: InputSplit, recipe: Recipe, rows: int = 16384, reading: Reading = FOR_TRAINING
+) -> Generator[Part, None, None]:
     """The same, in parts that are inflated and cut one after another, but that may be parsed in
     any order and by any thread: each one is a call that gives its blocks."""
     if split.format == PARQUET:
-        for block in _parquet_blocks(split, recipe, rows):
+        for block in _parquet_blocks(split, recipe, rows, reading):
             yield partial(iter, [block])
         return
-    reader = _reader(split, recipe)
-    meaning = _Meaning(split.path, recipe, reader.labelled)
+    reader = _reader(split, recipe, reading)
+    meaning = _Meaning(split.path, recipe, reader.labelled, reading)
     for stretch in read_stretches(split, recipe, reader):
         yield partial(_blocks, reader, meaning, stretch, rows)
 
@@ -76,7 +81,7 @@ def read_stretches(
     split: InputSplit, recipe: Recipe, reader: Reader | None = None
 ) -> Iterator[Stretch]:
     """The bytes of a split that is no Parquet, in stretches of whole records."""
-    reader = reader or _reader(split, recipe)
+    reader = reader or _reader(split, recipe, FOR_TRAINING)
     at_start = split.offset == 0
     if split.piece is not None:
         pieces = read_plain(split.piece, split.ends_early)
@@ -88,19 +93,20 @@ def read_stretches(
     return stretches(pieces, reader.find, at_start, split.line)
 
 
-def _reader(split: InputSplit, recipe: Recipe) -> Reader:
+def _reader(split: InputSplit, recipe: Recipe, reading: Reading) -> Reader:
     """What reads the records of a split; names of fields are those of the whole file."""
     if split.format == CSV:
-        return Csv(split.path, recipe, at_start=split.offset == 0)
-    return _READERS[split.format](split.path, recipe)
+        return Csv(split.path, recipe, reading, at_start=split.offset == 0)
+    return _READERS[split.format](split.path, recipe, reading)
 
 
 class _Meaning:
     """What the columns of one file's records mean, by the recipe."""
 
-    def __init__(self, path: str, recipe: Recipe, labelled: bool) -> None:
+    def __init__(self, path: str, recipe: Recipe, labelled: bool, reading: Reading) -> None:
         self.path = path
-        self._labels = label_meanings(recipe) if labelled else None
+        self._needed = reading.labels
+        self._labels = label_meanings(recipe) if labelled and self._needed else None
         self._features = features_of(recipe)
         self._scale = RatingScale.of(recipe)
         self._dropped = MISSING if recipe.missing == "drop" else ()
@@ -111,8 +117,8 @@ class _Meaning:
     ) -> Block:
         """The reviews of n records; line_of(row) is asked for the first that are bad."""
         reviews, reasons = to_reviews(
-            columns, reasons, self._labels, self._features, self._scale)
-        block = Block(reviews, len(reasons), size)
+            columns, reasons, self._labels, self._features, self._scale, self._needed)
+        block = Block(reviews, len(reasons), size, numbers=np.flatnonzero(reasons == 0))
         counts = _counts(reasons)
         block.bad = {why: n for why, n in counts.items() if why not in self._dropped}
         missing = sum(counts.values()) - sum(block.bad.values())
@@ -152,10 +158,12 @@ def _blocks(
         yield block
 
 
-def _parquet_blocks(split: InputSplit, recipe: Recipe, rows: int) -> Iterator[Block]:
+def _parquet_blocks(
+    split: InputSplit, recipe: Recipe, rows: int, reading: Reading
+) -> Iterator[Block]:
     """The blocks of some row groups; a bad record's line is its row in the file, from 1."""
-    reader = Parquet(split.path, recipe)
-    meaning = _Meaning(split.path, recipe, reader.labelled)
+    reader = Parquet(split.path, recipe, reading)
+    meaning = _Meaning(split.path, recipe, reader.labelled, reading)
     done = reader.row_of(split.offset)
     for columns, reasons, size in reader.batches(split.offset, split.length, rows):
         def line_of(row: int, done: int = done) -> int:

@@ -25,8 +25,9 @@ class Progress:
         self._done = multiprocessing.Value("q", 0)
         self._driver: int | None = None
 
-    def begin(self, name: str, total: int) -> None:
+    def begin(self, name: str, total: int, command: str = "prepare") -> None:
         """A job of so many bytes or pieces begins; the caller is its driver."""
+        self._command = command
         self._driver = os.getpid()
         # Tasks that run in the driver have a stderr of their own.
         self._out = self._given or sys.stderr
@@ -58,7 +59,7 @@ class Progress:
         self._next = now + (TERMINAL_S if self._terminal else LOG_S)
         # The size of compressed input is a guess.
         part = min(0.99, self._done.value / max(1, self._total))
-        text = f"prepare: {self._name}: {part:.0%}"
+        text = f"{self._command}: {self._name}: {part:.0%}"
         if part:
             text += f", {left(self._began, now, part)} left"
         self._out.write(f"{CLEAR}{text}" if self._terminal else f"{text}\n")

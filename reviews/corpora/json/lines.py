@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reviews.corpora.columns import CODE, Column, string_array
-from reviews.corpora.fields import choose_names
+from reviews.corpora.fields import FOR_TRAINING, Reading, choose_names
 from reviews.corpora.inputs import head
 from reviews.corpora.json import kernel
 from reviews.corpora.json.kernel import HARD
@@ -24,10 +24,10 @@ SNIFFED_RECORDS = 1000
 class JsonLines:
     """Reads the fields of a review from each line; names missing ones by what the file has."""
 
-    def __init__(self, path: str, recipe: Recipe) -> None:
+    def __init__(self, path: str, recipe: Recipe, reading: Reading = FOR_TRAINING) -> None:
         data, whole = head(path, SNIFFED_BYTES)
         starts, ends, _ = self.find(data, whole)
-        names = choose_names(path, recipe, objects(data, starts, ends)).roles()
+        names = choose_names(path, recipe, objects(data, starts, ends), reading).roles()
         self.labelled = "label" in names
         self._fields = sorted(set(names.values()))
         self._place = {role: self._fields.index(name) for role, name in names.items()}

@@ -10,6 +10,7 @@ import re
 
 import numpy as np
 
+from reviews.corpora.fields import FOR_TRAINING, Reading
 from reviews.corpora.inputs import head
 from reviews.corpora.json.lines import SNIFFED_BYTES, JsonLines
 from reviews.corpora.stretches import Spans
@@ -100,9 +101,9 @@ def _find(data, final, indent, longest, starts, ends):
 class JsonObjects(JsonLines):
     """Reads the fields of a review from each object of a stream."""
 
-    def __init__(self, path: str, recipe: Recipe) -> None:
+    def __init__(self, path: str, recipe: Recipe, reading: Reading = FOR_TRAINING) -> None:
         self._indent = first_indent(head(path, SNIFFED_BYTES)[0])
-        super().__init__(path, recipe)
+        super().__init__(path, recipe, reading)
 
     def find(self, data: bytes, final: bool) -> tuple[Spans, Spans, int]:
         """The objects that are whole in data, and what lies between them."""
