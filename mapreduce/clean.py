@@ -10,7 +10,7 @@ import orjson
 from mapreduce.clean_reviews import CleanReviews
 from mapreduce.engines.options import EngineOptions
 from mapreduce.engines.run_job import ENGINES, log_to_stderr, run_job
-from mapreduce.findings import find_escapes
+from mapreduce.findings import find_escapes, say_empty
 from mapreduce.partitions.gather_summary import fate_text, nothing_left, refuse_bad
 from mapreduce.prepare import SPLIT_BYTES, choose_engine
 from mapreduce.run_folders import places_for, refuse_unless_free
@@ -81,6 +81,7 @@ def clean_files(
         with ENGINES[options.runner or "inline"].session(options, places, splits) as options:
             told = dict(run_job(CleanReviews, lines, arguments, options, places).pairs)
         counts, bad = told["counts"], told["bad"]
+        say_empty(sorted(told["empty"]))
         refuse_bad(counts.get("read", 0), bad, recipe, seen=RatingsSeen(**told["seen"]))
         if not counts.get("texts"):
             raise UserError(nothing_left(counts))

@@ -59,6 +59,7 @@ class CleanReviews(ReviewsJob):
         yield "counts", counts
         yield "bad", bad
         yield "seen", asdict(seen)
+        yield "empty", {split.path: 1} if split.offset == 0 and not counts["read"] else {}
 
     def reducer(
         self, key: str, counts: Iterator[dict[str, Any]]

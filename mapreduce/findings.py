@@ -1,12 +1,14 @@
 """What is said of an input and its store while `reviewmill prepare` or `clean` runs."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reviews.corpora import InputSplit, resolve_escapes
 from reviews.recipe import Recipe
 from reviews.vocabulary import store_warning
+
+_NAMED = 5  # files in a list
 
 
 def progress(text: str) -> None:
@@ -31,3 +33,11 @@ def warn_of(manifest: Mapping[str, Any]) -> None:
     if sum(map(bool, labels.values())) == 1:
         only = max(labels, key=lambda name: labels[name])
         progress(f"warning: all training reviews are {only}: train will refuse the store")
+
+
+def say_empty(files: Sequence[str]) -> None:
+    """Name files that give no record; the first of them, where there are many."""
+    for path in files[:_NAMED]:
+        progress(f"{path}: no record in it")
+    if len(files) > _NAMED:
+        progress(f"no record in {len(files) - _NAMED} other files")

@@ -68,6 +68,8 @@ class GatherReviews(ReviewsJob):
                 share_parts(read_parts(split, self.recipe), takers)
                 for taker in takers:
                     yield from taker.finish()
+                if split.offset == 0 and not any(taker.counts["read"] for taker in takers):
+                    yield 0, {"counts": {}, "bad": {}, "places": [], "empty": [split.path]}
         except UserError as error:
             yield 0, {"counts": {}, "bad": {}, "places": [], "error": self.unread(error)}
 
@@ -258,6 +260,7 @@ def finish_partition(
     bad: Counter[str] = Counter()
     places = []
     seen = RatingsSeen()
+    empty = sorted(path for line in lines for path in line.get("empty", ()))
     for line in lines:
         if "counts" in line:
             seen += RatingsSeen(*line.get("seen", ()))
@@ -301,7 +304,7 @@ def finish_partition(
     errors = [line["error"] for line in lines if "error" in line]
     if errors:
         out["error"] = min(errors)
-    out["seen"] = astuple(seen)
+    out |= {"seen": astuple(seen), "empty": empty}
     out["places"] = sorted(places, key=lambda place: (place["path"], place["line"]))
     return out
 

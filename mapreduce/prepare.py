@@ -19,7 +19,7 @@ from mapreduce.encode_reviews import EncodeReviews, read_counts
 from mapreduce.engines.options import EngineOptions
 from mapreduce.engines.run_job import ENGINES, Engine, log_to_stderr, run_job
 from mapreduce.feature_counts import read_encoding
-from mapreduce.findings import find_escapes, progress, warn_of
+from mapreduce.findings import find_escapes, progress, say_empty, warn_of
 from mapreduce.gather_reviews import ROLES, GatherReviews
 from mapreduce.inspect_store import shares, shares_text
 from mapreduce.partitions.gather_summary import GatherSummary, fate_text
@@ -38,7 +38,7 @@ from reviews.errors import UserError
 from reviews.options import add_options, config_from, given, make_parser
 from reviews.recipe import SPLITS, Recipe, load_recipe
 from reviews.runtime.progress import PROGRESS
-from reviews.storage.files import absolute, is_remote, open_input, save_standard_input
+from reviews.storage.files import absolute, find_files, is_remote, open_input, save_standard_input
 from reviews.storage.folders import join, put, write_whole
 from reviews.store import Store
 from reviews.text.sequences import room_for_words
@@ -232,6 +232,7 @@ def _plan(
         splits[role] = plan_splits(files, recipe, split_bytes(engine)) if files else []
         if files and not splits[role]:
             raise UserError(f"{', '.join(paths)}: nothing but empty files")
+        say_empty(sorted(set(files and find_files(files)) - {split.path for split in splits[role]}))
     if is_remote(places.work) and engine.is_cluster:
         _copy_inputs(splits, places)
     return splits
@@ -290,6 +291,7 @@ def _run_jobs(
     gathered.check()
     gathered_file = _write_pairs(local / "gathered.txt", pairs)
     clock = _phase(phases, "gather", clock, f"{gathered.counts['read']:,} records read")
+    say_empty(gathered.empty)
     for place in gathered.places:
         progress(f"cannot be read: {place['path']}:{place['line']} {place['reason']}")
 

@@ -44,6 +44,8 @@ class Recipe:
     literal_stray_quotes: bool = option(
         False, "quotes in CSV are text where fields quoted by them would swallow rows",
         later=True)
+    json_nan: bool = option(
+        False, "NaN and Infinity in JSON, as Python writes them, are null", later=True)
     text_field: str | None = option(None, "field that holds the text")
     title_field: str | None = option(None, "field that is put before the text: 'title: text'")
     rating_field: str | None = option(

@@ -27,6 +27,7 @@ class GatherSummary:
     bad: dict[str, int]
     places: list[dict[str, Any]]  # the first three records that could not be read
     seen: RatingsSeen
+    empty: list[str]  # files without a record
 
     @classmethod
     def read(cls, path: str | Path, recipe: Recipe) -> "GatherSummary":
@@ -50,7 +51,8 @@ class GatherSummary:
             places += line["places"]
             seen += RatingsSeen(*line.get("seen", ()))
         places.sort(key=lambda place: (place["path"], place["line"]))
-        return cls(recipe, lines, cuts_of(recipe, lines), dict(counts), dict(bad), places[:3], seen)
+        return cls(recipe, lines, cuts_of(recipe, lines), dict(counts), dict(bad), places[:3], seen,
+                   sorted(path for line in lines for path in line.get("empty", ())))
 
     @property
     def partitions(self) -> int:

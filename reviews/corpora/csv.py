@@ -109,7 +109,8 @@ class Csv:
                 self._layout.rows, self._layout.lines, len(header), header.index(judged))
         self._quote = 34 if recipe.quotes else -1
         self._lines = rows_are_lines(recipe)
-        self._before_header = at_start and self._layout.header
+        # Rows before the first record that have not gone by yet.
+        self._before = (self._layout.header + self._layout.named) if at_start else 0
 
     def find(self, data: bytes, final: bool) -> tuple[Spans, Spans, int]:
         """The rows that are whole in data, without the header; to be called in file order."""
@@ -119,10 +120,9 @@ class Csv:
         else:
             starts, ends, used = find_rows(
                 data, final, self._layout.delimiter, self._sample)
-        if self._before_header and len(starts):
-            self._before_header = False
-            return starts[1:], ends[1:], used
-        return starts, ends, used
+        skipped = min(self._before, len(starts))
+        self._before -= skipped
+        return starts[skipped:], ends[skipped:], used
 
     def parse(
         self, data: bytes, starts: Spans, ends: Spans

@@ -10,6 +10,7 @@ from reviews.errors import UserError
 from reviews.recipe import Recipe
 
 DELIMITERS = ",;\t|"
+SEPARATOR = b"sep="  # a first line of Excel's that names the delimiter
 _SNIFFED = 1 << 20
 _SNIFFED_ROWS = 1000
 
@@ -20,7 +21,8 @@ class Layout:
 
     `bare` is the layout of Amazon polarity and full: a class from 1 (two of them, or five), a
     title and a text without a header, newlines written as a backslash and an n. `rows` are the
-    first ones of the file, with its header, and `lines` the same where quotes are text.
+    first ones of the file, with its header, and `lines` the same where quotes are text. With
+    `named`, a line before them names the delimiter.
     """
 
     names: list[str]
@@ -29,17 +31,29 @@ class Layout:
     bare: bool = False
     rows: list[list[str]] = field(default_factory=list)
     lines: list[list[str]] = field(default_factory=list)
+    named: bool = False
 
 
 def read_layout(path: str, recipe: Recipe) -> Layout:
     """The layout that the recipe names, or that the file shows."""
     data, whole = head(path, _SNIFFED)
-    delimiter = recipe.delimiter_mark or find_delimiter(data, recipe.quotes)
+    named, data = _named_delimiter(data)
+    delimiter = recipe.delimiter_mark or named or find_delimiter(data, recipe.quotes)
     rows = _rows(data, whole, delimiter, recipe.quotes)
     if not rows:
         return Layout([], delimiter, True)
     lines = _rows(data, whole, delimiter, quotes=False) if recipe.literal_stray_quotes else []
-    return replace(_layout_of(path, recipe, rows, delimiter), rows=rows, lines=lines)
+    return replace(_layout_of(path, recipe, rows, delimiter), rows=rows, lines=lines,
+                   named=named is not None)
+
+
+def _named_delimiter(data: bytes) -> tuple[str | None, bytes]:
+    """The delimiter that a first line `sep=;` names, None without one, and what follows it."""
+    line, _, rest = data.partition(b"\n")
+    mark = line.strip(b"\r").removeprefix(SEPARATOR)
+    if not line.startswith(SEPARATOR) or len(mark) != 1 or not mark.isascii():
+        return None, data
+    return mark.decode(), rest
 
 
 def _layout_of(path: str, recipe: Recipe, rows: list[list[str]], delimiter: str) -> Layout:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 
-from reviews.corpora.csv_layout import DELIMITERS
+from reviews.corpora.csv_layout import DELIMITERS, SEPARATOR
 from reviews.corpora.fasttext import PREFIX
 from reviews.corpora.inputs import head
 from reviews.corpora.json.lines import SNIFFED_BYTES, read_record
+from reviews.corpora.json.wrapped import refuse_wrapped
 from reviews.corpora.parquet import MAGIC
 from reviews.corpora.stretches import find_lines
 from reviews.errors import UserError
@@ -18,7 +19,9 @@ _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f"))
 
 
-def detect_format(path: str, delimiters: str = DELIMITERS) -> str:
+def detect_format(
+    path: str, delimiters: str = DELIMITERS, text_field: str | None = None
+) -> str:
     """One of JSON_LINES, JSON_OBJECTS, FASTTEXT, CSV, PARQUET.
 
     A format of lines is what at least half of the first lines are in, so that single damaged
@@ -29,6 +32,7 @@ def detect_format(path: str, delimiters: str = DELIMITERS) -> str:
         return PARQUET
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise UserError(f"{path}: UTF-16 text; convert it to UTF-8 first")
+    refuse_wrapped(path, data, text_field)
     if not lines or _are_objects(lines):
         return JSON_LINES  # an empty file is empty in any format
     if _half(line.lstrip().startswith(PREFIX) for line in lines):
@@ -37,6 +41,8 @@ def detect_format(path: str, delimiters: str = DELIMITERS) -> str:
         _refuse_python(path, lines[0])
         return JSON_OBJECTS
     binary = len(lines[0]) != len(lines[0].translate(None, _CONTROL))
+    if lines[0].startswith(SEPARATOR):
+        return CSV
     if binary or not any(mark.encode() in lines[0] for mark in delimiters):
         raise UserError(
             f"{path}: neither JSON, fastText, Parquet nor CSV; name its format with --format"
@@ -61,9 +67,10 @@ def _refuse(path: str, data: bytes) -> None:
                         "tr '\\r' '\\n'")
 
 
-def json_format(path: str) -> str:
+def json_format(path: str, text_field: str | None = None) -> str:
     """JSON_LINES or JSON_OBJECTS, for a file that is said to hold JSON."""
-    _, lines = _first_lines(path)
+    data, lines = _first_lines(path)
+    refuse_wrapped(path, data, text_field)
     if not lines or lines[0].lstrip()[:1] not in (b"[", b"{") or _are_objects(lines):
         return JSON_LINES
     _refuse_python(path, lines[0])
@@ -88,7 +95,7 @@ def _first_lines(path: str) -> tuple[bytes, list[bytes]]:
 
 
 def _are_objects(lines: list[bytes]) -> bool:
-    return _half(read_record(line)[0] is not None for line in lines)
+    return _half(read_record(line, nan=True)[0] is not None for line in lines)
 
 
 def _half(fitting: Iterable[bool]) -> bool:

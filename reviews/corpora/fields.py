@@ -126,6 +126,11 @@ def _needed(recipe: Recipe) -> set[str]:
     return parts
 
 
+def is_text_name(name: str) -> bool:
+    """Whether the text of a review has this name in public corpora, in any case."""
+    return any(name.casefold() == known.casefold() for known in _KNOWN["text"])
+
+
 def is_known(name: str) -> bool:
     """Whether public corpora have a field of this name, in any case."""
     return any(name.casefold() == known.casefold() for names in _KNOWN.values() for known in names)

@@ -52,9 +52,10 @@ def plan_splits(
     for path in find_files(inputs):
         format = recipe.format
         if format == "auto":
-            format = detect_format(path, recipe.delimiter_mark or DELIMITERS)
+            format = detect_format(path, recipe.delimiter_mark or DELIMITERS,
+                                   recipe.text_field)
         elif format in ("amazon", "jsonl"):
-            format = json_format(path)
+            format = json_format(path, recipe.text_field)
         else:
             check_readable(path)
         if is_lines(format, recipe) and codec_of(path) is None:

@@ -1,6 +1,7 @@
 """What the commands find by looking at their input, and what they say of it."""
 
 import csv
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -219,3 +220,27 @@ def test_neutral_values_of_labels_are_dropped(tmp_path: Path) -> None:
                 "--neutral-values", "2", "--out", tmp_path / "store") == 0
     records = Store(tmp_path / "store").manifest["records"]
     assert (records["stored"], records["dropped"]["neutral"], records["bad"]) == (60, 30, {})
+
+
+def test_files_without_a_record_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_rated(folder / "full.csv", ["5", "1"] * 20)
+    (folder / "head.csv").write_text("rating\ttext\n")
+    (folder / "empty.json").touch()
+    (folder / "blank.json").write_text("\n\n")
+    (folder / "packed.json.gz").write_bytes(gzip.compress(b""))
+    for command in ("prepare", "clean"):
+        assert call(command, folder, "--out", tmp_path / command) == 0
+        said = capsys.readouterr().err
+        for name in ("head.csv", "blank.json", "packed.json.gz"):
+            assert f"{folder / name}: no record in it" in said
+        assert "full.csv: no" not in said
+    assert call("prepare", folder, "--out", tmp_path / "again") == 0
+    assert f"{folder / 'empty.json'}: no record in it" in capsys.readouterr().err
+    for number in range(9):
+        (folder / f"more{number}.json").write_text("\n")
+    assert call("prepare", folder, "--out", tmp_path / "many") == 0
+    assert "no record in 7 other files" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """JSON lines: one object a line. What orjson reads is a good record, and nothing else."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ class JsonLines:
     def __init__(self, path: str, recipe: Recipe, reading: Reading = FOR_TRAINING) -> None:
         data, whole = head(path, SNIFFED_BYTES)
         starts, ends, _ = self.find(data, whole)
+        self._nan = recipe.json_nan
         names = choose_names(path, recipe, objects(data, starts, ends), reading).roles()
         self.labelled = "label" in names
         self._fields = sorted(set(names.values()))
@@ -40,7 +42,7 @@ class JsonLines:
         self, data: bytes, starts: Spans, ends: Spans
     ) -> tuple[dict[str, Column], NDArray[np.uint8]]:
         """Columns by part of the review, and for each record (n) why it cannot be read, or 0."""
-        columns, reasons = take_fields(data, starts, ends, self._fields)
+        columns, reasons = take_fields(data, starts, ends, self._fields, self._nan)
         return {role: columns[place] for role, place in self._place.items()}, reasons
 
 
@@ -48,23 +50,39 @@ def objects(data: bytes, starts: Spans, ends: Spans) -> list[dict[str, Any]]:
     """The readable objects among the first records."""
     found = []
     for start, end in zip(starts[:SNIFFED_RECORDS], ends[:SNIFFED_RECORDS], strict=True):
-        value, _ = read_record(data[start:end])
+        value, _ = read_record(data[start:end], nan=True)
         if value is not None:
             found.append(value)
     return found
 
 
-def read_record(record: bytes) -> tuple[dict[str, Any] | None, int]:
-    """The object, or None and the reason: the definition of a good record."""
+def read_record(record: bytes, nan: bool = False) -> tuple[dict[str, Any] | None, int]:
+    """The object, or None and the reason: the definition of a good record.
+
+    nan: NaN and Infinity, which Python's json writes and JSON does not have, are null.
+    """
     try:
         value = orjson.loads(record)
     except orjson.JSONDecodeError:
+        if nan and (b"NaN" in record or b"Infinity" in record):
+            return _read_nan(record)
         try:
             record.decode()
         except UnicodeDecodeError:
             return None, CODE["invalid_utf8"]
         return None, CODE["invalid_json"]
     return (value, 0) if isinstance(value, dict) else (None, CODE["not_an_object"])
+
+
+def _read_nan(record: bytes) -> tuple[dict[str, Any] | None, int]:
+    """The same of a record that may have NaN and Infinity; all else has to be JSON."""
+    try:
+        loose = json.loads(record, parse_constant=lambda name: None)
+        return read_record(orjson.dumps(loose))
+    except UnicodeDecodeError:
+        return None, CODE["invalid_utf8"]
+    except (ValueError, TypeError, RecursionError):
+        return None, CODE["invalid_json"]
 
 
 def describe(value: Any) -> tuple[int, float, str]:
@@ -83,7 +101,7 @@ def describe(value: Any) -> tuple[int, float, str]:
 
 
 def take_fields(
-    data: bytes, starts: Spans, ends: Spans, fields: list[str]
+    data: bytes, starts: Spans, ends: Spans, fields: list[str], nan: bool = False
 ) -> tuple[list[Column], NDArray[np.uint8]]:
     """One column per field, and for each record (n) why it cannot be read, or 0."""
     n = len(starts)
@@ -95,7 +113,7 @@ def take_fields(
     if hard.size:
         patches: list[list[str]] = [[] for _ in fields]
         for row in hard:
-            value, reasons[row] = read_record(data[starts[row] : ends[row]])
+            value, reasons[row] = read_record(data[starts[row] : ends[row]], nan)
             for f, name in enumerate(fields):
                 there = value is not None and name in value
                 found = describe(value[name]) if value and there else (ABSENT, 0.0, "")

@@ -305,3 +305,17 @@ def test_without_quotes_they_are_text(
     splits = plan_splits([str(folder / "input")], Recipe(quotes=False), 10)
     assert len(splits) > 2
     assert read_splits(splits, Recipe(quotes=False)).texts == found.texts
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "^"])
+@pytest.mark.parametrize("options", [{}, {"quoted_newlines": False}])
+def test_excels_first_line_names_the_delimiter(
+    tmp_path: Path, mark: str, options: dict[str, Any]
+) -> None:
+    rows = [["text", "rating"], ["one, two", 5], ["three; four", 1]]
+    data = b"sep=" + mark.encode() + b"\r\n" + written(rows, delimiter=mark, lineterminator="\r\n")
+    for bom in (b"", b"\xef\xbb\xbf"):
+        found = read_bytes(tmp_path, bom + data, Recipe(**options))
+        assert (found.texts, found.records) == (["one, two", "three; four"], 2)
+    splits = plan_splits([str(tmp_path / "input")], Recipe(**options), 10)
+    assert read_splits(splits, Recipe(**options)).texts == ["one, two", "three; four"]
