@@ -31,9 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     with communicator.together():
         config = communicator.from_root(start)
         communicator.watchdog.stall_s = 60 * config.stall_minutes
-        prepare_process(config.threads, communicator.local_size, communicator.local_rank,
+        prepare_process(config.threads, communicator.core_sharers, communicator.local_rank,
                         config.pin)
-        communicator.connect(config.backend)
+        communicator.connect(config.backend, config.interface)
         _check_exchange(config, communicator)
         try:
             train(config, communicator)

@@ -153,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command on this rank; return its exit status."""
     communicator = Communicator()
     request = communicator.from_root(lambda: read_request(argv))
-    prepare_process(request.threads, communicator.local_size)
+    prepare_process(request.threads, communicator.core_sharers)
     with communicator.together():
         result = evaluate(request, communicator)
     if result is None:

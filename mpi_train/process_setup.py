@@ -16,19 +16,21 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def prepare_process(
-    threads: int, local_ranks: int, local_rank: int = 0, pin: bool = False
+    threads: int, core_sharers: int, local_rank: int = 0, pin: bool = False
 ) -> None:
-    """Set the threads of this process before any start (0: the cores over the host's ranks).
+    """Set the threads of this process before any start.
 
     Denormal numbers are flushed to zero in every thread, since threads inherit this from the
     one that starts them: gradients that fade along long reviews are 6 times slower otherwise.
 
     Args:
+        threads: 0 divides the cores of this process by the ranks that share them.
+        core_sharers: number of these ranks.
         local_rank, pin: with pin, the process keeps to cores of its own, as many as it has
             threads; where ranks have more threads than there are cores, they share in turn.
     """
     cores = sorted(os.sched_getaffinity(0))
-    threads = threads or max(1, len(cores) // local_ranks)
+    threads = threads or max(1, len(cores) // core_sharers)
     if pin:
         first = local_rank * threads
         os.sched_setaffinity(0, {cores[i % len(cores)] for i in range(first, first + threads)})

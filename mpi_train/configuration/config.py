@@ -178,6 +178,9 @@ class TrainingConfig:
     threads: int = option(
         0, "number of threads per rank; 0: the cores divided by the ranks of the host", at_least=0)
     pin: bool = option(False, "keep every rank to cores of its own")
+    interface: str = option(
+        "", "network interface between hosts, such as eth0; by default the fastest by which all "
+        "hosts reach each other", one_start=True, only_if={"backend": ("auto", "gloo", "nccl")})
     stall_minutes: float = option(
         30.0, "number of minutes at one line of the program after which a rank counts as hung and "
         "the run ends, with several ranks", above=0)

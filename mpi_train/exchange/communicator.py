@@ -19,6 +19,7 @@ import numpy as np
 import torch
 import torch.distributed
 
+from mpi_train.exchange.addresses import find_interfaces
 from mpi_train.exchange.process_groups import make_process_group
 from mpi_train.exchange.shared_memory import share_memory
 from mpi_train.exchange.tcp_store_world import TcpStoreWorld, find_rendezvous
@@ -77,9 +78,15 @@ class Communicator:
         processes = self.world.allgather(own_identity(platform.node()))
         self.watchdog = Watchdog(processes, self.rank)
         self.hosts: list[str] = [process.host for process in processes]
-        mine = self.hosts[self.rank]
-        self.local_rank = self.hosts[: self.rank].count(mine)
-        self.local_size = self.hosts.count(mine)
+        # Two hosts may have one name, and containers of one machine several.
+        machines = [process.boot for process in processes]
+        mine = machines[self.rank]
+        self.local_rank = machines[: self.rank].count(mine)
+        self.local_size = machines.count(mine)
+        cores = self.world.allgather(sorted(os.sched_getaffinity(0)))
+        # Ranks of this host that may run on the same cores as this one, itself included.
+        self.core_sharers = sum(machine == mine and bool({*cores[self.rank]} & {*theirs})
+                                for machine, theirs in zip(machines, cores, strict=True))
         self.backend = "none"
         self._store: Any = None
         self.device = torch.device("cpu")
@@ -169,8 +176,10 @@ class Communicator:
                 sys.stderr.flush()
         self.world.Abort(2 if expected else 1)
 
-    def connect(self, backend: str) -> None:
-        """Choose the device and set up the exchange of gradients."""
+    def connect(self, backend: str, interface: str = "") -> None:
+        """Choose the device and set up the exchange of gradients, over the network interface of
+        that name, or one by which all hosts reach each other.
+        """
         if backend == "mpi" and isinstance(self.world, TcpStoreWorld):
             self.agree("--backend mpi needs mpirun, or srun --mpi=pmix: give --backend gloo")
         if backend == "auto":
@@ -196,23 +205,27 @@ class Communicator:
             torch.cuda.set_device(self.device)
         self.backend = backend
         if self.size > 1 and backend in ("gloo", "nccl"):
-            self._store = self._start_store()
+            self._store = self._start_store(interface)
 
     def _see_each_other(self) -> bool:
         """Whether all ranks can share memory."""
         return share_memory(self.world, 1) is not None
 
-    def _start_store(self) -> Any:
-        """Where ranks find each other's addresses."""
-        one_host = self.local_size == self.size
-        if one_host and "lo" in (name for _, name in socket.if_nameindex()):
-            # Host names often resolve to an address that the machine does not listen on.
-            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-        host = "127.0.0.1" if one_host else self.hosts[0]
-        store = None
+    def _start_store(self, interface: str) -> Any:
+        """Store in which ranks find each other's addresses; it listens at one address alone."""
+        found = find_interfaces(self.world, self.hosts[self.rank],
+                                interface or os.environ.get("GLOO_SOCKET_IFNAME", ""))
+        os.environ["GLOO_SOCKET_IFNAME"] = found[self.rank].name
+        if not found[self.rank].is_loopback:
+            os.environ.setdefault("NCCL_SOCKET_IFNAME", f"={found[self.rank].name}")
+        host, port, store = found[0].address, 0, None
         if self.rank == 0:
-            store = torch.distributed.TCPStore(host, 0, is_master=True, wait_for_workers=False)
-        port = self.world.bcast(store.port if store else None)
+            listening = socket.create_server((host, 0))
+            port = listening.getsockname()[1]
+            store = torch.distributed.TCPStore(
+                host, port, is_master=True, wait_for_workers=False,
+                master_listen_fd=listening.detach())
+        port = self.world.bcast(port)
         return store or torch.distributed.TCPStore(host, port, is_master=False)
 
     def process_group(self, ranks: Sequence[int]) -> Any:

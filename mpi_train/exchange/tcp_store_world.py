@@ -7,7 +7,6 @@ that nobody waits for are entries in torch's key-value store, which rank 0 or to
 import os
 import platform
 import re
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import torch
 import torch.distributed
 from torch import Tensor
 
+from mpi_train.exchange.addresses import interface_to, network_stack
 from mpi_train.exchange.message_codec import from_bytes, to_bytes
 from mpi_train.exchange.process_groups import make_process_group
 
@@ -96,11 +96,13 @@ class TcpStoreWorld:
         store = torch.distributed.PrefixStore(
             f"reviewmill/{place.attempt}", torch.distributed.TCPStore(
                 place.host, place.port, place.size, serves, wait_for_workers=False))
-        store.set(f"host/{place.rank}", platform.node())
-        hosts = {store.get(f"host/{rank}") for rank in range(place.size)}
-        if len(hosts) == 1 and "lo" in (name for _, name in socket.if_nameindex()):
-            # Host names often resolve to an address that the machine does not listen on.
-            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        # Host names often resolve to an address that the machine does not listen on.
+        stacks = [network_stack(platform.node()).encode()]
+        store.set(f"network/{place.rank}", stacks[0])
+        stacks += [store.get(f"network/{rank}") for rank in range(place.size)]
+        name = "lo" if len(set(stacks)) == 1 else interface_to(place.host, place.port)
+        if name:
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
         return cls(store, range(place.size), place.rank)
 
     def Get_rank(self) -> int:

@@ -33,6 +33,7 @@ class ProcessIdentity:
 
     Attributes:
         machine: boot and process namespace, within which `pid` is the process's number.
+        boot: boot of the machine, whose cores and GPUs all its processes share.
         started: start of the process, in clock ticks after the boot.
     """
 
@@ -40,6 +41,7 @@ class ProcessIdentity:
     machine: str
     pid: int
     started: int
+    boot: str
 
     def state(self) -> str:
         """Letter of the process's state in /proc (proc(5)), for a process of this machine; Z when
@@ -54,10 +56,10 @@ def own_identity(host: str) -> ProcessIdentity:
     of its own, so that nobody watches it."""
     found = _stat(os.getpid())
     if found is None:
-        return ProcessIdentity(host, f"{host} {os.getpid()}", os.getpid(), 0)
+        return ProcessIdentity(host, f"{host} {os.getpid()}", os.getpid(), 0, host)
     boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     return ProcessIdentity(host, f"{boot} {os.readlink('/proc/self/ns/pid')}", os.getpid(),
-                           found[1])
+                           found[1], boot)
 
 
 def _stat(pid: int) -> tuple[str, int] | None:

@@ -1,0 +1,197 @@
+"""Addresses by which the hosts of a run reach each other, found by trying.
+
+The name of a host may resolve to nothing, to 127.0.1.1, or to an interface that every host has
+(docker0). So the first rank of each host listens for a moment at each of its addresses, and those
+of the other hosts try them all. A random word tells a host from another one that answers there.
+"""
+
+import os
+import socket
+import struct
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reviews.errors import UserError
+
+LOOPBACK = "127.0.0.1"
+CONNECT_S = 3.0  # for one address; a firewall that drops packets says nothing
+WORD_BYTES = 16
+SIOCGIFADDR, SIOCGIFFLAGS, IFF_UP = 0x8915, 0x8913, 1  # linux/sockios.h, net/if.h
+
+
+@dataclass(frozen=True)
+class Interface:
+    """A network interface of this host with an IPv4 address."""
+
+    name: str
+    address: str
+    speed: int  # Mb/s; 0 where the system does not say
+
+    @property
+    def is_loopback(self) -> bool:
+        """True for addresses that only this host reaches."""
+        return self.address.startswith("127.")
+
+
+def interfaces() -> list[Interface]:
+    """Interfaces that are up, the fastest first, loopback last. Linux alone says this."""
+    import fcntl
+
+    found = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asks:
+        for _, name in socket.if_nameindex():
+            request = struct.pack("256s", name.encode()[:15])
+            with suppress(OSError):  # no address of this kind
+                flags = struct.unpack_from("H", fcntl.ioctl(asks, SIOCGIFFLAGS, request), 16)[0]
+                answer = fcntl.ioctl(asks, SIOCGIFADDR, request)
+                if flags & IFF_UP:
+                    address = socket.inet_ntoa(answer[20:24])
+                    found.append(Interface(name, address, _speed(name)))
+    return sorted(found, key=lambda one: (one.is_loopback, -one.speed))
+
+
+def _speed(name: str) -> int:
+    try:
+        return max(0, int(Path(f"/sys/class/net/{name}/speed").read_text("ascii")))
+    except (OSError, ValueError):  # as for virtual ones
+        return 0
+
+
+def interface_to(host: str, port: int) -> str:
+    """Name of the interface by which this host reaches another one; empty where it is unknown."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asks:
+            asks.connect((host, port))  # sends nothing
+            own = asks.getsockname()[0]
+        return next((one.name for one in interfaces() if one.address == own),
+                    "lo" if own.startswith("127.") else "")
+    except OSError:
+        return ""
+
+
+def network_stack(host: str) -> str:
+    """Name of the network that this process sees: the same for all processes of a host, unless
+    some have a network namespace of their own.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{boot} {os.readlink('/proc/self/ns/net')}"
+    except OSError:
+        return host
+
+
+def find_interfaces(world: Any, host: str, wanted: str = "") -> list[Interface]:
+    """The interface of each rank by which all other hosts reach it; all ranks call this.
+
+    Args:
+        world: an MPI communicator, or what stands for one.
+        host: name of this host, for messages.
+        wanted: name of the interface to use (`--interface`); empty: the fastest that is reached.
+
+    Raises UserError on all ranks where two hosts do not reach each other.
+    """
+    stacks: list[str] = world.allgather(network_stack(host))
+    if len(set(stacks)) == 1 and not wanted:
+        return [Interface("lo", LOOPBACK, 0)] * len(stacks)
+    rank = world.Get_rank()
+    leads = [stacks.index(stack) for stack in stacks]
+    own = [one for one in interfaces() if one.name == wanted or not (wanted or one.is_loopback)]
+    with _Listener(own if leads[rank] == rank else []) as listener:
+        hosts = world.allgather(host)
+        offered: list[_Offer] = [_Offer(*offer) for offer in world.allgather(listener.offer)]
+        reached: dict[tuple[int, str], bool] = {}
+        if leads[rank] == rank:
+            reached = _try_all({lead: offered[lead] for lead in set(leads) - {rank}})
+        everyone: list[dict[tuple[int, str], bool]] = world.allgather(reached)
+    problem, chosen = _choose(sorted(set(leads)), offered, everyone, hosts, wanted)
+    if problem:
+        raise UserError(problem)
+    return [chosen[lead] for lead in leads]
+
+
+@dataclass(frozen=True)
+class _Offer:
+    """Where the first rank of a host listens, and the word that it says there."""
+
+    word: bytes
+    ports: Sequence[tuple[str, str, int, int]]  # name, address, speed, port
+
+
+class _Listener:
+    """Says a word to everybody who connects, at some interfaces, while the block runs."""
+
+    def __init__(self, own: Sequence[Interface]) -> None:
+        self._word, self._sockets = os.urandom(WORD_BYTES), []
+        ports = []
+        for one in own:
+            with suppress(OSError):
+                self._sockets.append(socket.create_server((one.address, 0)))
+                port = self._sockets[-1].getsockname()[1]
+                ports.append((one.name, one.address, one.speed, port))
+        self.offer = (self._word, ports)
+
+    def __enter__(self) -> "_Listener":
+        for listening in self._sockets:
+            threading.Thread(target=self._answer, args=(listening,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for listening in self._sockets:
+            with suppress(OSError):
+                listening.shutdown(socket.SHUT_RDWR)  # wakes the thread
+            listening.close()
+
+    def _answer(self, listening: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                with connection:
+                    connection.sendall(self._word)
+
+
+def _try_all(offers: Mapping[int, _Offer]) -> dict[tuple[int, str], bool]:
+    """Which interfaces of other hosts (by first rank and name) this host reaches."""
+    tries = [(lead, name, address, port, offer.word) for lead, offer in offers.items()
+             for name, address, _, port in offer.ports]
+    if not tries:
+        return {}
+    with ThreadPoolExecutor(min(64, len(tries))) as pool:
+        found = pool.map(lambda one: _hears(one[2], one[3], one[4]), tries)
+        return {(lead, name): heard for (lead, name, *_), heard in zip(tries, found, strict=True)}
+
+
+def _hears(address: str, port: int, word: bytes) -> bool:
+    try:
+        with socket.create_connection((address, port), CONNECT_S) as connection:
+            connection.settimeout(CONNECT_S)
+            return connection.recv(WORD_BYTES, socket.MSG_WAITALL) == word
+    except OSError:
+        return False
+
+
+def _choose(
+    leads: Sequence[int], offered: Sequence[_Offer],
+    reached: Sequence[Mapping[tuple[int, str], bool]], hosts: Sequence[str], wanted: str,
+) -> tuple[str, dict[int, Interface]]:
+    """A problem in one line or none, and the interface of each host, by its first rank."""
+    chosen: dict[int, Interface] = {}
+    for lead in leads:
+        others = [other for other in leads if other != lead]
+        for name, address, speed, _ in offered[lead].ports:
+            if all(reached[other].get((lead, name)) for other in others):
+                chosen[lead] = Interface(name, address, speed)
+                break
+        else:
+            there = ", ".join(f"{name} {address}" for name, address, *_ in offered[lead].ports)
+            far = next((hosts[other] for other in others if not any(
+                reached[other].get((lead, name)) for name, *_ in offered[lead].ports)), None)
+            who = f"{far} reaches" if far else "the other hosts all reach"
+            tried = there or (f"no interface {wanted}" if wanted else "no address but its own")
+            return (f"{who} no address of {hosts[lead]} ({tried}): open its ports, or name the "
+                    "interface with --interface"), {}
+    return "", chosen
