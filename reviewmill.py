@@ -21,6 +21,7 @@ COMMANDS = {
     "train": ("mpi_train.launch", "a store to a model, on any number of ranks"),
     "evaluate": ("mpi_train.evaluate", "how good a model is, on a store or on labelled files"),
     "score": ("scoring.score", "files of reviews to predictions of a model"),
+    "serve": ("scoring.serve", "a model over HTTP, and a page to try it on"),
     "export": ("scoring.export", "the ONNX file of a model that was trained without it"),
     "report": ("reports", "the page about a run, or a store"),
     "cluster": ("cluster.command", "clusters started and stopped, and what they cost"),
@@ -34,9 +35,10 @@ UNUSED = ["scipy", "pandas"] + ["setuptools"] * (sys.version_info < (3, 12))
 
 # What a command needs beside the core install: the extra, and the modules it brings.
 EXTRAS = {"train": ("torch", "mpi4py", "safetensors"), "report": ("matplotlib",),
-          "export": ("onnx", "safetensors"), "score": ("onnxruntime", "safetensors")}
+          "export": ("onnx", "safetensors"),
+          "score": ("onnxruntime", "safetensors", "fastapi", "uvicorn")}
 NEEDS = {"train": ["train"], "evaluate": ["train"], "report": ["report"], "export": ["export"],
-         "score": ["score"],
+         "score": ["score"], "serve": ["score"],
          "bench": ["train"], "demo": ["train", "report"]}
 
 

@@ -34,6 +34,7 @@ setup(
     package_data={
         "reviews.recipes": ["*.yaml"],
         "reports": ["*.html"],
+        "scoring": ["*.html"],
         "cluster.iam": ["*.json"],
         "bootstrap": ["*.sh", "emr-requirements.txt"],
     },

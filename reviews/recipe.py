@@ -63,10 +63,10 @@ class Recipe:
         at_least=1, commands=_STORES)
     rating_scale: tuple[float, ...] = option(
         (), "lowest,highest rating, 1,5 by default; the two limits below then are three and one "
-        "quarter of it, or in its units", later=True)
+        "quarter of it, or in its units", later=True, commands=_LABELS)
     rating_texts: bool = option(
         False, "texts that carry a rating: '4.0 out of 5 stars', '8/10', stars as glyphs, '4,5', "
-        "'Rated 4'", later=True)
+        "'Rated 4'", later=True, commands=_LABELS)
     positive_from: float = option(4.0, "lowest positive rating", commands=_TEXTS)
     negative_to: float = option(
         2.0, "highest negative rating; between: dropped as neutral",
@@ -75,10 +75,11 @@ class Recipe:
         "two", "classes: two; three, with neutral; or the five ratings", tuple(CLASSES),
         commands=_TEXTS)
     neutral_values: tuple[str, ...] = option(
-        (), "values of the label field that are dropped as neutral", later=True)
+        (), "values of the label field that are dropped as neutral", later=True,
+        commands=_LABELS)
     missing: str = option(
         "bad", "records without a text, a rating or a label: bad, or dropped and counted",
-        ("bad", "drop"), later=True)
+        ("bad", "drop"), later=True, commands=_LABELS)
     label_values: tuple[str, ...] = option(
         (), "values of the label field, class by class, such as 1,2 or 'bad|poor,good'",
         commands=_LABELS

@@ -56,14 +56,15 @@ class Tab:
                 return got["result"]
             self.events.append(got)
 
-    def open(self, page: Path, width: int, dark: bool = False) -> None:
-        """Show a file at a width in CSS pixels and wait until it is loaded."""
+    def open(self, page: Path | str, width: int, dark: bool = False) -> None:
+        """Show a file, or an address, at a width in CSS pixels and wait until it is loaded."""
         self.events.clear()
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=900,
                   deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call("Page.navigate", url=page.resolve().as_uri())
+        address = page if isinstance(page, str) else page.resolve().as_uri()
+        self.call("Page.navigate", url=address)
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self.events.append(self._receive())
 

@@ -1,0 +1,194 @@
+"""Batches of what waits, without a timer: when the model is free it takes the next rows.
+
+Calls queue in order of arrival. A batch takes rows of the first calls up to a budget of padded
+ids, so that it takes some milliseconds whatever the calls' sizes; rows of one call may be in
+several batches. The queue is bounded in rows and ids.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from scoring.encode import EncodedTexts
+
+Array = np.ndarray
+BATCH_S = 0.01  # seconds that a batch is to take at most
+_SMALLEST, _LARGEST = 512, 1 << 16  # ids of a batch
+
+
+class Overloaded(Exception):
+    """The queue is full."""
+
+
+@dataclass
+class Counts:
+    """What a batcher has done since its start."""
+
+    texts: int = 0
+    ids: int = 0
+    batches: int = 0
+    seconds: float = 0.0
+    refused: int = 0
+    left: int = 0  # texts whose client had gone
+
+
+@dataclass(eq=False)
+class _Call:
+    rows: EncodedTexts
+    answer: asyncio.Future[Array]
+    taken: int = 0  # rows that batches have
+    found: list[Array] = field(default_factory=list)
+
+    @property
+    def ids_left(self) -> int:
+        return int(self.rows.lengths[self.taken :].sum())
+
+    @property
+    def rows_left(self) -> int:
+        return len(self.rows.lengths) - self.taken
+
+
+class Batcher:
+    """Computes probabilities of encoded texts in a thread of its own; to be used by one loop."""
+
+    def __init__(
+        self, predict: Callable[[EncodedTexts], Array], budget: int, most_rows: int,
+        most_ids: int,
+    ) -> None:
+        """predict: rows to probabilities (n, classes). budget: padded ids of a batch.
+        most_rows, most_ids: what may wait."""
+        self._predict, self._budget = predict, budget
+        self._most_rows, self._most_ids = most_rows, most_ids
+        self._waiting: deque[_Call] = deque()
+        self._there = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "model")
+        self._task: asyncio.Task[None] | None = None
+        self.counts = Counts()
+
+    def start(self) -> None:
+        """Begin to compute; called in the loop."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """End; calls that wait are cancelled."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        for call in self._waiting:
+            call.answer.cancel()
+        self._thread.shutdown()
+
+    @property
+    def waiting_rows(self) -> int:
+        """Rows that no batch has taken yet."""
+        return sum(call.rows_left for call in self._waiting)
+
+    @property
+    def runs(self) -> bool:
+        """True while calls are computed."""
+        return self._task is not None and not self._task.done()
+
+    def submit(self, rows: EncodedTexts) -> asyncio.Future[Array]:
+        """Probabilities (n, classes) to come; cancelling drops what is not computed yet.
+
+        Raises Overloaded where too much waits already; a call of any size is taken where
+        nothing does.
+        """
+        answer: asyncio.Future[Array] = asyncio.get_running_loop().create_future()
+        call = _Call(rows, answer)
+        ids = sum(other.ids_left for other in self._waiting)
+        if self._waiting and (self.waiting_rows + call.rows_left > self._most_rows
+                              or ids + call.ids_left > self._most_ids):
+            self.counts.refused += call.rows_left
+            raise Overloaded
+        self._waiting.append(call)
+        self._there.set()
+        return answer
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._there.wait()
+            batch = self._take()
+            if not batch:
+                self._there.clear()
+                continue
+            rows = _join([call.rows.take(slice(first, last)) for call, first, last in batch])
+            started = time.perf_counter()
+            computed = loop.run_in_executor(self._thread, self._predict, rows)
+            await asyncio.wait({computed})
+            if (error := computed.exception()) is not None:  # these calls get it, and no other
+                for call, _, _ in batch:
+                    if not call.answer.done():
+                        call.answer.set_exception(error)
+                continue
+            self.counts.seconds += time.perf_counter() - started
+            self.counts.batches += 1
+            self.counts.texts += len(rows.lengths)
+            self.counts.ids += int(rows.lengths.sum())
+            self._hand_out(batch, computed.result())
+
+    def _take(self) -> list[tuple[_Call, int, int]]:
+        """The next rows of the first calls: (call, first, last), up to the budget."""
+        batch: list[tuple[_Call, int, int]] = []
+        longest = rows = 0
+        while self._waiting:
+            call = self._waiting[0]
+            if call.answer.done():
+                self.counts.left += call.rows_left
+                self._waiting.popleft()
+                continue
+            last = call.taken
+            for length in call.rows.lengths[call.taken :].tolist():
+                if rows and max(longest, length) * (rows + 1) > self._budget:
+                    break
+                longest, rows, last = max(longest, length), rows + 1, last + 1
+            if last > call.taken or not call.rows_left:
+                batch.append((call, call.taken, last))
+                call.taken = last
+            if call.rows_left:
+                break
+            self._waiting.popleft()
+        return batch
+
+    def _hand_out(self, batch: list[tuple[_Call, int, int]], found: Array) -> None:
+        begin = 0
+        for call, first, last in batch:
+            call.found.append(found[begin : begin + last - first])
+            begin += last - first
+            if not call.rows_left and not call.answer.done():
+                call.answer.set_result(np.concatenate(call.found))
+
+
+def _join(parts: list[EncodedTexts]) -> EncodedTexts:
+    """The rows of all, one below the other."""
+    if len(parts) == 1:
+        return parts[0]
+    columns = zip(*((p.tokens, p.lengths, p.n_words, p.n_cut) for p in parts), strict=True)
+    return EncodedTexts(*map(np.concatenate, columns))
+
+
+def find_budget(
+    predict: Callable[[EncodedTexts], Array], unknown: int, length: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> int:
+    """Ids of the largest batch, a power of two, that takes BATCH_S at most; at least 512."""
+    budget = _SMALLEST
+    while budget < _LARGEST:
+        rows = max(1, 2 * budget // length)
+        sizes = np.full(rows, length, np.int32)
+        made = EncodedTexts(np.full((rows, length), unknown, np.uint16), sizes, sizes, sizes)
+        predict(made)
+        started = clock()
+        predict(made)
+        if clock() - started > BATCH_S:
+            break
+        budget *= 2
+    return budget

@@ -1,0 +1,184 @@
+"""A model over HTTP: the answers of the Python call, and refusals that say why."""
+
+import json
+import signal
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import reviewmill
+from scoring import load
+from scoring.serve import is_loopback
+from tests.scoring.bundles import LENGTH, TEXTS, make_bundle
+from tests.scoring.server import Server, serving
+
+SECRET = "open sesame"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("model"), "views")[0]
+
+
+@pytest.fixture(scope="module")
+def server(model: Path) -> Iterator[Server]:
+    with serving(model) as started:
+        yield started
+
+
+def positive(answer: dict[str, Any]) -> list[float]:
+    return [result["probabilities"]["positive"] for result in answer["results"]]
+
+
+def test_texts_get_the_answers_of_the_python_call(server: Server, model: Path) -> None:
+    status, answer = server.post({"texts": TEXTS})
+    wanted = load(str(model))(TEXTS)
+    assert status == 200
+    assert answer["classes"] == ["negative", "positive"]
+    assert [result["label"] for result in answer["results"]] == wanted.labels
+    np.testing.assert_allclose(positive(answer), wanted.probabilities[:, 1], rtol=0, atol=1e-5)
+    assert [result["n_words"] for result in answer["results"]] == wanted.n_words.tolist()
+    assert max(result["n_cut"] for result in answer["results"]) == 90 - LENGTH
+
+
+def test_one_text_and_none_are_answered(server: Server) -> None:
+    assert len(server.post({"text": "good tea"})[1]["results"]) == 1
+    assert server.post({"texts": []}) == (200, {"classes": ["negative", "positive"],
+                                                "results": []})
+
+
+def test_calls_at_the_same_time_get_their_own_answers(server: Server, model: Path) -> None:
+    calls = [[f"{'good ' * (n % 7)}tea", "bad cup"][: 1 + n % 2] for n in range(60)]
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda texts: server.post({"texts": texts}), calls))
+    predictor = load(str(model))
+    for texts, (status, answer) in zip(calls, answers, strict=True):
+        assert status == 200
+        np.testing.assert_allclose(positive(answer), predictor(texts).probabilities[:, 1],
+                                   rtol=0, atol=1e-5)
+
+
+def test_words_are_those_whose_absence_moves_the_probability(
+    server: Server, model: Path
+) -> None:
+    text = "Good tea \N{GRINNING FACE} broke again"
+    _, answer = server.post({"texts": [text, ""]}, "/v1/explain")
+    [first, empty] = answer["results"]
+    found = [(text[word["start"] : word["end"]], word["effect"]) for word in first["words"]]
+    assert [word for word, _ in found] == text.split()
+    whole, *without = load(str(model))([text, "Good tea \N{GRINNING FACE}  again"]
+                                       ).probabilities[:, 1].tolist()
+    assert found[3][1] == pytest.approx(whole - without[0], abs=1e-5)
+    assert empty["words"] == []
+
+
+@pytest.mark.parametrize(("body", "status", "reason"), [
+    (b"{", 422, "no JSON"),
+    (b'{"text": NaN}', 422, "no JSON"),
+    (b"[]", 422, 'give {"text"'),
+    (b"{}", 422, 'give {"text"'),
+    (b'{"text": "a", "texts": []}', 422, 'give {"text"'),
+    (b'{"text": null}', 422, "text 0 is no string"),
+    (b'{"texts": ["a", null]}', 422, "text 1 is no string"),
+    (b'{"texts": "a"}', 422, "texts is no list"),
+    (json.dumps({"texts": ["a"] * 1001}).encode(), 422, "at most 1000"),
+    (json.dumps({"text": "a" * (1 << 20)}).encode(), 413, "more than 1,048,576 bytes"),
+    (b"[" * 100_000, 422, "no JSON"),
+    (b'{"text": "\\ud800"}', 422, "no JSON"),
+    (b'{"text": "\xff"}', 422, "no JSON"),
+])
+def test_what_cannot_be_scored_is_refused_with_a_reason(
+    server: Server, body: bytes, status: int, reason: str
+) -> None:
+    found, answer = server.post(body)
+    assert (found, reason in answer["error"]) == (status, True)
+
+
+def test_a_body_of_another_type_is_refused(server: Server) -> None:
+    assert server.post({"text": "a"}, Content_Type="text/plain")[0] == 415
+
+
+def test_probes_metrics_and_the_interface_answer(server: Server) -> None:
+    server.post({"text": "tea"})
+    assert server.request("GET", "/healthz")[0] == 200
+    assert json.loads(server.request("GET", "/readyz")[2]) == {"ready": True}
+    metrics = server.request("GET", "/metrics")[2].decode()
+    values = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if line[0] != "#")
+    assert float(values['reviewmill_responses_total{status="200"}']) >= 3
+    assert float(values["reviewmill_texts_total"]) >= 1
+    assert float(values["reviewmill_waiting_texts"]) == 0
+    paths = json.loads(server.request("GET", "/openapi.json")[2])["paths"]
+    assert {"/v1/score", "/v1/explain", "/healthz", "/readyz", "/metrics"} <= set(paths)
+    assert server.request("GET", "/nothing")[0] == 404
+
+
+def test_headers_without_end_are_refused_and_others_are_served(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as flood:
+        flood.sendall(b"GET / HTTP/1.1\r\n" + b"X-Filler: " + b"a" * 100_000)
+        assert b" 400 " in flood.recv(1000)
+    assert server.post({"text": "tea"})[0] == 200
+
+
+def test_clients_that_say_nothing_hinder_nobody(server: Server) -> None:
+    silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(200)]
+    try:
+        silent[0].sendall(b"POST /v1/score HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n"
+                          b"Content-Type: application/json\r\n\r\n{")
+        assert server.post({"text": "tea"})[0] == 200
+    finally:
+        for client in silent:
+            client.close()
+
+
+def test_other_addresses_need_a_token(
+    model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REVIEWMILL_TOKEN", raising=False)
+    assert reviewmill.main(["serve", str(model), "--host", "0.0.0.0"]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "set REVIEWMILL_TOKEN" in line
+
+
+def test_with_a_token_all_but_page_and_probes_ask_for_it(model: Path) -> None:
+    with serving(model, "--host", "0.0.0.0", REVIEWMILL_TOKEN=SECRET) as server:
+        assert server.post({"text": "tea"})[0] == 401
+        assert server.post({"text": "tea"}, Authorization="Bearer wrong")[0] == 401
+        assert server.post({"text": "tea"}, Authorization=f"Bearer {SECRET}")[0] == 200
+        statuses = {path: server.request("GET", path)[0]
+                    for path in ("/", "/healthz", "/readyz", "/metrics", "/openapi.json")}
+    assert statuses == {"/": 200, "/healthz": 200, "/readyz": 200, "/metrics": 401,
+                        "/openapi.json": 401}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_after_its_calls(model: Path, number: int) -> None:
+    with serving(model) as server, ThreadPoolExecutor(1) as pool:
+        assert server.post({"text": "tea"})[0] == 200
+        long = {"texts": ["good tea " * 40] * 1000}
+        answer = pool.submit(server.post, long)
+        # It has come when the server has begun with it.
+        while b"reviewmill_texts_total 1\n" in server.request("GET", "/metrics")[2]:
+            pass
+        server.stop(number)
+        status, found = answer.result()
+        assert (status, len(found["results"])) == (200, 1000)
+
+
+def test_an_address_that_cannot_be_had_is_one_line(
+    server: Server, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reviewmill.main(["serve", str(model), "--port", str(server.port)]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "Address already in use" in line
+
+
+@pytest.mark.parametrize(("host", "alone"), [
+    ("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True),
+    ("0.0.0.0", False), ("::", False), ("example.org", False), ("10.0.0.1", False)])
+def test_addresses_of_this_machine_alone(host: str, alone: bool) -> None:
+    assert is_loopback(host) is alone
