@@ -1,5 +1,7 @@
-"""Token rows -> logits, by ONNX Runtime or, for a bag, by a kernel. Any thread may call it."""
+"""Token rows -> logits, by kernels (bag, LSTM of one layer) or by ONNX Runtime. Any thread may
+call it."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -13,6 +15,7 @@ from reviews.bundle import ONNX, Bundle, read_bundle
 from reviews.errors import UserError
 from reviews.ngrams import find_rows, mean_rows, padded_rows, row_counts
 from scoring.encode import EncodedTexts
+from scoring.lstm import directions_of, pool
 from scoring.onnx_check import check_onnx
 
 Array = np.ndarray
@@ -30,10 +33,12 @@ def load_model(path: str, threads: int = 1) -> tuple[Bundle, Model]:
     """A bundle, or that of a run, and what computes its logits."""
     bundle = read_bundle(path, weights=False)
     options = options_of(bundle)
-    if options.model == "bag":
+    one_layer = options.model == "lstm" and options.layers == 1
+    if options.model == "bag" or one_layer:
         bundle = read_bundle(path)
         check_shapes(bundle, options)
-        return bundle, BagModel(bundle.weights, options)
+        kernel = LstmModel if one_layer else BagModel
+        return replace(bundle, weights={}), kernel(bundle.weights, options)
     if ONNX not in bundle.files:
         raise UserError(f"{bundle.path} has no {ONNX}; `reviewmill export {path}` writes it")
     return bundle, OnnxModel(bundle.read(ONNX), f"{bundle.path}/{ONNX}", options, threads)
@@ -42,11 +47,15 @@ def load_model(path: str, threads: int = 1) -> tuple[Bundle, Model]:
 class BagModel:
     """A bag: the mean over a review's rows of what each adds to the logits."""
 
-    def __init__(self, weights: dict[str, Array], options: ModelOptions) -> None:
+    def __init__(
+        self, weights: dict[str, Array], options: ModelOptions, prefix: str = ""
+    ) -> None:
+        """prefix: of the tensors' names, for a bag beside another model."""
         self._options = options
-        output = weights["output.weight"].astype(np.float32)
-        self._table = np.ascontiguousarray(weights["table.weight"].astype(np.float32) @ output.T)
-        self._bias = weights["output.bias"].astype(np.float32)
+        output = weights[f"{prefix}output.weight"].astype(np.float32)
+        table = weights[f"{prefix}table.weight"].astype(np.float32, copy=False)
+        self._table = np.ascontiguousarray(table @ output.T)
+        self._bias = weights[f"{prefix}output.bias"].astype(np.float32)
 
     def logits(self, rows: EncodedTexts, features: Array | None = None) -> Array:
         """As Model; no reviews are padded."""
@@ -59,6 +68,25 @@ class BagModel:
         mean_rows(found, ends, self._table, means)
         means += self._bias
         return means
+
+
+class LstmModel:
+    """An LSTM of one layer in one or two directions, with or without a bag beside it."""
+
+    def __init__(self, weights: dict[str, Array], options: ModelOptions) -> None:
+        self._pooling = options.pooling
+        self._directions = directions_of(weights, options)
+        self._output = weights["output.weight"].astype(np.float32).T
+        self._bias = weights["output.bias"].astype(np.float32)
+        self._bag = BagModel(weights, options, "ngrams.") if options.ngrams else None
+
+    def logits(self, rows: EncodedTexts, features: Array | None = None) -> Array:
+        """As Model; no reviews are padded."""
+        order = np.argsort(-rows.lengths, kind="stable")
+        read = [direction.read(rows.tokens, rows.lengths, order, back=number == 1)
+                for number, direction in enumerate(self._directions)]
+        found: Array = pool(read, self._pooling) @ self._output + self._bias
+        return found if self._bag is None else (found + self._bag.logits(rows)) / 2
 
 
 class OnnxModel:
