@@ -15,15 +15,17 @@ class Rows:
     lengths: Array  # (n,) int64
     labels: Array  # (n,) uint8
     features: Array | None = None  # (n, F) float32, where a model reads them
+    ids: Array | None = None  # (n,) uint64, review_id, where they are asked for
 
     def take(self, rows: Array) -> "Rows":
         """These rows, with no more padding than their longest needs."""
         lengths = self.lengths[rows]
         width = int(lengths.max()) if len(rows) else 0
-        features = None if self.features is None else self.features[rows]
-        return Rows(self.tokens[rows, :width], lengths, self.labels[rows], features)
+        return Rows(self.tokens[rows, :width], lengths, self.labels[rows], *self._others(rows))
 
     def pick(self, rows: Array) -> "Rows":
         """These rows, padded as before."""
-        features = None if self.features is None else self.features[rows]
-        return Rows(self.tokens[rows], self.lengths[rows], self.labels[rows], features)
+        return Rows(self.tokens[rows], self.lengths[rows], self.labels[rows], *self._others(rows))
+
+    def _others(self, rows: Array) -> list[Array | None]:
+        return [None if column is None else column[rows] for column in (self.features, self.ids)]

@@ -1,5 +1,6 @@
 """Rows of a store, in the order of the plan and with bounded memory."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
@@ -8,6 +9,7 @@ import h5py
 import numpy as np
 
 from models.rows import Rows
+from mpi_train.chosen_rows import ChosenRows
 from mpi_train.plan import Plan, cut
 from reviews.errors import UserError
 from reviews.storage.folders import sha256
@@ -21,14 +23,17 @@ class SplitReader:
     """Chunks of the rows of one split. A shard's sha256 is checked before it is opened.
 
     Args:
-        features: whether to read those, too.
+        features, ids: whether to read those, too.
         more: rows that are no part of the store, as one more shard behind its own.
     """
 
     def __init__(
-        self, store: Store, split: str, features: bool = False, more: Rows | None = None
+        self, store: Store, split: str, features: bool = False, more: Rows | None = None,
+        ids: bool = False,
     ) -> None:
-        self._names = ("tokens", "length", "label", *(["features"] if features else []))
+        self._features, self._ids = features, ids
+        self._names = ("tokens", "length", "label", *(["features"] if features else []),
+                       *(["review_id"] if ids else []))
         self.shards, self._more = store.shards(split), more
         self.rows = [shard.rows for shard in self.shards]  # of each
         if more is not None:
@@ -58,14 +63,16 @@ class SplitReader:
                     column.read(first // CHUNK_ROWS, rows[begin:end])
                 else:
                     rows[begin:end] = column[first : first + CHUNK_ROWS]
-        tokens, lengths, labels, *features = columns
-        return Rows(tokens, lengths.astype(np.int64), labels, *features)
+        tokens, lengths, labels, *others = columns
+        return Rows(tokens, lengths.astype(np.int64), labels,
+                    others[0] if self._features else None, others[-1] if self._ids else None)
 
-    def labels(self) -> Iterator[Array]:
-        """The labels of every chunk, in the store's order."""
+    def column(self, name: str) -> Iterator[Array]:
+        """One column of every chunk, in the store's order."""
+        at = self._names.index(name)
         for number, shard in enumerate(self.shards):
             for chunk in range(-(-shard.rows // CHUNK_ROWS)):
-                yield self._columns(number)[2].read(chunk)
+                yield self._columns(number)[at].read(chunk)
 
     def _open(self, shard: int) -> list[ChunkReader] | list[Array]:
         if self._more is not None and shard == len(self.shards):
@@ -153,18 +160,22 @@ class BatchReader:
         times: how often an epoch has the reviews of each class; none: once.
         features: whether to read those of the store, too.
         more: rows that are no part of the store, and are trained on behind its own.
+        chosen: number of times for each review, which `times` multiplies.
     """
 
     def __init__(
         self, store: Store, split: str, batch_size: int, seed: int, window: int,
         times: Sequence[int] = (), features: bool = False, more: Rows | None = None,
+        chosen: ChosenRows | None = None,
     ) -> None:
-        self._split = SplitReader(store, split, features, more)
-        self._times = np.array(times, np.int64)
+        self._split = SplitReader(store, split, features, more, ids=chosen is not None)
+        self._times, self._chosen = np.array(times, np.int64), chosen
+        self._begins = np.cumsum([0, *self._split.rows])  # of each shard's rows in the split
         repeated = None
-        if len(times):
-            counts = [self._times[labels] for labels in self._split.labels()]
-            repeated = np.array([count.sum() for count in counts], np.int64)
+        if chosen is not None:
+            chosen.check_all_found(np.concatenate([*self._split.column("review_id")]))
+        if len(times) or chosen is not None:
+            repeated = self._repeats_of_chunks()
         self.plan = Plan(self._split.rows, batch_size, seed, window, repeated)
         self._held: dict[tuple[int, int], Rows] = {}
         self._background = ThreadPoolExecutor(1)
@@ -198,10 +209,33 @@ class BatchReader:
     def _load(self, epoch: int, window: int) -> Rows:
         plan = self.plan
         chunks = plan.epoch(epoch).window_chunks(window)
-        places = zip(plan.chunk_shard[chunks].tolist(), plan.chunk_start[chunks].tolist(),
-                     strict=True)
-        rows = self._split.read(list(places))
-        if not len(self._times):
+        shards, firsts = plan.chunk_shard[chunks], plan.chunk_start[chunks]
+        rows = self._split.read(list(zip(shards.tolist(), firsts.tolist(), strict=True)))
+        if not len(self._times) and self._chosen is None:
             return rows
-        again = np.arange(len(rows.labels)).repeat(self._times[rows.labels])
-        return rows.pick(again)
+        sizes = np.minimum(np.array(self._split.rows)[shards] - firsts, CHUNK_ROWS)
+        ends = np.cumsum(sizes).tolist()
+        again = [
+            self._repeats(rows.labels[begin:end],
+                          None if rows.ids is None else rows.ids[begin:end], position)
+            for begin, end, position in zip(
+                [0, *ends[:-1]], ends, (self._begins[shards] + firsts).tolist(), strict=True)]
+        return rows.pick(np.arange(len(rows.labels)).repeat(np.concatenate(again)))
+
+    def _repeats(self, labels: Array, ids: Array | None, first: int) -> Array:
+        """How often an epoch has reviews (n,), the first of which is at this position."""
+        times = self._times[labels] if len(self._times) else np.ones(len(labels), np.int64)
+        if self._chosen is None:
+            return times
+        assert ids is not None
+        chosen: Array = times * self._chosen.counts(ids, first)
+        return chosen
+
+    def _repeats_of_chunks(self) -> Array:
+        """Rows (chunks,) that an epoch has of each chunk of the split."""
+        found, first = [], 0
+        ids = itertools.repeat(None) if self._chosen is None else self._split.column("review_id")
+        for labels, own in zip(self._split.column("label"), ids, strict=False):
+            found.append(self._repeats(labels, own, first).sum())
+            first += len(labels)
+        return np.array(found, np.int64)

@@ -8,20 +8,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from models.nets.load_model import load_model
 from models.rows import Rows
 from mpi_train.data import SplitReader
 from mpi_train.exchange.communicator import Communicator
-from mpi_train.gather_logits import gather_logits
+from mpi_train.gather_logits import Scored, gather_logits
 from mpi_train.process_setup import prepare_process
 from reviews.bundle import Bundle, read_bundle
 from reviews.encoding import encode_files
 from reviews.errors import UserError
 from reviews.features import Encoding
-from reviews.metrics import evaluate_scores
+from reviews.metrics import evaluate_scores, probabilities
 from reviews.options import add_options, flag, given, make_parser, to_mapping
 from reviews.recipe import SPLITS, Recipe, limits_on
 from reviews.run_folder import METRICS, append_record
+from reviews.storage.folders import whole_file
 from reviews.store import Store
 from reviews.vocabulary import store_warning, unknown_warning
 
@@ -37,6 +41,7 @@ class Request:
     split: str
     inputs: list[str]
     file_options: dict[str, Any]
+    predictions: str | None
     as_json: bool
     threads: int
 
@@ -48,6 +53,9 @@ def read_request(argv: Sequence[str] | None) -> Request:
     parser.add_argument("--store", help="store to evaluate on")
     parser.add_argument("--split", choices=SPLITS, help="split of the store (test)")
     parser.add_argument("--input", nargs="+", default=[], metavar="FILE", help="labelled files")
+    parser.add_argument("--predictions", metavar="FILE",
+                        help="Parquet file to write: label, logits and probabilities of each "
+                        "review of the split")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads per rank")
     add_options(parser, Recipe, command="evaluate")
@@ -60,11 +68,13 @@ def read_request(argv: Sequence[str] | None) -> Request:
                         "--store")
     if options.split and options.input:
         raise UserError("--split is about a store: it goes with --store, not with --input")
+    if options.predictions and options.input:
+        raise UserError("--predictions is about a store; for files there is `reviewmill score`")
     split = options.split or "test"
     if options.store and Store(options.store).rows(split) == 0:
         raise UserError(f"{options.store} has no rows in its {split} split")
     return Request(options.model, options.store, split, options.input, named,
-                   options.json, options.threads)
+                   options.predictions, options.json, options.threads)
 
 
 def store_blocks(
@@ -83,7 +93,7 @@ def store_blocks(
     if features and store.feature_names != features:
         raise UserError(f"{request.store} has not the features that the model reads: "
                         + ", ".join(features))
-    reader = SplitReader(store, request.split, bool(features))
+    reader = SplitReader(store, request.split, bool(features), ids=request.predictions is not None)
     yield from reader.blocks(communicator.rank, [1] * communicator.size)
 
 
@@ -134,12 +144,14 @@ def evaluate(
 
     def measure() -> dict[str, Any] | None:
         assert scored is not None
-        if len(scored[0]) == 0:
+        if len(scored.labels) == 0:
             raise UserError(f"{', '.join(request.inputs)}: no labelled review to evaluate on: "
                             + (_reasons(left_out) or "there are no records"))
-        return evaluate_scores(*scored, bundle.model["classes"])
+        return evaluate_scores(scored.labels, scored.logits, bundle.model["classes"])
 
     figures = communicator.from_root(measure)
+    if request.predictions is not None and scored is not None:
+        write_predictions(request.predictions, scored, bundle.model["classes"])
     if not figures or communicator.rank > 0:
         return None
     if request.store:
@@ -147,6 +159,22 @@ def evaluate(
     else:
         warning = unknown_warning(words[False], words.total(), ", ".join(request.inputs))
     return figures, left_out, warning
+
+
+def write_predictions(path: str, scored: Scored, classes: Sequence[str]) -> None:
+    """Write a Parquet file, whole or not at all: review_id, label, logits (one, for the second
+    of two classes, or one for each), probability (of each class); rows in the store's order.
+    """
+    logits = scored.logits.reshape(len(scored.labels), -1)
+    found = probabilities(logits)
+    table = pa.table({
+        "review_id": scored.ids,
+        "label": pa.array(list(classes)).take(pa.array(scored.labels)),
+        "logits": pa.FixedSizeListArray.from_arrays(logits.ravel(), logits.shape[1]),
+        "probability": pa.FixedSizeListArray.from_arrays(found.ravel(), len(classes)),
+    })
+    with whole_file(path) as file:
+        pq.write_table(table, file)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

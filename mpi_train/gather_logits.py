@@ -1,6 +1,7 @@
 """Logits of many reviews: the same numbers for any number of ranks."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from torch import nn
@@ -12,24 +13,36 @@ from mpi_train.exchange.communicator import Communicator
 Array = np.ndarray
 
 
+class Scored(NamedTuple):
+    """Reviews in order, with the logits that a model gives them."""
+
+    labels: Array  # (n,) uint8
+    logits: Array  # (n,) or (n, C) float64
+    ids: Array | None  # (n,) uint64, where they were read
+
+
 def gather_logits(
     model: nn.Module, blocks: Iterable[tuple[int, Rows]], communicator: Communicator,
     max_tokens: int,
-) -> tuple[Array, Array] | None:
-    """Labels (n,) uint8 and logits (n,) or (n, C) float64 of all blocks; on rank 0 only.
+) -> Scored | None:
+    """Labels and logits of all blocks, with the ids of rows that have some; on rank 0 only.
 
     A block has a number, which orders the result, and is worked on by one rank, as a whole:
     no sum anywhere depends on how many ranks there are.
     """
     numbers, labels, logits = [np.zeros(0, np.int64)], [np.zeros(0, np.uint8)], [np.zeros(0)]
+    ids = [np.zeros(0, np.uint64)]
     for number, rows in blocks:
         numbers.append(np.full(len(rows.labels), number))
         labels.append(rows.labels)
         logits.append(logits_of(model, rows, communicator.device, max_tokens).ravel())
-    every = [communicator.gather_v(np.concatenate(part)) for part in (numbers, labels, logits)]
-    if every[0] is None or every[1] is None or every[2] is None:
+        if rows.ids is not None:
+            ids.append(rows.ids)
+    number, label, scores, known = (communicator.gather_v(np.concatenate(column))
+                                    for column in (numbers, labels, logits, ids))
+    if number is None or label is None or scores is None or known is None:
         return None
-    order = np.argsort(every[0], kind="stable")
-    outputs = len(every[2]) // max(1, len(order))
-    scores = every[2] if outputs <= 1 else every[2].reshape(-1, outputs)
-    return every[1][order], scores[order]
+    order = np.argsort(number, kind="stable")
+    outputs = len(scores) // max(1, len(order))
+    scores = scores if outputs <= 1 else scores.reshape(-1, outputs)
+    return Scored(label[order], scores[order], known[order] if len(known) else None)

@@ -18,6 +18,7 @@ from models.nets.embedding import Embedding
 from mpi_train.balance.balancer import UnusableTimes
 from mpi_train.balance.efficiency import efficiency
 from mpi_train.checkpoint import CheckpointWriter, last_checkpoint
+from mpi_train.chosen_rows import ChosenRows
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import BatchReader, SplitReader
 from mpi_train.exchange.communicator import Communicator, Stopped
@@ -85,9 +86,11 @@ class Run:
         self.config, self.communicator, self.interruption = config, communicator, interruption
         self._lock = lock
         self.store = open_store(config, communicator)
+        chosen = ChosenRows(config.rows, self.store) if config.rows else None
         reader = BatchReader(self.store, "train", config.batch_size, config.seed, config.window,
                              config.times, config.reads_features,
-                             synthetic_rows(self.store, config.seed) if config.smote else None)
+                             synthetic_rows(self.store, config.seed) if config.smote else None,
+                             chosen)
         self.validation = SplitReader(self.store, "validation", config.reads_features)
         self.plan = reader.plan
         updates = config.epochs * self.plan.updates
@@ -101,7 +104,8 @@ class Run:
         self.average = EMA(self.model, config.average_decay) if averaged else None
         # What a checkpoint holds beside the tensors.
         self.state: dict[str, Any] = {
-            "step": 0, "store": self.store.fingerprint, "best": None, "highest": -1.0, "worse": 0,
+            "step": 0, "store": self.store.fingerprint,
+            "rows": chosen.digest if chosen else "", "best": None, "highest": -1.0, "worse": 0,
             "seconds": 0.0, "reviews": 0, "step_seconds": 0.0, "skipped": 0, "balancer": None,
             "epoch": dict(NO_EPOCH),
         }
@@ -148,8 +152,10 @@ class Run:
         self.starts_anew = checkpoint is None
         if checkpoint is None:
             return
-        # Checkpoints of before it was counted have no "skipped".
-        state = {name: {"skipped": 0, **checkpoint.state}[name] for name in self.state}
+        # Checkpoints of earlier versions have neither.
+        state = {name: {"skipped": 0, "rows": "", **checkpoint.state}[name] for name in self.state}
+        if state["rows"] != self.state["rows"]:
+            self.communicator.agree(f"{self.config.rows} is not what {out} was trained on")
         if state["store"] != self.store.fingerprint:
             self.communicator.agree(
                 f"{self.config.store} is not the store that {out} was trained on")
@@ -386,7 +392,7 @@ def validate(
     """Figures on the validation split; None on other ranks than 0, or without such a split."""
     blocks = reader.blocks(communicator.rank, ratios)
     scored = gather_logits(model, blocks, communicator, config.micro_batch_tokens)
-    if scored is None or len(scored[0]) == 0:
+    if scored is None or len(scored.labels) == 0:
         return None
-    figures = evaluate_scores(*scored, classes)
+    figures = evaluate_scores(scored.labels, scored.logits, classes)
     return {name: figures[name] for name in ("n", "loss", "accuracy", "f1_macro", "roc_auc")}

@@ -14,10 +14,11 @@ import pyarrow as pa
 from fastapi import FastAPI, Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from reviews.metrics import probabilities
 from scoring.batcher import Batcher, Overloaded, find_budget
 from scoring.encode import EncodedTexts
 from scoring.explain import effects, without_each, words_of
-from scoring.predictor import Predictor, probabilities
+from scoring.predictor import Predictor
 
 Array = np.ndarray
 BODY_BYTES = 1 << 20

@@ -13,13 +13,13 @@ from reviews.bundle import Bundle
 from reviews.corpora import InputSplit, Part, Reading, read_parts
 from reviews.errors import UserError
 from reviews.features import Encoding, feature_columns
+from reviews.metrics import probabilities
 from reviews.recipe import Recipe
 from reviews.record import BadRecord, Block
 from reviews.runtime.progress import PROGRESS
 from scoring.decision import Decision
 from scoring.encode import TextEncoder
 from scoring.model import Model
-from scoring.predictor import probabilities
 
 Array = np.ndarray
 AHEAD = 2  # parts of the input for each worker that are read before they are needed

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from reviews.bundle import Bundle
 from reviews.errors import UserError
+from reviews.metrics import probabilities
 from scoring.encode import EncodedTexts, TextEncoder
 from scoring.model import Model, load_model
 
@@ -57,13 +58,3 @@ class Predictor:
         found = probabilities(self.model.logits(rows, features))
         labels = [self.classes[number] for number in found.argmax(1)]
         return Predictions(labels, found, rows.n_words, rows.n_cut)
-
-
-def probabilities(logits: Array) -> Array:
-    """(n, classes) float32 of logits (n, C): one output speaks for the second of two classes."""
-    if logits.shape[1] == 1:
-        logits = np.concatenate([np.zeros_like(logits), logits], 1)
-    shifted = logits.astype(np.float64)
-    shifted = np.exp(shifted - shifted.max(1, keepdims=True))
-    found: Array = (shifted / shifted.sum(1, keepdims=True)).astype(np.float32)
-    return found

@@ -41,7 +41,7 @@ class Classifier(nn.Module):
 
 def load(store: Store, split: str) -> tuple[Tensor, Tensor, Tensor]:
     """Tokens (n, L), lengths and labels (n,)."""
-    with h5py.File(store.path / "reviews.h5") as file:
+    with h5py.File(store.path / "reviews.h5", locking=False) as file:
         rows = file[split]
         return (torch.from_numpy(rows["tokens"][:].astype(np.int32)),
                 torch.from_numpy(rows["length"][:].astype(np.int64)),

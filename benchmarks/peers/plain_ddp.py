@@ -55,7 +55,7 @@ class Classifier(nn.Module):
 
 def load(store: Store) -> TensorDataset:
     """All training rows as tensors."""
-    with h5py.File(store.path / "reviews.h5") as file:
+    with h5py.File(store.path / "reviews.h5", locking=False) as file:
         rows = file["train"]
         return TensorDataset(
             torch.from_numpy(rows["tokens"][:].astype("int32")),

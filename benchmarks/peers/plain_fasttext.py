@@ -26,7 +26,7 @@ OPTIONS = {"wordNgrams": 2, "dim": 10, "bucket": 2_000_000}
 
 def texts(store: Store, split: str) -> tuple[list[str], np.ndarray]:
     """Every review as words, which are numbers, and the labels (n,)."""
-    with h5py.File(store.path / "reviews.h5") as file:
+    with h5py.File(store.path / "reviews.h5", locking=False) as file:
         tokens, lengths, labels = (file[split][name][:] for name in ("tokens", "length", "label"))
     return [" ".join(map(str, row[:n])) for row, n in zip(tokens, lengths, strict=True)], labels
 

@@ -88,6 +88,9 @@ class TrainingConfig:
     oversample: str = option(
         "", "times that an epoch trains on the reviews of each class, as 3,1; or balanced: "
         "rarer classes as often as makes them about as many", fixed=True)
+    rows: str = option(
+        "", "Parquet file of the reviews to train on: review_id and count, the number of times for "
+        "each epoch; others are left out", fixed=True)
     smote: bool = option(
         False, "mlp of features alone: train on made-up reviews of rarer classes, too, as many as "
         "make all classes equally large", fixed=True)
@@ -231,6 +234,9 @@ class TrainingConfig:
         if self.smote and (self.model != "mlp" or self.ngrams or self.oversample):
             raise UserError("--smote is for --model mlp without --ngrams and --oversample: "
                             "nobody can make up a text between two others")
+        if self.rows and (self.smote or "balanced" in (self.oversample, self.class_weights)):
+            raise UserError("--rows does not go with --smote or with classes balanced by the "
+                            "store's numbers: give numbers of your own")
         if self.freeze_vectors and self.word_vectors == "none":
             raise UserError("--freeze-vectors is about --word-vectors store")
         if self.weight_decay and self.optimizer == "adagrad":

@@ -63,7 +63,7 @@ def stored_rows(store: Store) -> Iterator[dict[str, Any]]:
     vocabulary = ["<pad>", "<unknown>", *store.vocabulary_file.read_text().split("\n")]
     for split in SPLITS:
         for shard in store.shards(split):
-            with h5py.File(shard.path) as file:
+            with h5py.File(shard.path, locking=False) as file:
                 columns = {name: values[:] for name, values in file[split].items()}
             for i in range(shard.rows):
                 ids = columns["tokens"][i][: columns["length"][i]]

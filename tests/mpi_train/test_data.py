@@ -25,7 +25,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def stored(store: Store, split: str) -> list[Row]:
     """All rows of a split, read by h5py alone through the file that shows them as one."""
-    with h5py.File(store.path / "reviews.h5", "r") as file:
+    with h5py.File(store.path / "reviews.h5", "r", locking=False) as file:
         tokens, lengths, labels = (file[split][name][:] for name in ("tokens", "length", "label"))
     return [(tuple(words[:n].tolist()), int(label))
             for words, n, label in zip(tokens, lengths, labels, strict=True)]

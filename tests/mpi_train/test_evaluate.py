@@ -8,6 +8,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from sklearn import metrics as sklearn
@@ -236,3 +237,34 @@ def test_weights_that_do_not_fit_the_models_description_are_refused(trained: Pat
     bundle.model["options"]["hidden_dim"] += 1
     with pytest.raises(UserError, match=r"the weights do not fit model\.json"):
         load_model(bundle)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_predictions_are_a_row_for_each_review_of_the_split(
+    classes: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["negative", "positive"] if classes == 2 else ["low", "mid", "high"]
+    store = make_store(tmp_path / "store", ROWS, length=16, vocabulary=60, classes=names)
+    run = train(store, tmp_path / "run", epochs=1)
+    file = tmp_path / "predictions.parquet"
+    assert main([str(run), "--store", str(store.path), "--predictions", str(file), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    table = pq.read_table(file)
+    with h5py.File(store.path / "reviews.h5", locking=False) as stored:
+        assert table["review_id"].to_pylist() == stored["test/review_id"][:].tolist()
+        assert table["label"].to_pylist() == [names[n] for n in stored["test/label"][:]]
+    probabilities = np.array(table["probability"].to_pylist())
+    logits = np.array(table["logits"].to_pylist())
+    assert probabilities.shape == (ROWS["test"], classes)
+    assert logits.shape == (ROWS["test"], 1 if classes == 2 else classes)
+    assert probabilities.sum(1) == pytest.approx(1)
+    if classes == 2:
+        assert probabilities[:, 1] == pytest.approx(1 / (1 + np.exp(-logits[:, 0])), rel=1e-5)
+    right = [names[n] == label for n, label in
+             zip(probabilities.argmax(1), table["label"].to_pylist(), strict=True)]
+    assert np.mean(right) == pytest.approx(figures["accuracy"])
+
+
+def test_predictions_are_about_a_store(run: Path, raw: Path) -> None:
+    with pytest.raises(UserError, match="--predictions is about a store"):
+        main([str(run), "--input", str(raw), "--predictions", "x.parquet"])
