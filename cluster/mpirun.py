@@ -1,12 +1,15 @@
 """Starts a command on several ranks by mpirun."""
 
+import codecs
+import contextlib
 import ctypes
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -78,7 +81,30 @@ def launch(ranks: int | None, command: Sequence[str], hostfile: str | None = Non
     passes on to the ranks: they have the time to end in order. Others reach mpirun itself, which
     ends the ranks at once, as it does when this process is killed.
     """
-    line = mpirun_command(ranks, command, hostfile)
+    with _readable(hostfile) as readable:
+        return _launch(mpirun_command(ranks, command, readable))
+
+
+@contextlib.contextmanager
+def _readable(hostfile: str | None) -> Iterator[str | None]:
+    """The host file as mpirun reads it: one with a BOM or carriage returns, as Windows writes it,
+    in a copy, since mpirun would take these for parts of the hosts' names."""
+    if hostfile is None or not Path(hostfile).is_file():
+        yield hostfile
+        return
+    data = Path(hostfile).read_bytes()
+    plain = data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if plain == data:
+        yield hostfile
+        return
+    with tempfile.NamedTemporaryFile(prefix="reviewmill-hosts-") as copy:
+        copy.write(plain)
+        copy.flush()
+        yield copy.name
+
+
+def _launch(line: Sequence[str]) -> int:
+    """Run mpirun, pass signals on, and return its status."""
     process: subprocess.Popen[bytes] | None = None
     asked: list[int] = []  # signals that came so far
 

@@ -179,7 +179,8 @@ class TrainingConfig:
         0.0, "number of minutes between checkpoints; 0: no limit", at_least=0)
     checkpoints_kept: int = option(2, "number of latest checkpoints that are kept", at_least=1)
     threads: int = option(
-        0, "number of threads per rank; 0: the cores divided by the ranks of the host", at_least=0)
+        0, "number of threads per rank; 0: OMP_NUM_THREADS, else the cores divided "
+        "by the ranks of the host", at_least=0)
     pin: bool = option(False, "keep every rank to cores of its own")
     interface: str = option(
         "", "network interface between hosts, such as eth0; by default the fastest by which all "

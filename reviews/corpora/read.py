@@ -109,7 +109,7 @@ class _Meaning:
         self._labels = label_meanings(recipe) if labelled and self._needed else None
         self._features = features_of(recipe)
         self._scale = RatingScale.of(recipe)
-        self._dropped = MISSING if recipe.missing == "drop" else ()
+        self._dropped = MISSING if recipe.missing == "drop" and self._needed else ()
 
     def block(
         self, columns: dict[str, Column], reasons: NDArray[np.uint8], size: int,
