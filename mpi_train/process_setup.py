@@ -20,13 +20,12 @@ def prepare_process(
 ) -> None:
     """Set the threads of this process before any start.
 
-    0 threads: as many as OMP_NUM_THREADS says, else the cores over those who share them.
-
     Denormal numbers are flushed to zero in every thread, since threads inherit this from the
     one that starts them: gradients that fade along long reviews are 6 times slower otherwise.
 
     Args:
-        threads: 0 divides the cores of this process by the ranks that share them.
+        threads: 0 takes OMP_NUM_THREADS, else divides the cores of this process by the ranks
+            that share them.
         core_sharers: number of these ranks.
         local_rank, pin: with pin, the process keeps to cores of its own, as many as it has
             threads; where ranks have more threads than there are cores, they share in turn.
