@@ -147,7 +147,8 @@ def test_a_users_file_gives_what_is_expected(
 @pytest.mark.timeout(SECONDS + 60)
 @pytest.mark.parametrize(("check", "programs"), [
     (own_module_in_folder, []), (disk_without_locks, ["gcc"]), (s3_plain_lines, []),
-    (hangup_leaves_ranks, ["pgrep"]), (read_only_install, ["unshare", "setpriv"]), (hosts_without_names, ["unshare"]),
+    (hangup_leaves_ranks, ["pgrep"]), (read_only_install, ["unshare", "setpriv"]),
+    (hosts_without_names, ["unshare"]),
 ])  # fmt: skip
 def test_a_users_surroundings_are_no_hindrance(
     check: Callable[[Outcome], None], programs: list[str], tmp_path: Path
