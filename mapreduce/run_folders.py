@@ -23,7 +23,6 @@ from reviews.store import Store
 
 # The folder of intermediate files in an unfinished store at an address.
 WORK = ".work"
-_PLAIN = re.compile(r"[\w/.+@=~-]+")  # letters, digits and marks that mean nothing anywhere
 _OURS = ("manifest.json", "shards/", WORK + "/")
 
 
@@ -32,7 +31,7 @@ class RunFolders:
     """The folders of one run."""
 
     home: Path  # holds all that the run keeps on this machine
-    local: Path  # what the driver writes for itself and for mrjob, in home
+    local: Path  # what the driver writes for itself and for mrjob
     work: str  # parcels of the tasks; a process on any node can name it so
     shared: str  # the same folder as an engine's own configuration names it
     store: str  # what the tasks make; on any node, too
@@ -84,24 +83,24 @@ def places_for(out: str, work_dir: str | None, tasks_are_elsewhere: bool) -> Ite
         elif is_remote(work):
             delete(work)
             stack.callback(delete, work)
-        local = stack.enter_context(plain_path(home / "work"))
+        local = stack.enter_context(_plain_folder(home / "work"))
         yield RunFolders(home, local, absolute(work), work, absolute(store), out)
 
 
-@contextlib.contextmanager
-def plain_path(path: Path) -> Iterator[Path]:
-    """The folder under a name that mrjob and the engines take as it is.
+def is_plain(path: str) -> bool:
+    """True for a path that mrjob and the engines take as it is: to them `#`, commas, spaces, quotes
+    and wildcards mean something."""
+    return re.fullmatch(r"[\w/.+@=~-]+", path) is not None
 
-    To them `#`, commas, spaces, quotes and wildcards in a path mean something; a folder whose path
-    has any gets a second name, a link in the folder for temporary files.
-    """
-    if _PLAIN.fullmatch(str(path)):
-        yield path
+
+@contextlib.contextmanager
+def _plain_folder(folder: Path) -> Iterator[Path]:
+    """The folder where its path is plain, else one for temporary files."""
+    if is_plain(str(folder)):
+        yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="reviewmill-") as folder:
-        link = Path(folder, "work")
-        link.symlink_to(path.resolve())
-        yield link
+    with tempfile.TemporaryDirectory(prefix="reviewmill-") as another:
+        yield Path(another)
 
 
 def plain_name(path: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.spark import QUICK_JAVA
+from mapreduce.run_folders import is_plain
 from reviews.errors import EngineError, UserError
 from reviews.storage.files import is_remote
 
@@ -53,9 +54,7 @@ def arguments(options: "EngineOptions", places: "RunFolders", reducers: int) -> 
     # A folder that every worker sees; as a plain path mrjob makes its own folders there.
     temporary = places.work
     if not is_remote(places.work):
-        # Under its plain name, where it has one: mrjob makes addresses of paths.
-        same = Path(places.work).resolve() == places.local.resolve()
-        temporary = str((places.local if same else Path(places.work)) / "spark")
+        temporary = str(Path(places.work if is_plain(places.work) else places.local, "spark"))
     return [
         "--spark-submit-bin", find_spark_submit(),
         "--spark-master", options.spark_master or "",
