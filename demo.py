@@ -12,7 +12,8 @@ from reviews.generate import generate
 from reviews.options import make_parser
 
 # A small model with large steps: it learns in a minute what there is to learn.
-TRAINING = "--epochs 2 --batch-size 256 --learning-rate 0.005 --hidden-dim 32 --embedding-dim 64"
+TRAINING = ("--config plain-lstm --epochs 2 --batch-size 256 --learning-rate 0.005 "
+            "--hidden-dim 32 --embedding-dim 64")
 
 
 def main(argv: Sequence[str]) -> int:

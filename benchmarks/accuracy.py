@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -18,8 +19,9 @@ from reviews.errors import UserError
 from reviews.options import make_parser
 from reviews.store import Store
 
-NAMES = ("fasttext", "bilstm", "bag", "views")
-Result = dict[str, float]  # test, validation: accuracies; seconds
+WHOLE = {f"fasttext-{n}": n for n in (1, 2, 3)}  # on whole texts, n-grams of so many words
+NAMES = ("fasttext", *WHOLE, "bilstm", "bag", "views", "default")
+Result = dict[str, float]  # test, validation: accuracies; seconds by the clock, CPU seconds
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,6 +29,9 @@ def main(argv: Sequence[str]) -> int:
     parser = make_parser("reviewmill bench accuracy", "Accuracy, and the time it takes.")
     parser.add_argument("store", nargs="?", metavar="STORE",
                         help="store with a test split (default: 30,000 generated reviews)")
+    parser.add_argument("--texts", nargs="+", metavar="FILE",
+                        help="raw files that the store was prepared from: fastText gets whole "
+                        "texts, too, with n-grams of 1, 2 and 3 words")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds of each")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=NAMES,
                         help=f"some of {', '.join(NAMES)}")
@@ -35,6 +40,8 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     if options.seeds < 1:
         raise UserError("give --seeds 1 or more")
+    if not options.texts and (missing := WHOLE.keys() & set(options.only or ())):
+        raise UserError(f"--only {min(missing)} needs the raw files: give --texts")
     with tempfile.TemporaryDirectory(prefix="reviewmill-bench-") as folder:
         store = Store(store_or_generated(options.store, Path(folder), 30_000))
         if not store.rows("test") or not store.rows("validation"):
@@ -49,22 +56,30 @@ def main(argv: Sequence[str]) -> int:
 def _compare(store: Store, run: Path, options: argparse.Namespace) -> None:
     extra = ("--epochs", "1") if options.quick else ()
     cores = len(os.sched_getaffinity(0))
+    whole = ("--texts", *(options.texts or ()))
     contenders: dict[str, tuple[str, Callable[[int], Result]]] = {
         "fasttext": ("fastText, word pairs", partial(_peer, "plain_fasttext", store, extra)),
         "bilstm": ("plain torch BiLSTM", partial(_peer, "plain_bilstm", store, extra)),
         "bag": ("--model bag", partial(_own, store, run, ("--model", "bag", *extra))),
         "views": ("--config views", partial(
             _own, store, run, ("--config", "views", "--ranks", str(cores), *extra))),
+        "default": ("--config default", partial(
+            _own, store, run, ("--ranks", str(cores), *extra))),
     }
+    for name, n in WHOLE.items():
+        contenders[name] = (f"fastText, whole texts, {n}-grams", partial(
+            _peer, "plain_fasttext", store, ("--ngrams", str(n), *whole, *extra)))
     chosen = [name for name in NAMES if name in (options.only or NAMES)]
-    if "fasttext" in chosen and importlib.util.find_spec("fasttext") is None:
+    if not options.texts:
+        chosen = [name for name in chosen if name not in WHOLE]
+    if importlib.util.find_spec("fasttext") is None:
         print("fastText is left out: pip install 'reviewmill[bench]'\n")
-        chosen.remove("fasttext")
+        chosen = [name for name in chosen if not name.startswith("fasttext")]
     found: dict[str, list[Result]] = {contenders[name][0]: [] for name in chosen}
     for seed in range(1 if options.quick else options.seeds):
         for name in chosen:
             title, contender = contenders[name]
-            result = contender(seed)
+            result = _timed(contender, seed)
             found[title].append(result)
             # All of them take hours.
             print(f"{title}, seed {seed}: test {result['test']:.2%}, {result['seconds']:,.0f} s",
@@ -76,9 +91,20 @@ def _compare(store: Store, run: Path, options: argparse.Namespace) -> None:
         tests, seconds = [r["test"] for r in results], mean(r["seconds"] for r in results)
         rows.append([name, f"{mean(tests):.2%}", f"{stdev(tests):.2%}" if len(tests) > 1 else "-",
                      f"{mean(r['validation'] for r in results):.2%}", f"{seconds:,.0f}",
+                     f"{mean(r['cpu_s'] for r in results):,.0f}",
                      f"{seconds / peer_s:.2f}" if peer_s else "-",
                      " ".join(f"{t:.2%}" for t in tests)])
-    print(table(["", "test", "deviation", "validation", "seconds", "of BiLSTM's", "by seed"], rows))
+    print(table(["", "test", "deviation", "validation", "seconds", "CPU s", "of BiLSTM's",
+                 "by seed"], rows))
+
+
+def _timed(contender: Callable[[int], Result], seed: int) -> Result:
+    """The result with the CPU seconds of all processes, reading and evaluating included."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = contender(seed)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {**result, "cpu_s": cpu_s}
 
 
 def _own(store: Store, run: Path, choices: Sequence[str], seed: int) -> Result:

@@ -17,6 +17,7 @@ from benchmarks.inputs import store_or_generated
 from benchmarks.measure import machine, table
 from benchmarks.throttle import quotas
 from cluster.mpirun import mpirun_command
+from mpi_train.configuration.presets import CONFIGS
 from reviews.errors import UserError
 from reviews.options import make_parser
 from reviews.store import Store
@@ -38,6 +39,9 @@ def main(argv: Sequence[str]) -> int:
                          "Unequal ranks on this machine; --simulate: up to 256 in numbers only.")
     parser.add_argument("store", nargs="?", metavar="STORE",
                         help="store to train on (default: 40,000 generated reviews)")
+    parser.add_argument("--config", default="plain-lstm", choices=CONFIGS, metavar="NAME",
+                        help="training by its name; its batch size is that of --batch-size "
+                        "(default: plain-lstm, with the last output pooled)")
     parser.add_argument("--speeds", metavar="4,2,1,1", nargs="+", default=MIXES,
                         help=f"one mix of ranks or more (default: {' '.join(MIXES)})")
     parser.add_argument("--batch-size", type=int, metavar="N", nargs="+", default=BATCHES,
@@ -67,8 +71,10 @@ def main(argv: Sequence[str]) -> int:
         return 0
     with tempfile.TemporaryDirectory(prefix="reviewmill-bench-") as folder:
         path = store_or_generated(options.store, Path(folder), 40_000)
-        print(f"{machine()}; lstm 100 -> 64, pooling last, fp32, Adam, "
-              f"length {Store(path).length}; medians of {options.pairs} pairs\n")
+        what = ("lstm 100 -> 64, pooling last, fp32, Adam" if options.config == "plain-lstm"
+                else f"--config {options.config}")
+        print(f"{machine()}; {what}, length {Store(path).length}; "
+              f"medians of {options.pairs} pairs\n")
         rows = [_row(path, mix, batch, options) for batch in options.batch_size for mix in mixes]
         print(table(HEADER, rows))
     print("""
@@ -96,7 +102,7 @@ def speeds(text: str) -> list[float]:
 def _row(store: str, mix: Sequence[float], batch: int, options: argparse.Namespace) -> list[str]:
     updates = options.updates or default_updates(batch)
     figures = run(parts(mix, options.fastest), [
-        "benchmarks.balance_ranks", store, "--batch-size", str(batch),
+        "benchmarks.balance_ranks", store, "--config", options.config, "--batch-size", str(batch),
         "--pairs", str(options.pairs), "--updates", str(updates), "--jumps", str(options.jumps)])
     print(json.dumps({"speeds": mix, "batch": batch, **figures}), file=sys.stderr, flush=True)
     efficiency, ceiling = figures["efficiency"], figures["ceiling"]

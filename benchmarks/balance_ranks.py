@@ -28,7 +28,7 @@ from mpi_train.balance.balancer import Balancer
 from mpi_train.balance.efficiency import ceiling
 from mpi_train.balance.share_coordinator import ShareCoordinator
 from mpi_train.balance.water_filling import proportional
-from mpi_train.configuration.config import TrainingConfig
+from mpi_train.configuration.resolve import layered
 from mpi_train.data import BatchReader
 from mpi_train.exchange.communicator import Communicator
 from mpi_train.exchange.group import patiently
@@ -49,8 +49,10 @@ class Ranks:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.communicator = Communicator()
-        self.config = TrainingConfig(store=options.store, batch_size=options.batch_size,
-                                     pooling="last")
+        # The plain LSTM of earlier figures is one without the mean and maximum.
+        own = {"pooling": "last"} if options.config == "plain-lstm" else {}
+        self.config = layered({"config": options.config, "store": options.store,
+                               "batch_size": options.batch_size, **own})
         prepare_process(1, 1)
         self.communicator.connect("auto")
         store = Store(options.store)
@@ -209,6 +211,7 @@ def main() -> None:
     """Measure; rank 0 prints."""
     parser = argparse.ArgumentParser()
     parser.add_argument("store")
+    parser.add_argument("--config", required=True)
     parser.add_argument("--batch-size", type=int, required=True)
     parser.add_argument("--pairs", type=int, required=True)
     parser.add_argument("--updates", type=int, required=True)

@@ -1,4 +1,4 @@
-"""`reviewmill bench models`: how fast each model trains with its defaults, and how large it is."""
+"""`reviewmill bench models`: speed of each model with its defaults, on one rank and two; size."""
 
 import subprocess
 import sys
@@ -22,36 +22,47 @@ MODELS = {
     "--model bilstm-attention": ("--model", "bilstm-attention"),
     "--model cnn": ("--model", "cnn"),
     "--config views": ("--config", "views"),
+    "--config default": ("--config", "default"),
 }
 WARM_UP = 3  # updates that are not counted
 
 
 def main(argv: Sequence[str]) -> int:
-    """Train each of them for some updates on one core, and print the table."""
+    """Train each of them for some updates on one core and on several, and print the table."""
     parser = make_parser("reviewmill bench models", "Speed and size of each model.")
     parser.add_argument("store", nargs="?", metavar="STORE",
                         help="store to train on (default: 30,000 generated reviews)")
     parser.add_argument("--updates", type=int, default=12, metavar="N", help="updates counted")
+    parser.add_argument("--ranks", type=int, default=2, metavar="N",
+                        help="ranks, of one thread each, that one is compared with")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="some models alone, as bag gru")
     options = parser.parse_args(argv)
-    if options.updates < 1:
-        raise UserError("give --updates 1 or more")
+    if min(options.updates, options.ranks) < 1:
+        raise UserError("give --updates and --ranks 1 or more")
+    chosen = {name: choices for name, choices in MODELS.items()
+              if options.only is None or name.split()[-1] in options.only}
+    if not chosen:
+        raise UserError(f"--only has none of {', '.join(MODELS)}")
     with tempfile.TemporaryDirectory(prefix="reviewmill-bench-") as folder:
         store = Store(store_or_generated(options.store, Path(folder), 30_000))
-        print(f"{machine()}; one rank, one thread\n{store.vocabulary_size:,} ids, "
+        print(f"{machine()}; ranks of one thread\n{store.vocabulary_size:,} ids, "
               f"length {store.length}\n")
-        rows = []
-        for name, choices in MODELS.items():
-            speed, size = _train(store, Path(folder) / "run", choices, options.updates)
-            rows.append([name, f"{speed:,.0f}", f"{size / 1e6:,.0f}"])
-        print(table(["", "reviews/s", "MB"], rows))
+        rows, run = [], Path(folder) / "run"
+        for name, choices in chosen.items():
+            speed, size = _train(store, run, choices, options.updates, 1)
+            several, _ = _train(store, run, choices, options.updates, options.ranks)
+            rows.append([name, f"{speed:,.0f}", f"{several / speed:.2f}", f"{size / 1e6:,.0f}"])
+        print(table(["", "reviews/s", f"{options.ranks} ranks, of one's", "MB"], rows))
     return 0
 
 
-def _train(store: Store, run: Path, choices: Sequence[str], updates: int) -> tuple[float, int]:
+def _train(
+    store: Store, run: Path, choices: Sequence[str], updates: int, ranks: int
+) -> tuple[float, int]:
     """Reviews a second of the median update, and the bytes of the weights."""
     done = subprocess.run(
         [sys.executable, "-m", "reviewmill", "train", str(store.path), "--out", str(run),
-         "--overwrite", "--ranks", "1", "--threads", "1", "--keep", "last",
+         "--overwrite", "--ranks", str(ranks), "--threads", "1", "--keep", "last",
          "--max-steps", str(WARM_UP + updates), *choices], capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"{' '.join(choices)} failed: {done.stderr.strip()[-500:]}")

@@ -155,8 +155,9 @@ def own(store: Store, config: TrainingConfig, ranks: int, counted: int, run: Pat
     epochs = -(-updates * config.batch_size // store.rows("train"))
     _output([
         sys.executable, "-m", "reviewmill", "train", str(store.path), "--out", str(run),
-        "--overwrite", "--ranks", str(ranks), "--max-steps", str(updates), "--threads", "1",
-        "--epochs", str(epochs), "--keep", "last", *_shape(config),
+        "--overwrite", "--config", "plain-lstm", "--ranks", str(ranks), "--max-steps",
+        str(updates), "--threads", "1", "--epochs", str(epochs), "--keep", "last",
+        *_shape(config),
     ])
     steps = [record for record in read_records(run)
              if record and record["kind"] == "step"][WARM_UP:]

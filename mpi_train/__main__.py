@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def start() -> TrainingConfig:
         options = make_training_parser("python -m mpi_train").parse_args(argv)
-        config = resolve(given(options, TrainingConfig))
+        config = resolve(given(options, TrainingConfig), communicator.size)
         config.ratios(communicator.size)
         return config
 

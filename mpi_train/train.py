@@ -105,7 +105,7 @@ class Run:
         # What a checkpoint holds beside the tensors.
         self.state: dict[str, Any] = {
             "step": 0, "store": self.store.fingerprint,
-            "rows": chosen.digest if chosen else "", "best": None, "highest": -1.0, "worse": 0,
+            "rows": chosen.digest if chosen else "", "best": None, "highest": None, "worse": 0,
             "seconds": 0.0, "reviews": 0, "step_seconds": 0.0, "skipped": 0, "balancer": None,
             "epoch": dict(NO_EPOCH),
         }
@@ -335,9 +335,11 @@ class Run:
     def _keep(self, epoch: int, figures: dict[str, Any] | None) -> None:
         """Write the model if it is the one to keep; count the validations that were no better."""
         accuracy = figures["accuracy"] if figures else None
-        better = accuracy is not None and accuracy > self.state["highest"]
+        score, highest = _score(figures, self.config.keep_by), self.state["highest"]
+        better = figures is not None and (
+            highest is None or (score is not None and score > highest))
         if better:
-            self.state["highest"], self.state["worse"] = accuracy, 0
+            self.state["highest"], self.state["worse"] = score, 0
         else:
             self.state["worse"] += 1
         if better or self.config.keep != "best":
@@ -383,6 +385,12 @@ def open_store(config: TrainingConfig, communicator: Communicator) -> Store:
     assert store is not None
     communicator.agree_on({"store": store.fingerprint, **versions()})
     return store
+
+
+def _score(figures: dict[str, Any] | None, keep_by: str) -> float | None:
+    """The figure that epochs are compared by, the higher the better; None where it is undefined."""
+    value: float | None = figures[keep_by] if figures else None
+    return -value if value is not None and keep_by == "loss" else value
 
 
 def validate(

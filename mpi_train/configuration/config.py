@@ -11,7 +11,7 @@ import yaml
 
 from models.options import OWN_OPTIONS, ModelOptions, unread
 from mpi_train.balance.water_filling import check_caps
-from mpi_train.configuration.presets import CONFIGS
+from mpi_train.configuration.presets import CONFIGS, DEFAULT_CONFIG
 from reviews.errors import UserError
 from reviews.options import add_options, check_bounds, flag, make_parser, option, to_mapping
 from reviews.store import Store
@@ -34,7 +34,7 @@ class TrainingConfig:
     out: str = option("", "run folder to write")
     config: str = option(
         "", "choices that lie beneath those named here: a YAML file, or one of "
-        + ", ".join(CONFIGS), fixed=True)
+        + ", ".join(CONFIGS) + f"; {DEFAULT_CONFIG} where --model is not named either", fixed=True)
     stage: str = option("", "folder of each host's own disk that the store is copied to first")
     model: str = option(
         "lstm", "kind of model; it has defaults of its own", tuple(OWN_OPTIONS), fixed=True)
@@ -79,6 +79,9 @@ class TrainingConfig:
         at_least=0)
     batch_size: int = option(
         1024, "batch size: reviews of an update, over all ranks", at_least=1, fixed=True)
+    batch_size_per_rank: int = option(
+        0, "batch size for each rank that a run begins with, in place of --batch-size; 0: that",
+        at_least=0, fixed=True, later=True)
     micro_batch_tokens: int = option(
         4096, "micro-batch size in padded tokens: few stay in a core's cache, many fill a GPU",
         at_least=1)
@@ -167,9 +170,12 @@ class TrainingConfig:
         "fp32", "floating-point type; bf16: of the layers' products, weights and sums stay fp32",
         ("fp32", "fp64", "bf16"), fixed=True)
     keep: str = option(
-        "best", "weights the model gets: best by validation accuracy, last, or the moving "
+        "best", "weights the model gets: best by validation (--keep-by), last, or the moving "
         "average of all", ("best", "last", "average"),
     )
+    keep_by: str = option(
+        "accuracy", "figure of the validation that --keep best and --patience compare epochs by",
+        ("accuracy", "f1_macro", "roc_auc", "loss"), fixed=True, later=True)
     average_decay: float = option(
         0.999, "average: decay of the moving average at an update",
         at_least=0, below=1, only_if={"keep": ("average",)})
@@ -318,7 +324,9 @@ def _check(config: TrainingConfig, name: str, good: bool, wanted: str) -> None:
 
 def make_training_parser(prog: str, store_is_positional: bool = False) -> argparse.ArgumentParser:
     """A parser of all training options."""
-    parser = make_parser(prog, "Train a model on a store.")
+    parser = make_parser(
+        prog, "Train a model on a store. The defaults below are those of --model lstm; other "
+        "models and the trainings of --config have some of their own.")
     if store_is_positional:
         parser.add_argument("store", nargs="?", default=argparse.SUPPRESS,
                             help="store to train on; a resumed run knows its own")

@@ -10,7 +10,7 @@ import yaml
 
 from models.options import OWN_OPTIONS, unread
 from mpi_train.configuration.config import MOST_TIMES, TrainingConfig
-from mpi_train.configuration.presets import CONFIGS, MODEL_DEFAULTS
+from mpi_train.configuration.presets import CONFIGS, DEFAULT_CONFIG, MODEL_DEFAULTS
 from reviews.errors import UserError
 from reviews.options import check_conditions, flag, from_mapping, leaves
 from reviews.run_folder import LOCK
@@ -18,10 +18,10 @@ from reviews.storage.files import is_remote, reason
 from reviews.store import Store
 
 
-def resolve(named: Mapping[str, Any]) -> TrainingConfig:
-    """The configuration of a start, from the options that the user named.
+def resolve(named: Mapping[str, Any], ranks: int = 1) -> TrainingConfig:
+    """The configuration of a start on so many ranks, from the options that the user named.
 
-    A resumed run takes what is not named from its config.yaml; where --out is absent or empty,
+    A resumed run takes what is not named from its config.yaml, its batch size too; where --out is absent or empty,
     the same command line starts the run, as a job that is requeued needs it.
     Raises UserError for anything that would end the run later anyway: a folder that is in
     use, a store that is not one or has nothing to train on, a resume that changes the plan.
@@ -36,7 +36,9 @@ def resolve(named: Mapping[str, Any]) -> TrainingConfig:
     if named.get("resume") and used:
         config = _resumed(out, named)
     else:
-        config = _layered(named)
+        config = layered(named)
+        if config.batch_size_per_rank:
+            config = dataclasses.replace(config, batch_size=config.batch_size_per_rank * ranks)
         if used and not config.overwrite:
             raise UserError(f"{out} is not empty: give --resume, --overwrite, or another --out")
     if not config.store:
@@ -83,6 +85,9 @@ def _check_read(config: TrainingConfig, named: Mapping[str, Any]) -> None:
         if name in others:
             raise UserError(f"{flag(name)} is not read by --model {config.model} with --ngrams "
                             f"{config.ngrams}")
+    if "keep_by" in named and config.keep != "best" and not config.patience:
+        raise UserError(f"--keep-by is for --keep best or --patience: --keep {config.keep} has no "
+                        "use for it")
     # N-grams beside another model learn by adagrad, which reads eps, whatever that learns by.
     elsewhere = set() if "ngram_rate" in others else {"eps"}
     check_conditions(config, set(named) - elsewhere)
@@ -100,7 +105,8 @@ def _with_vectors(
         return config
     if not width:
         raise UserError(f"{config.store} has no word vectors: prepare it with --vectors FILE")
-    if "embedding_dim" in named or config.embedding_dim != TrainingConfig.embedding_dim:
+    chosen = config.embedding_dim != TrainingConfig.embedding_dim
+    if "embedding_dim" in named or (chosen and config.config != DEFAULT_CONFIG):
         raise UserError(f"--embedding-dim is {config.embedding_dim}, but the word vectors of "
                         f"{config.store} have {width} numbers: give --embedding-dim {width}")
     return dataclasses.replace(config, embedding_dim=width)
@@ -137,14 +143,24 @@ def _with_classes(
     return config
 
 
-def _layered(named: Mapping[str, Any]) -> TrainingConfig:
-    """The model's defaults, over them those of --config, over them what was named."""
+def layered(named: Mapping[str, Any]) -> TrainingConfig:
+    """The model's defaults, over them those of --config, over them what was named; no store is
+    looked at.
+
+    Where neither --model nor --config is named, --config default is.
+    """
     values: dict[str, Any] = {}
+    if not named.get("config") and "model" not in named:
+        named = {**named, "config": DEFAULT_CONFIG}
     where = named.get("config", "")
     if where in CONFIGS:
         values = CONFIGS[where]
     elif where:
         values = _read_choices(Path(where))
+    if named.get("batch_size_per_rank") and "batch_size" in named:
+        raise UserError("--batch-size is over all ranks, --batch-size-per-rank for each: give one")
+    if "batch_size" in named:
+        values = {name: value for name, value in values.items() if name != "batch_size_per_rank"}
     model = named.get("model") or values.get("model", "lstm")
     for name in {**values, **named}:
         owners = [owner for owner, own in OWN_OPTIONS.items() if name in own]

@@ -2,6 +2,7 @@
 
 import gzip
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -147,14 +148,15 @@ def test_the_table_of_accuracy_has_every_contender_with_its_time(
                        length=16)
     assert reviewmill.main(["bench", "accuracy", str(store.path), "--quick"]) == 0
     shown, progress = capsys.readouterr()
-    rows = re.findall(r"^(\S.*?)  +([\d.]+)%  +-  +([\d.]+)%  +([\d,]+) +([\d.]+) +\2%$", shown,
-                      re.MULTILINE)
-    names = ["plain torch BiLSTM", "--model bag", "--config views"]
+    rows = re.findall(r"^(\S.*?)  +([\d.]+)%  +-  +([\d.]+)%  +([\d,]+) +([\d,]+) +([\d.]+) +\2%$",
+                      shown, re.MULTILINE)
+    names = ["plain torch BiLSTM", "--model bag", "--config views", "--config default"]
     if "fastText is left out" not in shown:
         names = ["fastText, word pairs", *names]
     assert [row[0] for row in rows] == names
     assert all(40 < float(row[1]) <= 100 for row in rows)
-    assert rows[-3][4] == "1.00"
+    assert rows[-4][5] == "1.00"
+    assert all(int(row[4].replace(",", "")) > 0 for row in rows), "CPU seconds"
     told = re.findall(r"^(.*), seed 0: test ([\d.]+)%, [\d,]+ s$", progress, re.MULTILINE)
     assert told == [row[:2] for row in rows]
 
@@ -166,8 +168,41 @@ def test_the_table_of_accuracy_may_be_of_some_contenders_alone(
     store = make_store(tmp_path / "store", {"train": 200, "validation": 50, "test": 50}, length=16)
     assert reviewmill.main(["bench", "accuracy", str(store.path), "--quick", "--only", "bag"]) == 0
     shown = capsys.readouterr().out
-    assert re.findall(r"^(\S.*?)  +[\d.]+%  +-  +[\d.]+%  +[\d,]+ +- ", shown, re.MULTILINE) == [
-        "--model bag"]
+    assert re.findall(r"^(\S.*?)  +[\d.]+%  +-  +[\d.]+%  +[\d,]+ +[\d,]+ +- ", shown,
+                      re.MULTILINE) == ["--model bag"]
+
+
+def test_fasttext_gets_the_whole_texts_of_the_reviews_of_each_split(tmp_path: Path) -> None:
+    need(importlib.util.find_spec("fasttext") is not None, "no fastText: the extra bench")
+    from benchmarks.peers.plain_fasttext import as_in_the_tutorial, raw_texts, whole_texts
+
+    raw = str(tmp_path / "reviews.json.gz")
+    generate(raw, reviews=800)
+    # Of what models see, one word and the first of a review, no text could be made.
+    assert reviewmill.main(["prepare", raw, "--out", str(tmp_path / "store"), "--length", "1",
+                            "--vocabulary-size", "1", "--split", "0.4,0.2,0.4"]) == 0
+    with gzip.open(raw, "rt") as lines:
+        reviews = [json.loads(line) for line in lines]
+    rated = {(as_in_the_tutorial(r["reviewText"]), r["overall"] > 3) for r in reviews}
+    store, seen = Store(tmp_path / "store"), set()
+    texts = dict(raw_texts([raw], store.recipe))
+    for split in ("train", "validation", "test"):
+        found, labels = whole_texts(store, split, texts)
+        assert len(found) == store.rows(split)
+        assert rated.issuperset(zip(found, labels.astype(bool).tolist(), strict=True))
+        assert seen.isdisjoint(found)
+        seen |= set(found)
+    with pytest.raises(UserError, match=r"1 test reviews of .* are not in the files"):
+        texts.pop(next(number for number, text in texts.items()
+                       if as_in_the_tutorial(text) == found[0]))
+        whole_texts(store, "test", texts)
+
+
+def test_whole_texts_are_asked_for_with_the_files_that_have_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reviewmill.main(["bench", "accuracy", str(tmp_path), "--only", "fasttext-2"]) == 2
+    assert "--only fasttext-2 needs the raw files: give --texts" in capsys.readouterr().err
 
 
 def test_the_table_of_models_has_the_speed_and_size_of_each(
@@ -179,9 +214,12 @@ def test_the_table_of_models_has_the_speed_and_size_of_each(
     store = make_store(tmp_path / "store", {"train": 3000, "validation": 100}, length=16)
     assert reviewmill.main(["bench", "models", str(store.path), "--updates", "1"]) == 0
     shown = capsys.readouterr().out
-    rows = re.findall(r"^(--\S+ \S+) +([\d,]+) +([\d,]+)$", shown, re.MULTILINE)
+    rows = re.findall(r"^(--\S+ \S+) +([\d,]+) +([\d.]+) +([\d,]+)$", shown, re.MULTILINE)
     assert [row[0] for row in rows] == ["--model bag", "--model gru"]
-    assert int(rows[0][2]) > 100  # a table of 2 M rows of 16 numbers
+    assert int(rows[0][3]) > 100  # a table of 2 M rows of 16 numbers
+    assert all(float(row[2]) > 0 for row in rows), "speed of two ranks"
+    assert reviewmill.main(["bench", "models", "--only", "bags"]) == 2
+    assert "--only has none of --model bag, --model gru" in capsys.readouterr().err
 
 
 def test_a_command_is_measured_and_its_failure_told() -> None:

@@ -11,8 +11,8 @@ from mpi_train.__main__ import main
 from reviews.store import Store
 from tests.mpi_train.ranks import run_ranks
 
-SMALL = {"batch_size": 64, "embedding_dim": 8, "hidden_dim": 6, "micro_batch_tokens": 256,
-         "epochs": 2, "threads": 1}
+SMALL = {"model": "lstm", "batch_size": 64, "embedding_dim": 8, "hidden_dim": 6,
+         "micro_batch_tokens": 256, "epochs": 2, "threads": 1}
 Weights = dict[str, np.ndarray]
 
 

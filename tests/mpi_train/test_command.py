@@ -14,7 +14,7 @@ from reviewmill import main
 from reviews.errors import UserError
 from reviews.store import Store
 from tests.mpi_train.ranks import ROOT
-from tests.mpi_train.runs import arguments, losses, records, train
+from tests.mpi_train.runs import arguments, losses, records, train, train_on_ranks
 from tests.requirements import need
 from tests.stores import make_store
 
@@ -89,6 +89,19 @@ def test_a_host_file_says_how_many_ranks_a_host_gets(
                  *(part for part in line if not part.startswith("--store"))]) == 0
     assert [len(step["shares"]) for step in records(out, "step")] == [2, 2]
     assert len(set(summary(out)["hosts"])) == 1
+
+
+def test_a_batch_size_for_each_rank_stays_what_it_was_on_other_ranks(
+    store: Store, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    line = [part for part in arguments(store, out, batch_size_per_rank=24, max_steps=3, epochs=3)
+            if not part.startswith("--batch-size=")]
+    train_on_ranks(2, [[*line, "--resume"]])  # of nothing: the run begins
+    line.remove("--max-steps=3")
+    assert main(["train", *line, "--resume", "--max-steps", "5"]) == 0
+    # An epoch has 130 reviews.
+    assert [step["reviews"] for step in records(out, "step")] == [48, 48, 34, 48, 48]
 
 
 def test_bf16_is_for_hardware_that_has_it(

@@ -115,6 +115,15 @@ def test_vectors_that_do_not_fit_are_refused(
                  **options})
 
 
+def test_words_of_the_default_training_are_as_wide_as_the_vectors(
+    store: Store, tmp_path: Path
+) -> None:
+    named = {"store": str(store.path), "out": str(tmp_path / "run")}
+    assert resolve({**named, "word_vectors": "store"}).embedding_dim == store.vector_width
+    with pytest.raises(UserError, match="give --embedding-dim"):
+        resolve({**named, "word_vectors": "store", "config": "electronics"})
+
+
 def test_a_store_needs_the_vectors_that_words_begin_with(store: Store, tmp_path: Path) -> None:
     bare = make_store(tmp_path / "bare", ROWS, length=16, vocabulary=60)
     with pytest.raises(UserError, match=r"has no word vectors: prepare it with --vectors FILE"):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mpi_train.configuration.config import TrainingConfig
 from mpi_train.configuration.presets import CONFIGS, MODEL_DEFAULTS
 from mpi_train.configuration.resolve import resolve
 from mpi_train.model_folder import model_card
+from mpi_train.optimization.schedules import Schedule
 from reviews.bundle import read_bundle
 from reviews.errors import UserError
 from reviews.store import Store
@@ -240,6 +242,35 @@ def test_patience_ends_a_run_whose_validation_gets_no_better(store: Store, tmp_p
     assert losses(whole)[: len(losses(run))] == losses(run)
 
 
+UNSTEADY = {"learning_rate": 0.1, "epochs": 8, "schedule": "constant", "seed": 6}
+
+
+@pytest.mark.parametrize("figure", ["accuracy", "f1_macro", "roc_auc", "loss"])
+def test_epochs_are_compared_by_the_figure_that_is_named(
+    figure: str, store: Store, tmp_path: Path
+) -> None:
+    run = train(store, tmp_path / "run", keep_by=figure, **UNSTEADY)
+    sign = -1 if figure == "loss" else 1
+    values = [sign * epoch["validation"][figure] for epoch in records(run, "epoch")]
+    best = values.index(max(values))
+    assert best not in (0, 7), "the seed must make a middle epoch the best"
+    assert json.loads((run / "summary.json").read_text())["best"]["epoch"] == best
+    assert read_bundle(run).model["validation"][figure] == sign * max(values)
+    patient = train(store, tmp_path / "patient", keep_by=figure, keep="last", patience=1,
+                    **UNSTEADY)
+    first_fall = next(i for i in range(1, 8) if values[i] <= max(values[:i]))
+    assert len(records(patient, "epoch")) == first_fall + 1
+
+
+def test_epochs_compared_by_their_loss_may_leave_another_model(
+    store: Store, tmp_path: Path
+) -> None:
+    kept = [read_bundle(train(store, tmp_path / figure, keep_by=figure, **UNSTEADY)).model
+            for figure in ("accuracy", "loss")]
+    assert kept[0]["validation"]["accuracy"] > kept[1]["validation"]["accuracy"]
+    assert kept[0]["validation"]["loss"] > kept[1]["validation"]["loss"]
+
+
 def test_validations_come_as_often_as_asked_for_and_at_the_end(
     store: Store, tmp_path: Path
 ) -> None:
@@ -267,6 +298,48 @@ def test_a_preset_is_what_its_system_did_and_named_options_lie_over_it(
     wanted = {**MODEL_DEFAULTS[config.model], **CONFIGS[name], "epochs": 4}
     wanted.pop("class_weights", None)
     assert {key: getattr(config, key) for key in wanted} == wanted
+
+
+def test_a_run_for_which_no_model_is_named_is_the_default_training(store: Store) -> None:
+    named = {"store": str(store.path), "out": "nowhere", "epochs": 4}
+    config = resolve(named)
+    assert config.config == "default"
+    assert (config.ngrams, config.bidirectional, config.epochs) == (3, True, 4)
+    assert config == resolve({**named, "config": "default"})
+
+
+def test_a_named_model_is_trained_by_its_own_defaults(store: Store) -> None:
+    named = {"store": str(store.path), "out": "nowhere"}
+    config = resolve({**named, "model": "lstm"})
+    assert config == replace(TrainingConfig(), store=str(store.path), out="nowhere")
+    plain = resolve({**named, "config": "plain-lstm"})
+    assert plain == replace(config, config="plain-lstm")
+
+
+def test_a_file_that_names_no_model_is_about_the_lstm(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("epochs: 7\n")
+    config = resolve({"store": str(store.path), "out": "nowhere",
+                      "config": str(tmp_path / "mine.yaml")})
+    assert (config.ngrams, config.hidden_dim, config.epochs) == (0, 64, 7)
+
+
+def test_a_batch_size_for_each_rank_is_multiplied_by_them(store: Store) -> None:
+    named = {"store": str(store.path), "out": "nowhere"}
+    found = [resolve({**named, "batch_size_per_rank": 48}, ranks).batch_size for ranks in (1, 4)]
+    assert found == [48, 192]
+    with pytest.raises(UserError, match="--batch-size is over all ranks, --batch-size-per-rank"):
+        resolve({**named, "batch_size_per_rank": 48, "batch_size": 48})
+    assert resolve({**named, "config": "rnn2019"}, ranks=2).batch_size == 256
+    assert resolve({**named, "config": "rnn2019", "batch_size": 96}, ranks=2).batch_size == 96
+
+
+def test_the_rate_of_goyal_is_in_proportion_to_the_ranks_and_rises_gradually(store: Store) -> None:
+    named = {"store": str(store.path), "out": "nowhere", "config": "goyal"}
+    found = {n: Schedule.of(resolve(named, n), total=1000, updates=100) for n in (1, 8)}
+    assert {n: schedule.peak for n, schedule in found.items()} == {1: 0.1, 8: pytest.approx(0.8)}
+    rates = [found[8].rate(update) for update in range(1000)]
+    assert rates[:100] == sorted(set(rates[:100])), "the warm-up is an epoch"
+    assert set(rates[99:]) == {found[8].peak}
 
 
 def test_a_preset_trains_and_stands_in_the_runs_configuration(tmp_path: Path) -> None:
@@ -300,7 +373,8 @@ def test_a_file_of_choices_lies_between_the_models_defaults_and_what_is_named(
     ({"step_factor": 0.5}, "--step-factor is for --schedule step: linear has no use for it"),
     ({"base_batch_size": 64}, "--base-batch-size is for --learning-rate-scaling linear or sqrt"),
     ({"average_decay": 0.9}, "--average-decay is for --keep average: best has no use for it"),
-    ({"config": "rnn2020"}, "--config rnn2020 is neither a file nor one of views, rnn2019"),
+    ({"keep_by": "loss", "keep": "last"}, "--keep-by is for --keep best or --patience: "),
+    ({"config": "rnn2020"}, "--config rnn2020 is neither a file nor one of default, "),
     ({"config": "{tmp}/wrong.yaml"}, "unknown key 'epoch'; did you mean epochs"),
     ({"class_weights": "1,2,3"}, "--class-weights has 3 numbers, but .* has 2 classes"),
     ({"oversample": "2,1,1"}, "--oversample has 3 numbers, but .* has 2 classes"),
@@ -314,7 +388,8 @@ def test_a_choice_that_cannot_be_is_told_in_one_line(
     options = {name: value.format(tmp=tmp_path, moods=moods.path) if isinstance(value, str)
                else value for name, value in options.items()}
     with pytest.raises(UserError, match=message):
-        resolve({"store": str(store.path), "out": str(tmp_path / "run"), **options})
+        resolve({"store": str(store.path), "out": str(tmp_path / "run"), "model": "lstm",
+                 **options})
 
 
 def test_sgd_reads_eps_where_ngrams_beside_the_model_learn_by_adagrad(store: Store) -> None:
