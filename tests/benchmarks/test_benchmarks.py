@@ -209,14 +209,15 @@ def test_the_table_of_models_has_the_speed_and_size_of_each(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr("benchmarks.models.MODELS", {"--model bag": ("--model", "bag"),
-                                                     "--model gru": ("--model", "gru")})
+    monkeypatch.setattr("benchmarks.models.MODELS", {
+        "--model bag": ("--model", "bag", "--buckets", "300000"),
+        "--model gru": ("--model", "gru")})
     store = make_store(tmp_path / "store", {"train": 3000, "validation": 100}, length=16)
     assert reviewmill.main(["bench", "models", str(store.path), "--updates", "1"]) == 0
     shown = capsys.readouterr().out
     rows = re.findall(r"^(--\S+ \S+) +([\d,]+) +([\d.]+) +([\d,]+)$", shown, re.MULTILINE)
     assert [row[0] for row in rows] == ["--model bag", "--model gru"]
-    assert int(rows[0][3]) > 100  # a table of 2 M rows of 16 numbers
+    assert int(rows[0][3]) == 19, "MB of a table of 300,000 rows of 16 numbers"
     assert all(float(row[2]) > 0 for row in rows), "speed of two ranks"
     assert reviewmill.main(["bench", "models", "--only", "bags"]) == 2
     assert "--only has none of --model bag, --model gru" in capsys.readouterr().err
