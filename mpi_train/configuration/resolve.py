@@ -21,8 +21,8 @@ from reviews.store import Store
 def resolve(named: Mapping[str, Any], ranks: int = 1) -> TrainingConfig:
     """The configuration of a start on so many ranks, from the options that the user named.
 
-    A resumed run takes what is not named from its config.yaml, its batch size too; where --out is absent or empty,
-    the same command line starts the run, as a job that is requeued needs it.
+    A resumed run takes what is not named from its config.yaml, its batch size too; where --out is
+    absent or empty, the same command line starts the run, as a job that is requeued needs it.
     Raises UserError for anything that would end the run later anyway: a folder that is in
     use, a store that is not one or has nothing to train on, a resume that changes the plan.
     """
@@ -36,9 +36,7 @@ def resolve(named: Mapping[str, Any], ranks: int = 1) -> TrainingConfig:
     if named.get("resume") and used:
         config = _resumed(out, named)
     else:
-        config = layered(named)
-        if config.batch_size_per_rank:
-            config = dataclasses.replace(config, batch_size=config.batch_size_per_rank * ranks)
+        config = layered(named, ranks)
         if used and not config.overwrite:
             raise UserError(f"{out} is not empty: give --resume, --overwrite, or another --out")
     if not config.store:
@@ -143,7 +141,7 @@ def _with_classes(
     return config
 
 
-def layered(named: Mapping[str, Any]) -> TrainingConfig:
+def layered(named: Mapping[str, Any], ranks: int = 1) -> TrainingConfig:
     """The model's defaults, over them those of --config, over them what was named; no store is
     looked at.
 
@@ -171,7 +169,10 @@ def layered(named: Mapping[str, Any]) -> TrainingConfig:
     if where not in ("", *CONFIGS):
         checked = from_mapping(TrainingConfig, {**defaults, **values}, where)
         values = {name: getattr(checked, name) for name in values}
-    return TrainingConfig(**{**defaults, **values, **named})
+    config = TrainingConfig(**{**defaults, **values, **named})
+    if not config.batch_size_per_rank:
+        return config
+    return dataclasses.replace(config, batch_size=config.batch_size_per_rank * ranks)
 
 
 def _read_choices(file: Path) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def test_a_batch_size_for_each_rank_stays_what_it_was_on_other_ranks(
             if not part.startswith("--batch-size=")]
     train_on_ranks(2, [[*line, "--resume"]])  # of nothing: the run begins
     line.remove("--max-steps=3")
-    assert main(["train", *line, "--resume", "--max-steps", "5"]) == 0
+    train_on_ranks(1, [[*line, "--resume", "--max-steps=5"]])
     # An epoch has 130 reviews.
     assert [step["reviews"] for step in records(out, "step")] == [48, 48, 34, 48, 48]
 
