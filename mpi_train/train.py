@@ -334,11 +334,13 @@ class Run:
 
     def _keep(self, epoch: int, figures: dict[str, Any] | None) -> None:
         """Write the model if it is the one to keep; count the validations that were no better."""
-        accuracy = figures["accuracy"] if figures else None
-        score, highest = _score(figures, self.config.keep_by), self.state["highest"]
-        better = figures is not None and (
-            highest is None or (score is not None and score > highest))
-        if better:
+        accuracy, score = ((figures["accuracy"], figures[self.config.keep_by]) if figures
+                           else (None, None))
+        if score is not None and self.config.keep_by == "loss":
+            score = -score
+        highest = self.state["highest"]
+        if better := figures is not None and (
+                highest is None or (score is not None and score > highest)):
             self.state["highest"], self.state["worse"] = score, 0
         else:
             self.state["worse"] += 1
@@ -385,12 +387,6 @@ def open_store(config: TrainingConfig, communicator: Communicator) -> Store:
     assert store is not None
     communicator.agree_on({"store": store.fingerprint, **versions()})
     return store
-
-
-def _score(figures: dict[str, Any] | None, keep_by: str) -> float | None:
-    """The figure that epochs are compared by, the higher the better; None where it is undefined."""
-    value: float | None = figures[keep_by] if figures else None
-    return -value if value is not None and keep_by == "loss" else value
 
 
 def validate(
