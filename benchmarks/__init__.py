@@ -12,6 +12,7 @@ BENCHMARKS = {
     "train": ("benchmarks.train", "beside a plain torch DDP script"),
     "models": ("benchmarks.models", "speed and size of every model"),
     "accuracy": ("benchmarks.accuracy", "beside fastText and a plain BiLSTM"),
+    "score": ("benchmarks.score", "beside torch and ONNX Runtime, and over HTTP"),
     "balance": ("benchmarks.balance", "unequal ranks, beside the sum of their speeds"),
 }
 

@@ -5,7 +5,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from reviews.text.bits import prefetch
+
 Array = np.ndarray
+_AHEAD = 24  # rows that memory is asked for before they are needed
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -73,11 +76,18 @@ def padded_rows(
 @njit(cache=True, nogil=True)
 def mean_rows(rows: Array, ends: Array, table: Array, means: Array) -> None:
     """Means (n, C) of the table's rows (R, C); review i has rows[ends[i - 1]:ends[i]]."""
+    columns = table.shape[1]
+    flat = table.reshape(-1)
     begin = 0
     for i in range(ends.size):
-        for c in range(table.shape[1]):
-            total = np.float32(0)
-            for k in range(begin, ends[i]):
-                total += table[rows[k], c]
-            means[i, c] = total / np.float32(ends[i] - begin)
+        for c in range(columns):
+            means[i, c] = 0
+        for k in range(begin, ends[i]):
+            # Rows lie anywhere in a large table, so that otherwise each one is waited for.
+            if k + _AHEAD < rows.size:
+                prefetch(flat, np.int64(rows[k + _AHEAD]) * columns)
+            for c in range(columns):
+                means[i, c] += flat[np.int64(rows[k]) * columns + c]
+        for c in range(columns):
+            means[i, c] /= np.float32(ends[i] - begin)
         begin = ends[i]

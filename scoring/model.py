@@ -106,11 +106,13 @@ class OnnxModel:
         out = np.empty((len(order), self._options.outputs), np.float32)
         for first, last in pairwise(micro_batches(rows.lengths[order], BATCH_TOKENS)):
             some = order[first:last]
-            out[some] = self._run(rows.tokens[some], rows.lengths[some],
+            out[some] = self.run_batch(rows.tokens[some], rows.lengths[some],
                                   None if features is None else features[some])
         return out
 
-    def _run(self, tokens: Array, lengths: Array, features: Array | None) -> Array:
+    def run_batch(
+        self, tokens: Array, lengths: Array, features: Array | None = None
+    ) -> Array:
         """Logits (n, C) of one batch."""
         options = self._options
         given: dict[str, Array] = {"lengths": lengths}

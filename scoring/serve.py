@@ -44,6 +44,20 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; the ones it accepts send at once.
+
+    Without, the end of each answer would wait 40 ms for the client's delayed acknowledgement.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise UserError(f"--host {host} --port {port}: {error.strerror}") from None
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
+
+
 def serve(path: str, host: str, port: int, threads: int, token: str | None) -> None:
     """Listen until SIGTERM or SIGINT; calls that have come are still answered."""
     import uvicorn
@@ -52,11 +66,7 @@ def serve(path: str, host: str, port: int, threads: int, token: str | None) -> N
     from scoring.predictor import load
 
     app = make_app(load(path, threads), token)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listening = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise UserError(f"--host {host} --port {port}: {error.strerror}") from None
+    listening = listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     print(f"http://{shown}:{listening.getsockname()[1]}/", flush=True)
     # Nothing is logged: texts are their writers' own.

@@ -13,7 +13,7 @@ import pytest
 
 import reviewmill
 from scoring import load
-from scoring.serve import is_loopback
+from scoring.serve import is_loopback, listen
 from tests.scoring.bundles import LENGTH, TEXTS, make_bundle
 from tests.scoring.server import Server, serving
 
@@ -175,6 +175,12 @@ def test_an_address_that_cannot_be_had_is_one_line(
     assert reviewmill.main(["serve", str(model), "--port", str(server.port)]) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert "Address already in use" in line
+
+
+def test_answers_are_not_held_back_for_acknowledgements() -> None:
+    with listen("127.0.0.1", 0) as listening, \
+            socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
 @pytest.mark.parametrize(("host", "alone"), [

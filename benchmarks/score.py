@@ -1,0 +1,252 @@
+"""`reviewmill bench score`: a model's predictions beside torch, ONNX Runtime, and its own parts.
+
+What one thread does is measured by its CPU time, which other programs of the machine disturb less.
+"""
+
+import http.client
+import itertools
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from benchmarks.measure import machine, measure, table
+from models.nets.load_model import load_model as load_torch_model
+from models.records import onnx_file, options_of
+from reviews.bundle import read_bundle
+from reviews.corpora import Reading, plan_splits, read_blocks
+from reviews.errors import UserError
+from reviews.options import make_parser
+from scoring.encode import EncodedTexts
+from scoring.model import OnnxModel
+from scoring.predictor import Predictor, load
+
+PEER_BATCHES = (1, 64)
+FEW = 300  # reviews that a peer gets one by one
+CALL = 32  # texts of a call over HTTP
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the benchmark and print its tables."""
+    parser = make_parser("reviewmill bench score", "Predictions beside torch and ONNX Runtime.")
+    parser.add_argument("model", metavar="MODEL", help="run folder or bundle")
+    parser.add_argument("input", nargs="+", metavar="INPUT", help="files of reviews")
+    parser.add_argument("--reviews", type=int, default=4096, metavar="N",
+                        help="number of reviews for the peers (4096)")
+    parser.add_argument("--repeat", type=int, default=5, metavar="N", help="runs; medians count")
+    options = parser.parse_args(argv)
+    if min(options.reviews, options.repeat) < 1:
+        raise UserError("--reviews and --repeat are 1 or more")
+    cores = sorted(os.sched_getaffinity(0))
+    predictor = load(options.model)
+    texts = first_texts(predictor, options.input, options.reviews)
+    rows = predictor.encoder.encode(texts)
+    print(f"{machine()}; {options.model}: {len(texts):,} reviews of "
+          f"{rows.lengths.mean():.0f} words")
+    os.sched_setaffinity(0, cores[:1])
+    try:
+        print(ids_table(options.model, predictor, rows, options.repeat))
+        print(raw_line(options.model, predictor, options.input, options.repeat))
+        os.sched_setaffinity(0, cores)
+        if len(cores) > 1:
+            print(cores_line(options.model, options.input, cores[:2]))
+            for line in http_lines(options.model, predictor, texts, cores[:2], options.repeat):
+                print(line)
+    finally:
+        os.sched_setaffinity(0, cores)
+    return 0
+
+
+def first_texts(predictor: Predictor, inputs: Sequence[str], most: int) -> pa.Array:
+    """The first texts of the files."""
+    recipe = predictor.bundle.recipe
+    blocks = (block.reviews["text"] for split in plan_splits(inputs, recipe)
+              for block in read_blocks(split, recipe, reading=Reading(labels=False)))
+    found: list[pa.Array] = []
+    for block in blocks:
+        found.append(block)
+        if sum(map(len, found)) >= most:
+            break
+    return pa.concat_arrays(found)[:most]
+
+
+def ids_table(path: str, predictor: Predictor, rows: EncodedTexts, repeat: int) -> str:
+    """Ids to logits on one thread; peers get batches in the order of arrival, padded to their
+    longest."""
+    bundle = read_bundle(path)
+    options = options_of(bundle)
+    session = OnnxModel(onnx_file(options, bundle.weights), path, options, threads=1)
+    net = load_torch_model(bundle).eval()
+    import torch
+
+    torch.set_num_threads(1)
+
+    def by_torch(some: EncodedTexts) -> None:
+        width = int(some.lengths.max())
+        tokens = torch.from_numpy(some.tokens[:, :width].astype(np.int32))
+        with torch.inference_mode():
+            net(tokens, torch.from_numpy(some.lengths.astype(np.int64)))
+
+    def by_onnx(some: EncodedTexts) -> None:
+        session.run_batch(some.tokens, some.lengths)
+
+    runs: dict[str, tuple[int, Callable[[], Any]]] = {
+        "reviewmill": (len(rows.lengths), lambda: predictor.model.logits(rows))}
+    for (name, run), size in itertools.product(
+            (("torch eager", by_torch), ("ONNX Runtime", by_onnx)), PEER_BATCHES):
+        used = rows.take(slice(0, FEW if size == 1 else None))
+        runs[f"{name}, batch {size}"] = len(used.lengths), _in_batches(run, used, size)
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(repeat):
+        for name, (n, run) in runs.items():
+            started = time.process_time()
+            run()
+            seconds[name].append((time.process_time() - started) / n)
+    ours = median(seconds["reviewmill"])
+    lines = [[name, f"{1 / median(some):,.0f}", f"{median(some) / ours:.2f} x"]
+             for name, some in seconds.items()]
+    size = PEER_BATCHES[-1]
+    padded = sum(int(part.max()) * len(part) for part in np.array_split(
+        rows.lengths, range(size, len(rows.lengths), size)))
+    return (f"ids to predictions, one thread, by CPU time; padding of batches of {size}: "
+            f"{padded / rows.lengths.sum():.2f} x\n"
+            + table(["", "reviews/s", "reviewmill is"], lines))
+
+
+def _in_batches(
+    run: Callable[[EncodedTexts], Any], rows: EncodedTexts, size: int
+) -> Callable[[], None]:
+    def all_of_them() -> None:
+        for first in range(0, len(rows.lengths), size):
+            run(rows.take(slice(first, first + size)))
+
+    return all_of_them
+
+
+def raw_line(path: str, predictor: Predictor, inputs: Sequence[str], repeat: int) -> str:
+    """Raw files to predictions, beside ids to predictions of the same reviews, on one core."""
+    from scoring.score import ScoreOptions, score_files
+
+    rows = predictor.encoder.encode(first_texts(predictor, inputs, 1 << 40))
+    raw, ids, loading = [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(repeat):
+            started = time.process_time()
+            load(path)
+            loaded = time.process_time()
+            score_files(path, inputs, f"{folder}/{number}.parquet", ScoreOptions(workers=1), {})
+            scored = time.process_time()
+            predictor.predict(rows)
+            loading.append(loaded - started)
+            raw.append(scored - loaded - (loaded - started))
+            ids.append(time.process_time() - scored)
+    n = len(rows.lengths)
+    return (f"raw files to predictions, one core, by CPU time: {n / median(raw):,.0f} reviews/s, "
+            f"{median(ids) / median(raw):.1%} of ids to predictions ({n:,} reviews; loading "
+            f"{median(loading):.2f} s apart)")
+
+
+def cores_line(path: str, inputs: Sequence[str], cores: Sequence[int]) -> str:
+    """Two threads on two cores, beside two runs that share nothing."""
+    line = [sys.executable, "-m", "reviewmill", "score", path, *inputs]
+
+    def rate(folder: str, name: str, use: Sequence[int]) -> float:
+        done = measure([*line, "--out", f"{folder}/{name}.parquet", "--workers", str(len(use))],
+                       use)
+        found = re.search(r"([\d,]+) reviews/s", done.output)
+        assert found, done.output
+        return float(found[1].replace(",", ""))
+
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+        apart = sum(pool.map(lambda core: rate(folder, f"apart{core}", [core]), cores))
+        both = rate(folder, "both", cores)
+    return (f"two cores: {both:,.0f} reviews/s, {both / apart:.1%} of two runs that share "
+            f"nothing ({apart:,.0f})")
+
+
+@contextmanager
+def _serving(path: str, core: int) -> Iterator[int]:
+    """A server on one core; its port."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reviewmill", "serve", path, "--port", "0"], text=True,
+        stdout=subprocess.PIPE, preexec_fn=lambda: os.sched_setaffinity(0, [core]),
+        cwd=Path(__file__).parents[1])
+    assert process.stdout
+    with process.stdout:
+        try:
+            yield int(process.stdout.readline().rsplit(":", 1)[1].strip("/\n"))
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def http_lines(
+    path: str, predictor: Predictor, texts: pa.Array, cores: Sequence[int], repeat: int
+) -> Iterator[str]:
+    """The service on one core, called from the other, beside direct calls on that one core."""
+    values = texts.to_pylist()
+    calls = [values[first : first + CALL] for first in range(0, len(values), CALL)]
+    with _serving(path, cores[0]) as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+
+        def post(some: list[str]) -> float:
+            """Seconds of one call."""
+            started = time.perf_counter()
+            _post(connection, some)
+            return time.perf_counter() - started
+
+        def two_at_once(some: list[list[str]]) -> None:
+            """The same from two connections, so that the server always has a next call."""
+            with ThreadPoolExecutor(2) as pool:
+                list(pool.map(lambda part: _post_all(port, part), (some[::2], some[1::2])))
+
+        os.sched_setaffinity(0, cores[1:])
+        shared, alone = [], []
+        post(values[:1])
+        for _ in range(repeat):
+            started = time.perf_counter()
+            two_at_once(calls)
+            shared.append(time.perf_counter() - started)
+            alone += [post([text]) for text in values[:FEW]]
+        os.sched_setaffinity(0, cores[:1])
+    direct, single = [], []
+    for _ in range(repeat):
+        started = time.perf_counter()
+        predictor(values)
+        direct.append(time.perf_counter() - started)
+        for text in values[:FEW]:
+            started = time.perf_counter()
+            predictor([text])
+            single.append(time.perf_counter() - started)
+    yield (f"HTTP, {CALL} texts a call: {len(values) / median(shared):,.0f} reviews/s, "
+           f"{median(direct) / median(shared):.1%} of direct calls on one core")
+    yield (f"a lone text over HTTP: {1000 * median(alone):.2f} ms (p50), direct "
+           f"{1000 * median(single):.2f} ms")
+
+
+def _post_all(port: int, calls: list[list[str]]) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    for texts in calls:
+        _post(connection, texts)
+    connection.close()
+
+
+def _post(connection: http.client.HTTPConnection, texts: list[str]) -> None:
+    connection.request("POST", "/v1/score", orjson.dumps({"texts": texts}),
+                       {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    answer.read()
+    if answer.status != 200:
+        raise UserError(f"the server answers with status {answer.status}")

@@ -1,0 +1,39 @@
+"""`reviewmill bench score` prints each figure beside its peer."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+import reviewmill
+from tests.requirements import need
+from tests.scoring.bundles import TEXTS, make_bundle
+
+
+def test_every_figure_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    need(len(os.sched_getaffinity(0)) > 1, "two cores")
+    folder, _ = make_bundle(tmp_path, "views", layers=1)
+    (tmp_path / "in.jsonl").write_text("".join(
+        json.dumps({"text": text}) + "\n" for text in TEXTS * 20))
+    line = ["bench", "score", str(folder), str(tmp_path / "in.jsonl"), "--repeat", "1"]
+    assert reviewmill.main(line) == 0
+    shown = capsys.readouterr().out
+    assert "200 reviews of " in shown
+    for peer in ("torch eager", "ONNX Runtime"):
+        for size in (1, 64):
+            assert re.search(rf"{peer}, batch {size} +[\d,]+ +[\d.]+ x\n", shown)
+    for figure in (r"raw files to predictions.*: [\d,]+ reviews/s, [\d.]+% of ids",
+                   r"two cores: [\d,]+ reviews/s, [\d.]+% of two runs",
+                   r"HTTP, 32 texts a call: [\d,]+ reviews/s, [\d.]+% of direct",
+                   r"a lone text over HTTP: [\d.]+ ms \(p50\), direct [\d.]+ ms"):
+        assert re.search(figure, shown), figure
+
+
+def test_a_number_that_makes_no_sense_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = make_bundle(tmp_path)
+    assert reviewmill.main(["bench", "score", str(folder), "x", "--repeat", "0"]) == 2
+    assert "--reviews and --repeat are 1 or more" in capsys.readouterr().err
