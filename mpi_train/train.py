@@ -334,13 +334,11 @@ class Run:
 
     def _keep(self, epoch: int, figures: dict[str, Any] | None) -> None:
         """Write the model if it is the one to keep; count the validations that were no better."""
-        accuracy, score = ((figures["accuracy"], figures[self.config.keep_by]) if figures
-                           else (None, None))
-        if score is not None and self.config.keep_by == "loss":
-            score = -score
-        highest = self.state["highest"]
-        if better := figures is not None and (
-                highest is None or (score is not None and score > highest)):
+        by, highest = self.config.keep_by, self.state["highest"]
+        accuracy, score = (figures["accuracy"], figures[by]) if figures else (None, None)
+        score = -score if score is not None and by == "loss" else score
+        better = bool(figures) and (highest is None or (score is not None and score > highest))
+        if better:
             self.state["highest"], self.state["worse"] = score, 0
         else:
             self.state["worse"] += 1

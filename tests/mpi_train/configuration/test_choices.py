@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,9 @@ from models.options import OWN_OPTIONS
 from mpi_train import evaluate
 from mpi_train.__main__ import main
 from mpi_train.configuration.config import TrainingConfig
-from mpi_train.configuration.presets import CONFIGS, MODEL_DEFAULTS
+from mpi_train.configuration.presets import MODEL_DEFAULTS
 from mpi_train.configuration.resolve import resolve
 from mpi_train.model_folder import model_card
-from mpi_train.optimization.schedules import Schedule
 from reviews.bundle import read_bundle
 from reviews.errors import UserError
 from reviews.store import Store
@@ -289,78 +287,6 @@ def test_validations_come_as_often_as_asked_for_and_at_the_end(
     assert (stopped / "metrics.jsonl").read_bytes() == before, "out of patience is complete"
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_a_preset_is_what_its_system_did_and_named_options_lie_over_it(
-    name: str, store: Store
-) -> None:
-    config = resolve({"store": str(store.path), "out": "nowhere", "config": name, "epochs": 4})
-    assert config.epochs == 4
-    wanted = {**MODEL_DEFAULTS[config.model], **CONFIGS[name], "epochs": 4}
-    wanted.pop("class_weights", None)
-    assert {key: getattr(config, key) for key in wanted} == wanted
-
-
-def test_a_run_for_which_no_model_is_named_is_the_default_training(store: Store) -> None:
-    named = {"store": str(store.path), "out": "nowhere", "epochs": 4}
-    config = resolve(named)
-    assert config.config == "default"
-    assert (config.ngrams, config.bidirectional, config.epochs) == (3, True, 4)
-    assert config == resolve({**named, "config": "default"})
-
-
-def test_a_named_model_is_trained_by_its_own_defaults(store: Store) -> None:
-    named = {"store": str(store.path), "out": "nowhere"}
-    config = resolve({**named, "model": "lstm"})
-    assert config == replace(TrainingConfig(), store=str(store.path), out="nowhere")
-    plain = resolve({**named, "config": "plain-lstm"})
-    assert plain == replace(config, config="plain-lstm")
-
-
-def test_a_file_that_names_no_model_is_about_the_lstm(store: Store, tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_text("epochs: 7\n")
-    config = resolve({"store": str(store.path), "out": "nowhere",
-                      "config": str(tmp_path / "mine.yaml")})
-    assert (config.ngrams, config.hidden_dim, config.epochs) == (0, 64, 7)
-
-
-def test_a_batch_size_for_each_rank_is_multiplied_by_them(store: Store) -> None:
-    named = {"store": str(store.path), "out": "nowhere"}
-    found = [resolve({**named, "batch_size_per_rank": 48}, ranks).batch_size for ranks in (1, 4)]
-    assert found == [48, 192]
-    with pytest.raises(UserError, match="--batch-size is over all ranks, --batch-size-per-rank"):
-        resolve({**named, "batch_size_per_rank": 48, "batch_size": 48})
-    assert resolve({**named, "config": "rnn2019"}, ranks=2).batch_size == 256
-    assert resolve({**named, "config": "rnn2019", "batch_size": 96}, ranks=2).batch_size == 96
-
-
-def test_the_rate_of_goyal_is_in_proportion_to_the_ranks_and_rises_gradually(store: Store) -> None:
-    named = {"store": str(store.path), "out": "nowhere", "config": "goyal"}
-    found = {n: Schedule.of(resolve(named, n), total=1000, updates=100) for n in (1, 8)}
-    assert {n: schedule.peak for n, schedule in found.items()} == {1: 0.1, 8: pytest.approx(0.8)}
-    rates = [found[8].rate(update) for update in range(1000)]
-    assert rates[:100] == sorted(set(rates[:100])), "the warm-up is an epoch"
-    assert set(rates[99:]) == {found[8].peak}
-
-
-def test_a_preset_trains_and_stands_in_the_runs_configuration(tmp_path: Path) -> None:
-    bare = make_store(tmp_path / "bare", {"train": 300, "test": 30})  # as its recipe leaves it
-    run = train(bare, tmp_path / "run", config="rnn2019", max_steps=2)
-    config = yaml.safe_load((run / "config.yaml").read_text())
-    assert (config["config"], config["pooling"], config["momentum"]) == ("rnn2019", "last", 0.9)
-    assert config["hidden_dim"] == 6, "what is named wins"
-
-
-def test_a_file_of_choices_lies_between_the_models_defaults_and_what_is_named(
-    store: Store, tmp_path: Path
-) -> None:
-    file = tmp_path / "mine.yaml"
-    file.write_text("model: bag\nngrams: 3\nepochs: 7\n")
-    named = {"store": str(store.path), "out": "nowhere", "config": str(file), "epochs": 2}
-    config = resolve(named)
-    assert (config.model, config.ngrams, config.epochs) == ("bag", 3, 2)
-    assert config.optimizer == "adagrad"
-
-
 @pytest.mark.parametrize(("options", "message"), [
     ({"model": "cnn", "pooling": "max"}, "--pooling is for lstm, gru: --model cnn has no such"),
     ({"ngrams": 3, "model": "cnn"}, "--ngrams is for lstm, gru, bilstm-attention, bag, mlp: "),
@@ -397,9 +323,3 @@ def test_sgd_reads_eps_where_ngrams_beside_the_model_learn_by_adagrad(store: Sto
     assert resolve({**named, "ngrams": 2}).eps == 1e-6
     with pytest.raises(UserError, match="--eps is for --optimizer"):
         resolve({**named, "model": "bag", "momentum": 0.0})
-
-
-def test_every_default_of_a_model_and_preset_is_an_option() -> None:
-    for name, choices in {**MODEL_DEFAULTS, **CONFIGS}.items():
-        model = choices.get("model", name)
-        TrainingConfig(**{"model": model, **MODEL_DEFAULTS[model], **choices})
