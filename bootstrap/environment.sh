@@ -10,4 +10,5 @@ command -v "$python" >/dev/null || { echo "$python is not there; set PYTHON=..."
 "$folder/bin/pip" install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[train,score,features,report,aws,dask,spark,hadoop,dev]'
 # Kernels are compiled once for an installation, not in the first run of each command.
 "$folder/bin/python" -m mapreduce.compile_kernels
+"$folder/bin/python" -m scoring.compile_kernels
 touch "$folder/ready"

@@ -1,7 +1,7 @@
 """Batches of what waits, without a timer: when the model is free it takes the next rows.
 
-Calls queue in order of arrival. A batch takes rows of the first calls up to a budget of padded
-ids, so that it takes some milliseconds whatever the calls' sizes; rows of one call may be in
+Calls queue in order of arrival. A batch takes rows of the first calls up to a budget of ids
+(models sort them by length, so that little is padded), so that it takes some milliseconds whatever the calls' sizes; rows of one call may be in
 several batches. The queue is bounded in rows and ids.
 """
 
@@ -61,7 +61,7 @@ class Batcher:
         self, predict: Callable[[EncodedTexts], Array], budget: int, most_rows: int,
         most_ids: int,
     ) -> None:
-        """predict: rows to probabilities (n, classes). budget: padded ids of a batch.
+        """predict: rows to probabilities (n, classes). budget: ids of a batch.
         most_rows, most_ids: what may wait."""
         self._predict, self._budget = predict, budget
         self._most_rows, self._most_ids = most_rows, most_ids
@@ -138,7 +138,7 @@ class Batcher:
     def _take(self) -> list[tuple[_Call, int, int]]:
         """The next rows of the first calls: (call, first, last), up to the budget."""
         batch: list[tuple[_Call, int, int]] = []
-        longest = rows = 0
+        ids = 0
         while self._waiting:
             call = self._waiting[0]
             if call.answer.done():
@@ -147,9 +147,9 @@ class Batcher:
                 continue
             last = call.taken
             for length in call.rows.lengths[call.taken :].tolist():
-                if rows and max(longest, length) * (rows + 1) > self._budget:
+                if ids and ids + length > self._budget:
                     break
-                longest, rows, last = max(longest, length), rows + 1, last + 1
+                ids, last = ids + length, last + 1
             if last > call.taken or not call.rows_left:
                 batch.append((call, call.taken, last))
                 call.taken = last

@@ -67,8 +67,8 @@ def test_what_waits_while_the_model_computes_goes_together_up_to_the_budget() ->
         found = [answer.tolist() for answer in await asyncio.gather(*answers)]
         assert found == [[[1]], [[3], [4]], [[5]], [[20], [2]], [[6]]]
 
-    # Rows times the longest of a batch are at most 40.
-    assert run(steps).batches == [[1], [3, 4, 5], [20, 2], [6]]
+    # The fourth call is cut: more than 33 ids do not go together.
+    assert run(steps, budget=33).batches == [[1], [3, 4, 5, 20], [2, 6]]
 
 
 def test_a_lone_call_does_not_wait() -> None:
