@@ -1,8 +1,9 @@
 """Batches of what waits, without a timer: when the model is free it takes the next rows.
 
-Calls queue in order of arrival. A batch takes rows of the first calls up to a budget of ids
-(models sort them by length, so that little is padded), so that it takes some milliseconds whatever the calls' sizes; rows of one call may be in
-several batches. The queue is bounded in rows and ids.
+Calls queue in order of arrival. A batch takes rows of the first calls up to a budget of ids, so
+that it takes some milliseconds whatever the calls' sizes; rows of one call may be in several
+batches. Models sort a batch by length, so that little is padded. The queue is bounded in rows
+and ids.
 """
 
 import asyncio
