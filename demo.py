@@ -45,7 +45,8 @@ def main(argv: Sequence[str]) -> int:
         _say(shlex.join(["reviewmill", *stage]))
         if status := reviewmill.main(stage):
             return status
-    _say(f"done in {time.perf_counter() - started:.0f} s; look at")
+    serve = shlex.join(["reviewmill", "serve", run])
+    _say(f"done in {time.perf_counter() - started:.0f} s; `{serve}` serves the model; look at")
     print(Path(run, "report.html").resolve())
     return 0
 
