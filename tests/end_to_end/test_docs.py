@@ -77,12 +77,13 @@ def printed(folder: Path) -> str:
     """What the commands of the README printed, run in the folder."""
     lines = [line for line in commands("README.md") if line.startswith("reviewmill ")]
     used = {shlex.split(line)[1] for line in lines}
-    assert {"prepare", "inspect", "train", "evaluate", "report"} <= used
+    assert {"prepare", "inspect", "train", "evaluate", "report", "score"} <= used
     return run_as_script(lines, folder)
 
 
 def test_the_readme_turns_raw_reviews_into_a_report(folder: Path, printed: str) -> None:
-    assert printed.splitlines()[-1] == "run/report.html"
+    assert "run/report.html" in printed.splitlines()
+    assert (folder / "predictions.parquet").is_file()
     assert RUN_FORMAT in (folder / "run" / "summary.json").read_text()
     assert (folder / "run" / "report.html").is_file()
 
