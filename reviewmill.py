@@ -23,7 +23,8 @@ COMMANDS = {
     "score": ("scoring.score", "files of reviews to predictions of a model"),
     "serve": ("scoring.serve", "a model over HTTP, and a page to try it on"),
     "export": ("scoring.export", "the ONNX file of a model that was trained without it"),
-    "report": ("reports", "the page about a run, or a store"),
+    "compare": ("compare.command", "models and baselines on one store, and what a result is worth"),
+    "report": ("reports", "the page about a run, a store or a comparison"),
     "cluster": ("cluster.command", "clusters started and stopped, and what they cost"),
     "bench": ("benchmarks", "each stage beside its peer"),
     "demo": ("demo", "all of it on generated reviews"),
@@ -35,10 +36,10 @@ UNUSED = ["scipy", "pandas"] + ["setuptools"] * (sys.version_info < (3, 12))
 
 # What a command needs beside the core install: the extra, and the modules it brings.
 EXTRAS = {"train": ("torch", "mpi4py", "safetensors"), "report": ("matplotlib",),
-          "export": ("onnx", "safetensors"),
+          "compare": ("sklearn", "scipy"), "export": ("onnx", "safetensors"),
           "score": ("onnxruntime", "safetensors", "fastapi", "uvicorn")}
 NEEDS = {"train": ["train"], "evaluate": ["train"], "report": ["report"], "export": ["export"],
-         "score": ["score"], "serve": ["score"],
+         "score": ["score"], "serve": ["score"], "compare": ["compare", "report"],
          "bench": ["train"], "demo": ["train", "report"]}
 
 

@@ -9,6 +9,7 @@ setup(
         "bootstrap",
         "cluster",
         "cluster.iam",
+        "compare",
         "mapreduce",
         "mapreduce.engines",
         "mapreduce.partitions",

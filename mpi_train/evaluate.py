@@ -178,12 +178,17 @@ def write_predictions(path: str, scored: Scored, classes: Sequence[str]) -> None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command on this rank; return its exit status."""
+    """Run the command on this rank; return its exit status.
+
+    The JSON has the figures and `seconds`: from the opening of the model to the last figure.
+    """
     communicator = Communicator()
     request = communicator.from_root(lambda: read_request(argv))
     prepare_process(request.threads, communicator.core_sharers)
+    started = time.perf_counter()
     with communicator.together():
         result = evaluate(request, communicator)
+    seconds = time.perf_counter() - started
     if result is None:
         return 0
     figures, left_out, warning = result
@@ -194,7 +199,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for line in describe(figures, left_out, warning):
         print(line)
     if request.as_json:
-        print(json.dumps(figures))
+        print(json.dumps({**figures, "seconds": seconds}))
     return 0
 
 

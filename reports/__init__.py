@@ -1,4 +1,4 @@
-"""What a person looks at: one offline HTML page about a run or a store.
+"""What a person looks at: one offline HTML page about a run, a store or a comparison.
 
 Reads files, imports only reviews.
 """
@@ -16,11 +16,14 @@ from reviews.store import Store
 def main(argv: Sequence[str] | None = None) -> int:
     """`reviewmill report PATH`: write PATH/report.html, print its path as the last line."""
     parser = make_parser(
-        "reviewmill report", "Write PATH/report.html about a run or a store: it works offline.")
-    parser.add_argument("path", metavar="PATH", help="a run folder, finished or not, or a store")
+        "reviewmill report",
+        "Write PATH/report.html about a run, a store or a comparison: it works offline.")
+    parser.add_argument("path", metavar="PATH",
+                        help="a run folder, finished or not, a store, or a folder of compare")
     parser.add_argument("--out", metavar="FILE", help="the page (default: PATH/report.html)")
     options = parser.parse_args(argv)
     try:
+        from reports.comparison import FILE, read_comparison, render_comparison
         from reports.data import render_store
         from reports.page import render
     except ImportError as error:
@@ -36,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = Path(options.path)
     if is_remote(options.path) or (folder / "manifest.json").is_file():
         page = render_store(Store(options.path))
+    elif (folder / FILE).is_file():
+        page = render_comparison(read_comparison(folder), folder.resolve().name)
     else:
         page = render(read_run(folder))
     target = Path(options.out) if options.out else folder / "report.html"

@@ -13,6 +13,7 @@ from reports import main
 from reviews.recipe import Recipe
 from tests.mapreduce.corpus import make_reviews, run, write_reviews
 from tests.reports.browser import Tab, find_browser, start_browser
+from tests.reports.comparisons import make_comparison
 from tests.reports.runs import make_run
 from tests.requirements import need
 
@@ -30,7 +31,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Reports of a whole run, of one with texts as long as they get, and of a store."""
+    """Reports of a whole run, one with texts as long as they get, a store and a comparison."""
     top = tmp_path_factory.mktemp("pages")
     long = "a-very-long-name-without-any-blank" * 6
     failure = json.dumps({"kind": "failure", "reason": long * 3, "step": 3}) + "\n"
@@ -43,13 +44,14 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for row in make_reviews(300)])
     folders["store"] = run([path], top / "store", Recipe(
         features=("votes", "verified:category", "unixReviewTime:time"))).path
+    folders["comparison"] = make_comparison(top / "comparison", long)
     for folder in folders.values():
         main([str(folder)])
     return {name: folder / "report.html" for name, folder in folders.items()}
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", ["whole", "long", "store"])
+@pytest.mark.parametrize("name", ["whole", "long", "store", "comparison"])
 def test_nothing_is_wider_than_the_window(
     tab: Tab, pages: dict[str, Path], name: str, width: int
 ) -> None:

@@ -1,0 +1,55 @@
+"""Systems that can be compared: the models of this program and baselines, by name."""
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models.records import RECORDS
+from reviews.errors import UserError
+from reviews.options import near
+from reviews.store import Store
+
+TORCH = {"torch": "train", "mpi4py": "train", "safetensors": "train"}
+SKLEARN = {"sklearn": "compare"}
+
+
+@dataclass(frozen=True)
+class System:
+    """One of the names that --models takes.
+
+    options: of `reviewmill train`; None for a baseline.
+    packages: modules that it needs, each with the extra that brings it.
+    seeded: false where every training gives the same model, so that one run is enough.
+    """
+
+    options: tuple[str, ...] | None
+    packages: dict[str, str]
+    seeded: bool = True
+
+
+SYSTEMS = {
+    "majority": System(None, {}, seeded=False),
+    "tfidf-logistic": System(None, SKLEARN, seeded=False),
+    "tfidf-svm": System(None, SKLEARN, seeded=False),
+    "fasttext": System(None, {"fasttext": "bench"}),
+    **{name: System(("--model", name), TORCH) for name in RECORDS},
+    **{name: System(("--config", name), TORCH) for name in ("default", "views")},
+}
+
+
+def check_systems(names: Sequence[str], reference: str, store: Store) -> None:
+    """Raise UserError where a system is unknown, named twice, or cannot run here or on this store;
+    and where the reference is not among them."""
+    for name in names:
+        if name not in SYSTEMS:
+            raise UserError(f"no model {name!r}{near(name, SYSTEMS) or '; ' + ', '.join(SYSTEMS)}")
+        if names.count(name) > 1:
+            raise UserError(f"--models has {name} twice")
+        for package, extra in SYSTEMS[name].packages.items():
+            if importlib.util.find_spec(package) is None:
+                raise UserError(f"{name} needs {package}: pip install 'reviewmill[{extra}]'")
+        if name == "mlp" and not store.feature_names:
+            raise UserError(f"mlp reads features, and {store.address} has none: prepare it with "
+                            "--features")
+    if reference not in names:
+        raise UserError(f"--reference {reference} is not one of --models {','.join(names)}")

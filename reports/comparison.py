@@ -1,0 +1,213 @@
+"""The page about a comparison of models: figures, differences from the reference, runs."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from reports.drawing import GRID, INK, SERIES, Chart
+from reports.html import Html, count, duration, el, join, percent, score, table
+from reports.parts import header, notice, page, section, settings
+from reviews.errors import UserError
+
+FILE, FORMAT = "compare.json", "reviewmill-comparison/1"
+TESTS = {
+    "seeds_and_reviews": "seeds and reviews",
+    "t": "t-test over seeds",
+    "mcnemar": "McNemar, reviews",
+    "bootstrap": "bootstrap over reviews",
+}
+# Half a 95 % interval in standard errors of a normal distribution.
+NORMAL = 1.96
+Comparison = Mapping[str, Any]
+
+
+def read_comparison(folder: Path) -> Comparison:
+    """compare.json of a folder; UserError where it is none."""
+    try:
+        found = json.loads((folder / FILE).read_bytes())
+    except (OSError, ValueError):
+        raise UserError(f"{folder / FILE} cannot be read") from None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise UserError(f"{folder / FILE} has not the format {FORMAT}")
+    return found
+
+
+def render_comparison(comparison: Comparison, name: str) -> str:
+    """The whole page. The same comparison gives the same bytes."""
+    return page(
+        f"{name} · reviewmill", "the comparison",
+        _header(comparison, name),
+        _notices(comparison),
+        section("results", "Results", *_results(comparison)),
+        section("differences", "Differences", *_differences(comparison)),
+        section("runs", "Runs", _runs(comparison)),
+        section("protocol", "Protocol", _protocol(comparison)),
+    )
+
+
+def _header(comparison: Comparison, name: str) -> Html:
+    models = comparison["models"]
+    best = max(models, key=lambda summary: summary["accuracy"], default=None)
+    state = "failed" if comparison["failures"] else "finished"
+    if best is None:
+        sentence = ("No run finished", "there is nothing to compare")
+    else:
+        sentence = (f"{best['model']} has the highest accuracy: {percent(best['accuracy'], 2)}",
+                    _verdict(comparison, best["model"]))
+    facts = [f"{count(len(models))} models", f"{count(len(comparison['runs']))} runs",
+             f"{count(comparison['training_rows'])} training reviews",
+             f"{count(comparison['test_rows'])} test reviews"]
+    return header(("comparison", name, el("span", state, cls=f"state {state}")), sentence, facts,
+                  [], ("Results", "Differences", "Runs", "Protocol"))
+
+
+def _verdict(comparison: Comparison, best: str) -> str:
+    """How sure it is that the best is better than the reference."""
+    reference = comparison["reference"]
+    if best == reference:
+        return "it is the reference"
+    for row in comparison["differences"]:
+        if row["model"] == best:
+            p = row["p"]["seeds_and_reviews"]["holm"]
+            found = "significant" if p < 0.05 else "not significant"
+            return f"its difference from {reference} is {found} (p = {p:.2g} by Holm)"
+    return f"{reference}, the reference, has no finished run"
+
+
+def _notices(comparison: Comparison) -> Html:
+    return join(*(
+        notice("bad", f"{failure['model']}, seed {failure['seed']}, failed:",
+               f" {failure['reason']}.")
+        for failure in comparison["failures"]))
+
+
+def _results(comparison: Comparison) -> list[Html | None]:
+    if not comparison["models"]:
+        return [el("p", "No run finished.", cls="empty")]
+    rows = []
+    for summary in comparison["models"]:
+        tag = (el("span", "reference", cls="tag")
+               if summary["model"] == comparison["reference"] else None)
+        rows.append([
+            join(summary["model"], " ", tag), count(len(summary["seeds"])),
+            percent(summary["accuracy"], 2), _points(summary["accuracy_seed_deviation"]),
+            _points(summary["accuracy_test_error"]), _score(summary, "f1_macro"),
+            _score(summary, "roc_auc"), duration(summary["train_s"]),
+            count(summary["reviews_per_s"]), _megabytes(summary["bytes"]),
+            _megabytes(summary["peak_bytes"])])
+    head = ["model", "runs", "accuracy", "± seeds", "± test reviews", "macro F1", "ROC AUC",
+            "training", "reviews/s scored", "size", "peak memory"]
+    says = ("± seeds: standard deviation over seeds, of scores behind their mean; ± test reviews: "
+            "standard error from the draw of the test reviews. Means over runs; memory is the most "
+            "of any process. Times are without the start of the program.")
+    return [el("div", _accuracy_chart(comparison).html(wide=True), cls="grid"),
+            el("figure", el("figcaption", el("h3", "Scores and costs"), el("p", says)),
+               table(head, rows), cls="card wide")]
+
+
+def _accuracy_chart(comparison: Comparison) -> Chart:
+    """Mean accuracies with what the draw of the test reviews leaves open, and single runs."""
+    models = comparison["models"]
+    height = max(140, 70 + 30 * len(models))
+
+    def draw(axes: Axes) -> None:
+        for row, summary in enumerate(models):
+            own = [run["accuracy"] for run in comparison["runs"]
+                   if run["model"] == summary["model"]]
+            axes.plot(own, [row] * len(own), "o", color=SERIES[1], markersize=5, alpha=0.6)
+            axes.errorbar(summary["accuracy"], row, xerr=NORMAL * summary["accuracy_test_error"],
+                          color=SERIES[0], marker="s", markersize=7, capsize=4, linewidth=2)
+        axes.set_yticks(np.arange(len(models)), [_label(summary["model"]) for summary in models],
+                        parse_math=False)
+        axes.tick_params(axis="y", labelcolor=INK)
+        axes.set_ylim(len(models) - 0.5, -0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:g} %"))
+        axes.grid(axis="x", color=GRID)
+
+    return Chart("accuracy", "Accuracy on the test reviews", draw,
+                 "Bars: 95 % intervals over the draw of the test reviews.",
+                 [("mean over seeds", SERIES[0]), ("one run", SERIES[1])], height)
+
+
+def _differences(comparison: Comparison) -> list[Html | None]:
+    reference = comparison["reference"]
+    if not comparison["differences"]:
+        return [el("p", f"There is nothing to set against {reference}.", cls="empty")]
+    head = ["model", "points", "95 %, seeds and reviews", "95 %, reviews", "better by 0.2",
+            "equal within 0.2", "worse by 0.2", "power at 0.5"]
+    rows, tests = [], []
+    for row in comparison["differences"]:
+        found = row["difference"]
+        rows.append([
+            row["model"], _signed(found["mean"]), _interval(found["low"], found["high"]),
+            _interval(row["bootstrap_low"], row["bootstrap_high"]),
+            *(percent(found[name], 0) for name in ("better", "equal", "worse", "power"))])
+        for test, title in TESTS.items():
+            values = row["p"][test]
+            shown = (["–"] * 3 if values is None
+                     else [f"{values[kind]:.2g}" for kind in ("p", "holm", "bonferroni")])
+            tests.append([f"{row['model']}: {title}", *shown])
+    says = (f"Accuracy less that of {reference}, in points. Chances of a true difference above, "
+            "within and below 0.2 points; power: chance that a true difference of 0.5 points "
+            "would be found.")
+    tested = (f"p of no difference from {reference}, and corrected for the number of models. "
+              "McNemar compares the first run of each. There is no t where accuracies do not vary "
+              "with the seed: a deterministic model is tested by reviews alone.")
+    return [el("figure", el("figcaption", el("h3", f"Difference from {reference}"), el("p", says)),
+               table(head, rows), cls="card wide"),
+            el("figure", el("figcaption", el("h3", "Tests"), el("p", tested)),
+               table(["test", "p", "by Holm", "by Bonferroni"], tests), cls="card wide")]
+
+
+def _runs(comparison: Comparison) -> Html:
+    if not comparison["runs"]:
+        return el("p", "No run finished.", cls="empty")
+    rows = [[f"{run['model']}, seed {run['seed']}", percent(run["accuracy"], 2),
+             score(run["f1_macro"], 4), score(run["roc_auc"], 4), duration(run["train_s"]),
+             count(run["reviews_per_s"]), _megabytes(run["peak_bytes"])]
+            for run in comparison["runs"]]
+    head = ["run", "accuracy", "macro F1", "ROC AUC", "training", "reviews/s scored",
+            "peak memory"]
+    return el("figure", el("figcaption", el("h3", "Single runs")), table(head, rows),
+              cls="card wide")
+
+
+def _protocol(comparison: Comparison) -> Html:
+    values = {name: comparison[name] for name in (
+        "store", "reference", "sample", "training_rows", "test_rows")}
+    return settings("Shared by all runs", "compare.json",
+                    {**values, "store sha256": comparison["fingerprint"]})
+
+
+def _label(name: str) -> str:
+    """A name with room for it on an axis."""
+    return name if len(name) <= 20 else f"{name[:19]}…"
+
+
+def _score(summary: Mapping[str, Any], name: str) -> str:
+    """A mean over seeds with its deviation, if it has one."""
+    deviation = summary[f"{name}_seed_deviation"]
+    shown = score(summary[name], 4)
+    return shown if deviation is None else f"{shown} ± {deviation:.4f}"
+
+
+def _points(fraction: float | None) -> str:
+    return "–" if fraction is None else f"{100 * fraction:.2f}"
+
+
+def _signed(fraction: float) -> str:
+    return f"{100 * fraction:+.2f}"
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{_signed(low)} to {_signed(high)}"
+
+
+def _megabytes(size: float) -> str:
+    return f"{size / 1e6:,.1f} MB"

@@ -1,0 +1,223 @@
+"""`reviewmill compare`: what it writes, goes on with, and refuses."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+
+import reviewmill
+from compare.command import main
+from compare.systems import SYSTEMS
+from models.records import RECORDS
+from mpi_train.configuration.presets import CONFIGS
+from reviews.errors import UserError
+from reviews.store import Store
+from tests.reports.document import parse
+from tests.stores import make_store
+
+ROWS = {"train": 240, "validation": 20, "test": 120}
+MODELS = "mlp,majority,tfidf-svm"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return make_store(tmp_path_factory.mktemp("compare") / "store", ROWS, length=12,
+                      vocabulary=60, features=("hint", "noise"))
+
+
+@pytest.fixture(scope="module")
+def finished(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A comparison of a model with seeds and two baselines without, on half the rows."""
+    out = tmp_path_factory.mktemp("finished") / "out"
+    assert main([str(store.path), "--models", MODELS, "--seeds", "2", "--sample", "0.5",
+                 "--reference", "majority", "--out", str(out)]) == 0
+    return out
+
+
+def comparison(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "compare.json").read_text())
+    return found
+
+
+def test_models_run_once_for_each_seed_and_deterministic_ones_once(finished: Path) -> None:
+    runs = [(run["model"], run["seed"]) for run in comparison(finished)["runs"]]
+    assert runs == [("mlp", 0), ("mlp", 1), ("majority", 0), ("tfidf-svm", 0)]
+
+
+def test_figures_are_scikit_learns_of_the_predictions(finished: Path) -> None:
+    for run in comparison(finished)["runs"]:
+        table = pq.read_table(finished / "runs" / f"{run['model']}-{run['seed']}"
+                              / "predictions.parquet")
+        assert table.column_names == ["review_id", "label", "logits", "probability"]
+        truth = np.array(table["label"].to_pylist()) == "positive"
+        logits = np.array(table["logits"].to_pylist())[:, 0]
+        assert run["accuracy"] == pytest.approx(accuracy_score(truth, logits >= 0))
+        assert run["f1_macro"] == pytest.approx(f1_score(truth, logits >= 0, average="macro"))
+        assert run["roc_auc"] == pytest.approx(roc_auc_score(truth, logits))
+        assert min(run["train_s"], run["reviews_per_s"], run["bytes"], run["peak_bytes"]) > 0
+
+
+def test_the_reference_is_the_one_that_was_named(finished: Path) -> None:
+    found = comparison(finished)
+    accuracy = {summary["model"]: summary["accuracy"] for summary in found["models"]}
+    assert found["reference"] == "majority"
+    assert {row["model"]: row["difference"]["mean"] for row in found["differences"]} == {
+        name: pytest.approx(accuracy[name] - accuracy["majority"])
+        for name in ("mlp", "tfidf-svm")}
+
+
+def test_a_deterministic_model_is_tested_by_reviews_alone(finished: Path) -> None:
+    for row in comparison(finished)["differences"]:
+        assert row["p"]["t"] is None
+        assert all(0 < row["p"][test]["p"] <= row["p"][test]["holm"]
+                   <= row["p"][test]["bonferroni"] <= 1
+                   for test in ("mcnemar", "bootstrap", "seeds_and_reviews"))
+
+
+def test_a_sample_is_what_is_trained_on(finished: Path, store: Store) -> None:
+    found = comparison(finished)
+    assert (found["sample"], found["training_rows"], found["test_rows"]) == (0.5, 120, 120)
+    rows = pq.read_table(finished / "rows.parquet")
+    assert rows.num_rows == 120
+    config = (finished / "runs" / "mlp-0" / "run" / "config.yaml").read_text()
+    assert f"rows: {finished / 'rows.parquet'}" in config
+
+
+def test_tables_and_page_say_the_same(finished: Path) -> None:
+    found = comparison(finished)
+    with open(finished / "compare.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["model"] for row in rows] == MODELS.split(",")
+    for row, summary in zip(rows, found["models"], strict=True):
+        assert float(row["accuracy"]) == summary["accuracy"]
+        assert row["seeds"] == str(len(summary["seeds"]))
+    assert rows[1]["difference_mean"] == rows[1]["mcnemar_p"] == rows[0]["t_p"] == ""
+    markdown = (finished / "compare.md").read_text().splitlines()
+    page = parse((finished / "compare.html").read_text()).text
+    for line, summary in zip(markdown[2:], found["models"], strict=True):
+        assert f"| {summary['model']} | {100 * summary['accuracy']:.2f} ±" in line
+        assert f"{100 * summary['accuracy']:.2f} %" in page
+
+
+def test_finished_runs_are_kept_and_torn_ones_done_again(
+    finished: Path, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    torn = out / "runs" / "majority-0"
+    (torn / "result.json").unlink()
+    (torn / "left-over").touch()
+    trained = (out / "runs" / "mlp-1" / "result.json").stat().st_mtime_ns
+    assert main([str(store.path), "--models", "majority,mlp", "--seeds", "2", "--sample", "0.5",
+                 "--reference", "majority", "--out", str(out)]) == 0
+    assert (out / "runs" / "mlp-1" / "result.json").stat().st_mtime_ns == trained
+    assert not (torn / "left-over").exists()
+    assert (torn / "result.json").is_file()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines[:3]] == [
+        "majority, seed 0", "mlp, seed 0", "mlp, seed 1"]
+
+
+def test_a_failure_leaves_the_rest_and_is_tried_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # No two reviews share a word, so that TF-IDF has none to count.
+    store = make_store(tmp_path / "store", {"train": 10, "test": 10}, length=1,
+                       vocabulary=50_000, shards=1)
+    line = [str(store.path), "--models", "tfidf-logistic,majority", "--out", str(tmp_path / "out")]
+    for _ in range(2):
+        assert main(line) == 1
+        assert "tfidf-logistic, seed 0: failed: ValueError: " in capsys.readouterr().out
+    found = comparison(tmp_path / "out")
+    assert [run["model"] for run in found["runs"]] == ["majority"]
+    assert found["differences"] == []  # the reference failed
+    [failure] = found["failures"]
+    assert "no terms remain" in failure["reason"]
+    assert failure["reason"] in parse((tmp_path / "out" / "compare.html").read_text()).text
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ("--models bga", "no model 'bga'; did you mean bag"),
+    ("--models nothing-like-it", "no model 'nothing-like-it'; majority, tfidf-logistic"),
+    ("--models bag,majority,bag", "--models has bag twice"),
+    ("--models bag --reference majority", "--reference majority is not one of --models bag"),
+    ("--models majority,mlp", "mlp reads features, and .* has none"),
+    ("--models majority --seeds 0", "--seeds is 0: give 1 or more"),
+    ("--models majority --sample 0", "--sample is 0: give more than 0, at most 1"),
+    ("--models majority --sample 1.5", "--sample is 1.5: give more than 0, at most 1"),
+    ("--models majority --sample 0.01", "1 of the 2 training rows are .*: a comparison needs 3"),
+    ("--models majority --out s3://bucket/out", "--out s3://bucket/out is an address"),
+])
+def test_what_cannot_work_is_refused_before_anything_is_made(
+    tmp_path: Path, arguments: str, message: str
+) -> None:
+    store = make_store(tmp_path / "store", {"train": 200, "test": 9}, length=4)
+    with pytest.raises(UserError, match=message):
+        main([str(store.path), "--out", str(tmp_path / "out"), *arguments.split()])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("rows", "message"), [
+    ({"train": 50}, "no rows in its test split"), ({"test": 50}, "no rows in its train split")])
+def test_a_store_without_a_split_is_refused(
+    tmp_path: Path, rows: dict[str, int], message: str
+) -> None:
+    store = make_store(tmp_path / "store", rows, length=4)
+    with pytest.raises(UserError, match=message):
+        main([str(store.path), "--models", "majority", "--out", str(tmp_path / "out")])
+
+
+@pytest.mark.parametrize("damage", ["damaged", "missing"])
+def test_a_damaged_shard_is_refused(tmp_path: Path, damage: str) -> None:
+    store = make_store(tmp_path / "store", {"train": 50, "test": 9}, length=4)
+    shard = store.shards("test")[-1].path
+    if damage == "missing":
+        shard.unlink()
+    else:
+        shard.write_bytes(shard.read_bytes() + b" ")
+    with pytest.raises(UserError, match=f"{shard.name} is {damage}"):
+        main([str(store.path), "--models", "majority", "--out", str(tmp_path / "out")])
+
+
+def test_a_missing_package_is_named_with_its_extra(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for model, extra in (("bag", "train"), ("tfidf-svm", "compare"), ("fasttext", "bench")):
+        with pytest.raises(UserError, match=rf"{model} needs .*'reviewmill\[{extra}\]'"):
+            main([str(store.path), "--models", model, "--out", str(tmp_path / "out")])
+    assert reviewmill.main(["compare", str(store.path)]) == 2
+
+
+@pytest.mark.parametrize(("change", "name"), [
+    (["--sample", "0.4"], "sample"), (["--reference", "mlp"], "reference"), (None, "fingerprint")])
+def test_a_folder_keeps_to_its_plan(
+    finished: Path, store: Store, tmp_path: Path, change: list[str] | None, name: str
+) -> None:
+    plan = (finished / "plan.json").read_bytes()
+    line = ["--models", MODELS, "--reference", "majority", "--sample", "0.5",
+            "--out", str(finished)]
+    other = store if change else make_store(tmp_path / "store", ROWS, features=("hint",), seed=1)
+    with pytest.raises(UserError, match=f"a comparison with another {name}"):
+        main([str(other.path), *line, *(change or [])])
+    assert (finished / "plan.json").read_bytes() == plan
+
+
+def test_a_folder_of_something_else_is_left_alone(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(UserError, match="is not empty, and no comparison"):
+        main([str(store.path), "--models", "majority", "--out", str(tmp_path)])
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_every_model_of_the_program_and_trainings_by_name_can_be_compared() -> None:
+    assert set(RECORDS) < set(SYSTEMS)
+    named = {system.options[1]: name for name, system in SYSTEMS.items()
+             if system.options and system.options[0] == "--config"}
+    assert set(named) == {"default", "views"} <= set(CONFIGS)

@@ -1,0 +1,57 @@
+"""Commands in processes of their own: memory, the last line, failures, ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from compare.measure import CommandFailed, run_measured
+
+PYTHON = [sys.executable, "-c"]
+
+
+def test_the_peak_of_memory_is_that_of_the_largest_process(tmp_path: Path) -> None:
+    ours = bytearray(400_000_000)  # no part of it is the command's
+    ours[::4096] = b"1" * len(ours[::4096])
+    program = "a = bytearray(200_000_000); a[::4096] = b'1' * len(a[::4096]); print('done')"
+    inner = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {program!r}])"
+    for command in (program, inner):
+        done = run_measured([*PYTHON, command], tmp_path / "log")
+        assert done.last_line == "done"
+        assert 200e6 < done.peak_bytes < 300e6
+
+
+@pytest.mark.parametrize(("program", "reason"), [
+    ("raise SystemExit('too small')", "too small"),
+    ("1 / 0", "ZeroDivisionError: division by zero"),
+    ("raise SystemExit(3)", "ended with status 3"),
+    ("import os; print('so far', flush=True); os.kill(os.getpid(), 9)",
+     "ended by signal 9; its last line: so far"),
+])
+def test_a_failure_gives_its_reason_in_a_line(tmp_path: Path, program: str, reason: str) -> None:
+    log = tmp_path / "log"
+    log.write_text("a line of an earlier command\n")
+    with pytest.raises(CommandFailed) as failed:
+        run_measured([*PYTHON, program], log)
+    assert str(failed.value) == reason
+    assert log.read_text().startswith("a line of an earlier command\n")
+
+
+def test_an_interrupted_wait_ends_the_command(tmp_path: Path) -> None:
+    inner = f"open({str(tmp_path / 'pid')!r}, 'w').write(str(__import__('os').getpid()) + '.');" \
+        "__import__('time').sleep(600)"
+    outer = ("from pathlib import Path; import sys; from compare.measure import run_measured; "
+             f"run_measured([sys.executable, '-c', {inner!r}], Path({str(tmp_path / 'log')!r}))")
+    process = subprocess.Popen([*PYTHON, outer], stderr=subprocess.DEVNULL)
+    pid = tmp_path / "pid"
+    while not (pid.is_file() and pid.read_text().endswith(".")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) != 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()[:-1]), 0)

@@ -1,0 +1,48 @@
+"""Comparisons in the format that `reviewmill compare` writes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from reports.comparison import FORMAT
+
+
+def make_comparison(folder: Path, other: str = "bag", **changes: Any) -> Path:
+    """A folder with the compare.json of two models, one of which is deterministic."""
+    runs = [_run("tfidf-svm", 0, 0.915)] + [
+        _run(other, seed, accuracy) for seed, accuracy in enumerate((0.921, 0.925, 0.926))]
+    tested = {"p": 0.0123, "holm": 0.0246, "bonferroni": 0.0369}
+    found = {
+        "format": FORMAT, "store": "stores/amazon", "fingerprint": "ab" * 32, "sample": 0.5,
+        "reference": "tfidf-svm", "training_rows": 95_386, "test_rows": 22_437, "runs": runs,
+        "models": [_summary("tfidf-svm", [0], 0.915, None),
+                   _summary(other, [0, 1, 2], 0.924, 0.0026)],
+        "differences": [{
+            "model": other, "bootstrap_low": 0.0061, "bootstrap_high": 0.0119,
+            "difference": {"mean": 0.009, "low": 0.0042, "high": 0.0138, "p": 0.0123, "worse": 0.0,
+                           "equal": 0.011, "better": 0.989, "power": 0.83},
+            "p": {"t": None, "mcnemar": tested, "bootstrap": tested,
+                  "seeds_and_reviews": tested}}],
+        "failures": [],
+        **changes,
+    }
+    folder.mkdir(parents=True)
+    (folder / "compare.json").write_text(json.dumps(found))
+    return folder
+
+
+def _run(model: str, seed: int, accuracy: float) -> dict[str, Any]:
+    return {"model": model, "seed": seed, "n": 22_437, "accuracy": accuracy,
+            "f1_macro": accuracy - 0.01, "roc_auc": 0.97, "confusion_matrix": [[1, 2], [3, 4]],
+            "train_s": 27.4, "reviews_per_s": 51_234.0, "bytes": 130_000_000,
+            "peak_bytes": 908_000_000}
+
+
+def _summary(
+    model: str, seeds: list[int], accuracy: float, deviation: float | None
+) -> dict[str, Any]:
+    return {"model": model, "seeds": seeds, "accuracy": accuracy,
+            "accuracy_seed_deviation": deviation, "f1_macro": accuracy - 0.01,
+            "f1_macro_seed_deviation": deviation, "roc_auc": None,
+            "roc_auc_seed_deviation": None, "accuracy_test_error": 0.0018, "train_s": 27.4,
+            "reviews_per_s": 51_234.0, "bytes": 130_000_000, "peak_bytes": 908_000_000}
