@@ -14,6 +14,7 @@ import pytest
 
 from reviews.errors import UserError
 from reviews.generate import generate
+from reviews.recipe import load_recipe
 from reviews.store import Store
 from reviews.verify import verify_store
 from tests.mapreduce.corpus import bytes_of, make_reviews, run, write_reviews
@@ -37,7 +38,7 @@ class Prepare:
 
     def run_here(self) -> Store:
         """A run that is left alone."""
-        return run(self.files, self.out, overwrite=True)
+        return run(self.files, self.out, load_recipe(), overwrite=True)
 
     def start(self) -> subprocess.Popen[str]:
         """A run that can be killed."""

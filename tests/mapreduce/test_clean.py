@@ -40,7 +40,7 @@ def test_texts_are_the_words_that_the_recipe_keeps(
         for _, row in pd.read_json(path, lines=True).iterrows():
             text = " ".join(re.findall(pattern(tokens), fold(row["reviewText"])))
             label = {1: "negative", 2: "negative", 4: "positive", 5: "positive"}.get(row["overall"])
-            if text:
+            if re.search(r"\w", text):  # marks alone are no review
                 expected.append((text, label))
     assert read(tmp_path / "clean") == expected
 

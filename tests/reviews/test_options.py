@@ -69,7 +69,8 @@ def changed(config: type, field: dataclasses.Field) -> Any:
         str: "huggingface:folder" if field.name == "tokenizer" else "other",
         str | None: ";" if field.name == "delimiter" else "other",
         float: 2.5 if kind is float and field.default > 1 else 0.75,
-        tuple[float, ...]: (0.5, 0.25, 0.25), tuple[str, ...]: ("one", "two"),
+        tuple[float, ...]: (1.0, 10.0) if field.name == "rating_scale" else (0.5, 0.25, 0.25),
+         tuple[str, ...]: ("one", "two"),
     }  # fmt: skip
     return values[kind]
 
