@@ -279,7 +279,8 @@ def test_every_field_of_the_configuration_is_an_option(store: Store, tmp_path: P
                 backend="gloo", shares="2")
     config = yaml.safe_load((run / "config.yaml").read_text())
     every = {f.name for f in dataclasses.fields(TrainingConfig)}
-    assert set(config) == every - {"profile", "resume", "overwrite", *unread("lstm", ngrams=0)}
+    assert set(config) == every - {"profile", "resume", "overwrite", "interface", "keep_by",
+                                   "batch_size_per_rank", *unread("lstm", ngrams=0)}
     assert config["momentum"] == 0.5
     assert config["shares"] == [2.0]
 

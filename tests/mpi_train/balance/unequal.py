@@ -15,6 +15,7 @@ from mpi4py import MPI
 from mpi_train.__main__ import main
 from mpi_train.backward import BackPropagation
 from mpi_train.balance.share_coordinator import ShareCoordinator
+from mpi_train.step_report import StepReport
 
 # Adam makes whole steps of what rounding leaves of a gradient that should be 0.
 SGD = ["--optimizer", "sgd", "--learning-rate", "0.05"]
@@ -46,9 +47,9 @@ class Slowed(BackPropagation):
 class Forgetful(ShareCoordinator):
     """One update of a run comes without the time of a rank."""
 
-    def observe(self, tokens: Any, seconds: Any, *parts: Any) -> None:
-        seconds[1] = float("nan")
-        super().observe(tokens, seconds, *parts)
+    def observe(self, tokens: Any, reports: StepReport) -> None:
+        reports.compute_s[1] = float("nan")  # type: ignore[index]
+        super().observe(tokens, reports)
 
 
 if __name__ == "__main__":

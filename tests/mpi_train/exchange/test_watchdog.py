@@ -23,7 +23,8 @@ LIMIT_S = 90  # three times what is promised
 WATCHES = """
 import signal, sys
 from mpi_train.exchange.watchdog import ProcessIdentity, Watchdog, own_identity
-peer = ProcessIdentity("host", own_identity("host").machine, int(sys.argv[1]), int(sys.argv[2]))
+own = own_identity("host")
+peer = ProcessIdentity("host", own.machine, int(sys.argv[1]), int(sys.argv[2]), own.boot)
 watchdog = Watchdog([own_identity("host"), peer], 0)
 watchdog.stall_s = float(sys.argv[3])
 watchdog.start()
@@ -94,7 +95,7 @@ def test_a_rank_that_stands_still_ends_with_its_traceback_unless_another_one_is_
     _, errors = watches.communicate(timeout=LIMIT_S)
     assert watches.returncode == 1
     assert errors.endswith("rank 0 ends: no progress for 0.025 minutes (--stall-minutes)\n")
-    assert 'File "<string>", line 9 in <module>' in errors
+    assert 'File "<string>", line 10 in <module>' in errors
 
 
 def test_a_rank_ends_when_the_one_that_started_it_is_killed(
