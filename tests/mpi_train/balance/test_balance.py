@@ -17,7 +17,7 @@ from tests.mpi_train.runs import records
 from tests.stores import make_store
 
 UPDATES, EPOCHS = 50, 4
-OPTIONS = ["--epochs", str(EPOCHS), "--batch-size", "96", "--hidden-dim", "32",
+OPTIONS = ["--model", "lstm", "--epochs", str(EPOCHS), "--batch-size", "96", "--hidden-dim", "32",
            "--embedding-dim", "16", "--threads", "1", "--keep", "last"]
 
 
