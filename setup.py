@@ -6,6 +6,7 @@ setup(
     packages=[
         "benchmarks",
         "benchmarks.peers",
+        "benchmarks.ranks",
         "bootstrap",
         "cluster",
         "cluster.iam",

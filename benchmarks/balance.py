@@ -102,7 +102,7 @@ def speeds(text: str) -> list[float]:
 def _row(store: str, mix: Sequence[float], batch: int, options: argparse.Namespace) -> list[str]:
     updates = options.updates or default_updates(batch)
     figures = run(parts(mix, options.fastest), [
-        "benchmarks.balance_ranks", store, "--config", options.config, "--batch-size", str(batch),
+        "benchmarks.ranks.balance", store, "--config", options.config, "--batch-size", str(batch),
         "--pairs", str(options.pairs), "--updates", str(updates), "--jumps", str(options.jumps)])
     print(json.dumps({"speeds": mix, "batch": batch, **figures}), file=sys.stderr, flush=True)
     efficiency, ceiling = figures["efficiency"], figures["ceiling"]
@@ -115,7 +115,7 @@ def _row(store: str, mix: Sequence[float], batch: int, options: argparse.Namespa
 
 def _ddp_row(mix: Sequence[float], options: argparse.Namespace) -> list[str]:
     figures = run(parts(mix, options.fastest), [
-        "benchmarks.balance_ddp", "--batch-size", str(DDP_BATCH),
+        "benchmarks.ranks.ddp", "--batch-size", str(DDP_BATCH),
         "--pairs", str(options.pairs), "--updates", str(options.updates or DDP_UPDATES)])
     return [_name(mix), f"{DDP_BATCH}", f"{figures['images_per_s']:,.0f}",
             f"{figures['efficiency']:.1%}", f"{figures['equal']:.1%}"]

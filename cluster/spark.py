@@ -42,7 +42,7 @@ class Process(NamedTuple):
         return cls(number, _start_of(number))
 
     def is_running(self) -> bool:
-        """Whether it has not ended."""
+        """True when it has not ended."""
         return self.start is not None and _start_of(self.number) == self.start
 
     def await_end(self, seconds: float) -> None:
@@ -94,7 +94,7 @@ class LocalSpark:
         (self.folder / STATE).unlink(missing_ok=True)
 
     def running(self) -> bool:
-        """Whether any process of this folder's cluster is there."""
+        """True when any process of this folder's cluster is there."""
         return any(process.is_running() for process in self._read().values())
 
     def __enter__(self) -> str:

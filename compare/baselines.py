@@ -24,8 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from compare.rows import column, read_rows, texts, write_predictions
+from compare.rows import column, read_rows, texts
 from compare.systems import SYSTEMS
+from reviews.predictions import write_predictions
 from reviews.store import Store
 
 Array = np.ndarray
@@ -46,7 +47,9 @@ def main(argv: Sequence[str]) -> None:
     if action == "train":
         train(name, store, model, seed=int(rest[0]), rows=Path(rest[1]) if rest[1:] else None)
     else:
-        write_predictions(Path(rest[0]), store, predict(name, store, model))
+        logits = predict(name, store, model).astype(np.float32)
+        write_predictions(rest[0], column(store, "test", "review_id"),
+                          column(store, "test", "label"), logits, store.classes)
     print(json.dumps({"seconds": time.perf_counter() - started}))
 
 
@@ -72,7 +75,7 @@ def predict(name: str, store: Store, model: Path) -> Array:
     """Logits of the test split: (n,) for two classes, else (n, C)."""
     if name == "fasttext":
         return _predict_fasttext(texts(store, "test"), len(store.classes), model)
-    fitted = pickle.loads(model.read_bytes())
+    fitted = pickle.loads(model.read_bytes())  # `train` of the same run wrote it just now
     if name == "majority":
         logs = np.log(np.maximum(fitted, 0.5))
         row = logs[1:] - logs[0] if len(logs) == 2 else logs

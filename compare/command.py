@@ -11,11 +11,12 @@ import numpy as np
 
 from compare.output import accuracy_text, write_files
 from compare.results import compare, summarize
-from compare.rows import check_shards, column, draw_sample, read_predictions, write_rows
+from compare.rows import check_shards, column, draw_sample, write_rows
 from compare.runs import PREDICTIONS, Failure, Protocol, run_all, run_folder
 from compare.systems import SYSTEMS, check_systems
 from reviews.errors import UserError
 from reviews.options import make_parser
+from reviews.predictions import read_predictions
 from reviews.storage.files import is_remote
 from reviews.storage.folders import write_atomically
 from reviews.store import Store

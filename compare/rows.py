@@ -7,10 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reviews.errors import UserError
 from reviews.hashing import hash_key, mix
-from reviews.metrics import probabilities
-from reviews.storage.folders import sha256, whole_file
+from reviews.storage.folders import whole_file
 from reviews.store import Store
 
 Array = np.ndarray
@@ -20,11 +18,7 @@ def check_shards(store: Store) -> None:
     """Raise UserError where a shard of the training or test split is missing or damaged."""
     for path in dict.fromkeys(
             shard.path for split in ("train", "test") for shard in store.shards(split)):
-        if not path.is_file():
-            raise UserError(f"{path} is missing from the store")
-        entry = store.manifest["files"][path.relative_to(store.path).as_posix()]
-        if sha256(path) != entry["sha256"]:
-            raise UserError(f"{path} is damaged: its sha256 is not the manifest's")
+        store.check_file(path)
 
 
 def column(store: Store, split: str, name: str) -> Array:
@@ -67,30 +61,3 @@ def read_rows(path: Path) -> Array:
     """The positions in the training split that such a file names."""
     positions: Array = pq.read_table(path)["row"].to_numpy()
     return positions
-
-
-def write_predictions(path: Path, store: Store, logits: Array) -> None:
-    """Write logits (n,) or (n, C) of the test split as `evaluate --predictions` does."""
-    labels = column(store, "test", "label")
-    wide = logits.astype(np.float32).reshape(len(labels), -1)
-    chances = probabilities(wide)
-    table = pa.table({
-        "review_id": column(store, "test", "review_id"),
-        "label": pa.array(store.classes).take(pa.array(labels)),
-        "logits": pa.FixedSizeListArray.from_arrays(wide.ravel(), wide.shape[1]),
-        "probability": pa.FixedSizeListArray.from_arrays(chances.ravel(), chances.shape[1]),
-    })
-    with whole_file(str(path)) as file:
-        pq.write_table(table, file)
-
-
-def read_predictions(path: Path, classes: list[str]) -> tuple[Array, Array, Array]:
-    """review_id, label (n,) and logits (n,) for two classes by one output, else (n, C); in the
-    order of review_id and label, which is the same for every system."""
-    table = pq.read_table(path)
-    ids = table["review_id"].to_numpy()
-    labels = np.array([classes.index(name) for name in table["label"].to_pylist()], np.int64)
-    logits = np.array(table["logits"].to_pylist(), np.float64)
-    order = np.lexsort((labels, ids))
-    logits = logits[:, 0] if logits.shape[1] == 1 else logits
-    return ids[order], labels[order], logits[order]

@@ -16,9 +16,9 @@ from typing import Any
 
 from compare import baselines
 from compare.measure import CommandFailed, run_measured
-from compare.rows import read_predictions
 from compare.systems import SYSTEMS
 from reviews.metrics import evaluate_scores
+from reviews.predictions import read_predictions
 from reviews.run_folder import CHECKPOINTS, MODEL, SUMMARY
 from reviews.storage.folders import write_atomically
 from reviews.store import Store
@@ -42,7 +42,7 @@ def run_folder(out: Path, model: str, seed: int) -> Path:
 
 @dataclass(frozen=True)
 class Protocol:
-    """What all runs of a comparison share.
+    """Store, folder and training rows, the same for all runs of a comparison.
 
     rows: file of the training rows, as `train --rows` takes it; None for all of them.
     """

@@ -67,7 +67,7 @@ def clean_files(
         splits = {"corpus": plan_splits(inputs, recipe, SPLIT_BYTES)}
         if not splits["corpus"]:
             raise UserError(f"{', '.join(inputs)}: nothing but empty files")
-        recipe = find_escapes(recipe, splits)
+        recipe = find_escapes(recipe, splits, "clean")
         options = choose_engine(options, splits)
         places.local.mkdir(exist_ok=True)
         recipe_file = places.local / "recipe.yaml"
@@ -81,7 +81,7 @@ def clean_files(
         with ENGINES[options.runner or "inline"].session(options, places, splits) as options:
             told = dict(run_job(CleanReviews, lines, arguments, options, places).pairs)
         counts, bad = told["counts"], told["bad"]
-        say_empty(sorted(told["empty"]))
+        say_empty(sorted(told["empty"]), "clean")
         refuse_bad(counts.get("read", 0), bad, recipe, seen=RatingsSeen(**told["seen"]))
         if not counts.get("texts"):
             raise UserError(nothing_left(counts))

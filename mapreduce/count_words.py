@@ -95,7 +95,7 @@ class CountWords(ReviewsJob):
 
 
 def count_words(partition: Partition, rows: Array) -> Array:
-    """How often (n,) int64 each word of a partition occurs in the chosen rows."""
+    """Occurrences (n,) int64 of each word of a partition in the chosen rows."""
     rows = rows[np.argsort(np.asarray(partition.rows["first"])[rows])]  # as they lie in memory
     of_numbers = np.zeros(len(partition.numbers), np.int64)
     count_ids(*partition.ids().take(rows).parts(), of_numbers)

@@ -1,4 +1,4 @@
-"""What is said of an input and its store while `reviewmill prepare` or `clean` runs."""
+"""Lines for people about an input and its store, by `reviewmill prepare` and `clean`."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,17 +11,19 @@ from reviews.vocabulary import store_warning
 _NAMED = 5  # files in a list
 
 
-def progress(text: str) -> None:
-    """One plain line about how far the work is."""
-    print(f"prepare: {text}", file=sys.stderr, flush=True)
+def progress(text: str, command: str = "prepare") -> None:
+    """One plain line about how far the work of a command is."""
+    print(f"{command}: {text}", file=sys.stderr, flush=True)
 
 
-def find_escapes(recipe: Recipe, splits: dict[str, list[InputSplit]]) -> Recipe:
+def find_escapes(
+    recipe: Recipe, splits: dict[str, list[InputSplit]], command: str = "prepare"
+) -> Recipe:
     """The recipe, settled as to escaped newlines; it is said where they are found."""
     recipe, file = resolve_escapes(recipe, splits)
     if file:
         progress(f"{file}: newlines written as a backslash and an n are read as newlines "
-                 "(--escaped-newlines always)")
+                 "(--escaped-newlines always)", command)
     return recipe
 
 
@@ -35,9 +37,9 @@ def warn_of(manifest: Mapping[str, Any]) -> None:
         progress(f"warning: all training reviews are {only}: train will refuse the store")
 
 
-def say_empty(files: Sequence[str]) -> None:
+def say_empty(files: Sequence[str], command: str = "prepare") -> None:
     """Name files that give no record; the first of them, where there are many."""
     for path in files[:_NAMED]:
-        progress(f"{path}: no record in it")
+        progress(f"{path}: no record in it", command)
     if len(files) > _NAMED:
-        progress(f"no record in {len(files) - _NAMED} other files")
+        progress(f"no record in {len(files) - _NAMED} other files", command)

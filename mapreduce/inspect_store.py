@@ -11,8 +11,8 @@ from reviews.errors import UserError
 from reviews.options import make_parser
 from reviews.recipe import SPLITS
 from reviews.storage.folders import fetch_folder
+from reviews.storage.verify import verify_store
 from reviews.store import Store
-from reviews.verify import verify_store
 
 
 def main(argv: Sequence[str]) -> int:
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _faults(store: Store) -> list[str]:
-    """What is wrong with a store; of one that lies elsewhere all files are fetched."""
+    """Faults of a store; of one that lies elsewhere all files are fetched."""
     if not store.is_remote:
         return list(verify_store(store))
     with tempfile.TemporaryDirectory(prefix="reviewmill-") as folder:

@@ -1,4 +1,4 @@
-"""What the jobs have in common."""
+"""Base class of the jobs."""
 
 import argparse
 import contextlib

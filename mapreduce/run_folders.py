@@ -1,4 +1,4 @@
-"""Where the files of one run lie, and how a finished store gets its name.
+"""Folders of one run, and the renaming of a finished store.
 
 A store on this machine is made in a folder beside it, which is renamed when all is done. At an
 address, where nothing can be renamed at once, its files are written in place: without the

@@ -24,7 +24,7 @@ def micro_batches(lengths: Array, max_tokens: int) -> Array:
 
 
 def _fitting(sizes: list[int], first: int, max_tokens: int) -> int:
-    """How many rows from the first on make at most max_tokens padded tokens together."""
+    """Number of rows from the first on that make at most max_tokens padded tokens together."""
     # No more than if all were as short as the first.
     most = min(len(sizes) - first, max_tokens // sizes[first])
     return bisect_right(range(1, most + 1), max_tokens,

@@ -1,4 +1,4 @@
-"""Tables of n-grams in ONNX: the mean of rows that reviews.ngrams finds, outside of the graph."""
+"""Tables of n-grams in ONNX: means of the rows that reviews.text.ngrams finds."""
 
 from models.graph import Graph
 from models.options import ModelOptions

@@ -1,4 +1,4 @@
-"""What a model is made of: the part of model.json that `build` needs."""
+"""Options of a model: the part of model.json that `build` needs."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -11,7 +11,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """What can be known of a model without building it.
+    """A model without its weights: the tensors it has, and its ONNX graph.
 
     tensors: shapes of its weights, by the names of docs/bundle-format.md.
     graph: writes its operations; returns the name of the logits (n, C).

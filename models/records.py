@@ -28,7 +28,7 @@ RECORDS: dict[str, ModelRecord] = {
 
 
 def options_of(bundle: Bundle) -> ModelOptions:
-    """What the bundle's model is made of; UserError for a model that nobody knows."""
+    """Options of a bundle's model; UserError for a model that nobody knows."""
     where = f"{bundle.path}/model.json"
     options = from_mapping(ModelOptions, bundle.model.get("options", {}), where)
     if options.model not in RECORDS:

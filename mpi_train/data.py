@@ -11,8 +11,6 @@ import numpy as np
 from models.rows import Rows
 from mpi_train.chosen_rows import ChosenRows
 from mpi_train.plan import Plan, cut
-from reviews.errors import UserError
-from reviews.storage.folders import sha256
 from reviews.store import CHUNK_ROWS, ChunkReader, Shard, Store
 
 Array = np.ndarray
@@ -84,11 +82,7 @@ class SplitReader:
     def _check(self, number: int, shard: Shard) -> None:
         if number in self._checked:
             return
-        entry = self._store.manifest["files"][shard.path.relative_to(self._store.path).as_posix()]
-        if not shard.path.is_file():
-            raise UserError(f"{shard.path} is missing from the store")
-        if sha256(shard.path) != entry["sha256"]:
-            raise UserError(f"{shard.path} is damaged: its sha256 is not the manifest's")
+        self._store.check_file(shard.path)
         self._checked.add(number)
 
     def blocks(self, rank: int, ratios: Sequence[float]) -> Iterator[tuple[int, Rows]]:
@@ -223,7 +217,7 @@ class BatchReader:
         return rows.pick(np.arange(len(rows.labels)).repeat(np.concatenate(again)))
 
     def _repeats(self, labels: Array, ids: Array | None, first: int) -> Array:
-        """How often an epoch has reviews (n,), the first of which is at this position."""
+        """Number of times (n,) that an epoch has reviews, the first of which is at a position."""
         times = self._times[labels] if len(self._times) else np.ones(len(labels), np.int64)
         if self._chosen is None:
             return times

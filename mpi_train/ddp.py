@@ -74,7 +74,7 @@ class BalancedBatches(Sampler[list[int]]):
 
     @property
     def weight(self) -> float:
-        """What this rank's mean counts in the mean over the whole batch."""
+        """Weight of this rank's mean in the mean over the whole batch."""
         return float(self._counts[self.rank] / self._counts.sum())
 
     def ready(self) -> None:

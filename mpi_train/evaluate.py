@@ -8,24 +8,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from models.nets.load_model import load_model
 from models.rows import Rows
 from mpi_train.data import SplitReader
 from mpi_train.exchange.communicator import Communicator
-from mpi_train.gather_logits import Scored, gather_logits
+from mpi_train.gather_logits import gather_logits
 from mpi_train.process_setup import prepare_process
 from reviews.bundle import Bundle, read_bundle
 from reviews.encoding import encode_files
 from reviews.errors import UserError
 from reviews.features import Encoding
-from reviews.metrics import evaluate_scores, probabilities
+from reviews.metrics import evaluate_scores
 from reviews.options import add_options, flag, given, make_parser, to_mapping
+from reviews.predictions import write_predictions
 from reviews.recipe import SPLITS, Recipe, limits_on
 from reviews.run_folder import METRICS, append_record
-from reviews.storage.folders import whole_file
 from reviews.store import Store
 from reviews.vocabulary import store_warning, unknown_warning
 
@@ -34,7 +31,7 @@ MICRO_BATCH_TOKENS = 16_384
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What to evaluate: a model on either a store's split or files."""
+    """Request to evaluate a model on either a store's split or files."""
 
     model: str
     store: str | None
@@ -151,7 +148,9 @@ def evaluate(
 
     figures = communicator.from_root(measure)
     if request.predictions is not None and scored is not None:
-        write_predictions(request.predictions, scored, bundle.model["classes"])
+        assert scored.ids is not None
+        write_predictions(request.predictions, scored.ids, scored.labels, scored.logits,
+                          bundle.model["classes"])
     if not figures or communicator.rank > 0:
         return None
     if request.store:
@@ -159,22 +158,6 @@ def evaluate(
     else:
         warning = unknown_warning(words[False], words.total(), ", ".join(request.inputs))
     return figures, left_out, warning
-
-
-def write_predictions(path: str, scored: Scored, classes: Sequence[str]) -> None:
-    """Write a Parquet file, whole or not at all: review_id, label, logits (one, for the second
-    of two classes, or one for each), probability (of each class); rows in the store's order.
-    """
-    logits = scored.logits.reshape(len(scored.labels), -1)
-    found = probabilities(logits)
-    table = pa.table({
-        "review_id": scored.ids,
-        "label": pa.array(list(classes)).take(pa.array(scored.labels)),
-        "logits": pa.FixedSizeListArray.from_arrays(logits.ravel(), logits.shape[1]),
-        "probability": pa.FixedSizeListArray.from_arrays(found.ravel(), len(classes)),
-    })
-    with whole_file(path) as file:
-        pq.write_table(table, file)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Who trains on what: a pure function of the seed, the epoch and the update.
+"""Plan of a training: a pure function of the seed, the epoch and the update.
 
 The order of an epoch comes about in four steps, each of them random access:
 

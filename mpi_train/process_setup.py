@@ -1,4 +1,4 @@
-"""What a process sets up for itself before it computes."""
+"""Set-up of a process before it computes: threads, cores, memory."""
 
 import os
 
@@ -8,7 +8,7 @@ from reviews.runtime.memory import keep_freed_memory
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bfloat16 numbers, so that they are worth their rounding."""
+    """True when the hardware multiplies bfloat16 numbers, so that they are worth their rounding."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.backends.cpu.get_cpu_capability().startswith("AVX512")

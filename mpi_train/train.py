@@ -174,7 +174,7 @@ class Run:
             f"{torch.get_num_threads()} threads each")
 
     def is_over(self) -> bool:
-        """Whether no update is left, or --patience is at its end; all ranks ask together."""
+        """True when no update is left, or --patience is at its end; all ranks ask together."""
         # Rank 0 validates, and what it writes is no waiting for a reduction.
         worse: int = self.communicator.from_root(lambda: self.state["worse"])
         return self.step >= self.total or 0 < self.config.patience <= worse

@@ -36,7 +36,7 @@ class NotFinite(Exception):
 
 @dataclass(frozen=True)
 class Update:
-    """What an update was: all ranks that had a part in it hold the same values.
+    """Record of an update: all ranks that had a part in it hold the same values.
 
     Parked ranks count as 0 in all lists.
 

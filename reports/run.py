@@ -31,7 +31,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the training came to its end."""
+        """True when the training came to its end."""
         return bool(self.summary.get("finished"))
 
     @property

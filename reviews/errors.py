@@ -19,7 +19,7 @@ class EngineError(UserError):
 
 
 def disk_is_full(error: BaseException) -> bool:
-    """Whether an error says that a disk or a quota has no room left."""
+    """True when an error says that a disk or a quota has no room left."""
     known = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     # HDF5 and safetensors say it in their messages alone.
     return known or "No space left on device" in str(error)

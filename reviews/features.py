@@ -85,7 +85,7 @@ def category_encoding(
 
 
 class Encoding:
-    """How features become numbers; `entries` are those of the manifest's features.encoding."""
+    """Encoding of features as numbers; `entries` are those of the manifest's features.encoding."""
 
     def __init__(self, entries: Sequence[Mapping[str, Any]]) -> None:
         self.entries = list(entries)

@@ -1,4 +1,4 @@
-"""How good scores are, from the confusion matrix and the ranks of the scores."""
+"""Metrics of scores, from the confusion matrix and the ranks of the scores."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -349,7 +349,7 @@ def _bare(kind: Any) -> Any:
 
 
 def _converter(kind: Any) -> Any:
-    """What makes a value of the text on the command line."""
+    """Converter of the text on the command line to a value."""
     kind = _bare(kind)
     if typing.get_origin(kind) is tuple:
         part = _converter(typing.get_args(kind)[0])
@@ -396,5 +396,5 @@ _NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true o
 
 
 def _is(value: Any, kind: Any) -> bool:
-    """Whether a value is of this very kind; what is not finite is no number."""
+    """True when a value is of this very kind; what is not finite is no number."""
     return type(value) is kind and (kind is not float or math.isfinite(value))

@@ -227,7 +227,7 @@ class Recipe:
 
     @property
     def split_is_rows(self) -> bool:
-        """Whether the split names numbers of rows instead of fractions of all rows."""
+        """True when the split names numbers of rows instead of fractions of all rows."""
         return any(part > 1 for part in self.split)
 
     def resolved(self) -> "Recipe":

@@ -19,7 +19,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, order=True)
 class BadRecord:
-    """Where a record stands that could not be read; `line` counts from 1 within its split, or
+    """Place of a record that could not be read; `line` counts from 1 within its split, or
     within the file where that is read from front to back."""
 
     path: str
@@ -36,7 +36,7 @@ class RatingsSeen:
     text: str | None = None
 
     def __add__(self, other: "RatingsSeen") -> "RatingsSeen":
-        """What is seen of both."""
+        """Ratings seen of both."""
         lows = [low for low in (self.low, other.low) if low is not None]
         highs = [high for high in (self.high, other.high) if high is not None]
         texts = [text for text in (self.text, other.text) if text is not None]

@@ -113,12 +113,17 @@ class Store:
         UserError when their file is missing or damaged.
         """
         path = self.file("vectors.npy")
-        if not path.is_file():
-            raise UserError(f"{path} is missing from the store")
-        if sha256(path) != self.manifest["files"][path.name]["sha256"]:
-            raise UserError(f"{path} is damaged: its sha256 is not the manifest's")
+        self.check_file(path)
         vectors: Array = np.load(path, allow_pickle=False)
         return vectors
+
+    def check_file(self, path: Path) -> None:
+        """Raise UserError where a local file of the store is missing or damaged."""
+        if not path.is_file():
+            raise UserError(f"{path} is missing from the store")
+        entry = self.manifest["files"][path.relative_to(self.path).as_posix()]
+        if sha256(path) != entry["sha256"]:
+            raise UserError(f"{path} is damaged: its sha256 is not the manifest's")
 
     def file(self, name: str) -> Path:
         """The local path of a file that the manifest names."""

@@ -1,4 +1,4 @@
-"""Which words a store knows, and their ids."""
+"""Vocabulary of a store: its words and their ids."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ def given_vocabulary(path: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Coding:
-    """How words become the ids of rows, and what else stands in a row."""
+    """Coding of words as the ids of rows, with the special ids of a row."""
 
     words: pa.Array  # of vocabulary.txt
     first: int = FIRST_WORD  # id of the first of them
@@ -65,7 +65,7 @@ class Coding:
 
     @property
     def dtype(self) -> np.dtype:
-        """What the ids are stored in."""
+        """Data type of the ids."""
         return id_type(self.size - FIRST_WORD)
 
     def numbers(self, words: pa.Array) -> np.ndarray:

@@ -23,6 +23,7 @@ from scoring.predictor import Predictor
 Array = np.ndarray
 BODY_BYTES = 1 << 20
 TEXTS = 1000  # of one call
+EXPLAINED = 1 << 22  # characters that are scored to explain the texts of a call
 BODY_S = 30.0  # seconds in which a body has to come
 WAITING_ROWS, WAITING_BATCHES = 4096, 100  # what may wait for the model
 OPEN = ("/", "/healthz", "/readyz")  # paths that ask for no token
@@ -83,6 +84,9 @@ class Service:
         """The answer to /v1/explain: each text's words and how far they moved it."""
         texts = await _texts(request)
         words = [words_of(text) for text in texts]
+        # Each text is scored once more for each of its words.
+        if sum(len(text) * len(some) for text, some in zip(texts, words, strict=True)) > EXPLAINED:
+            raise Refused(413, "too long to explain; give fewer or shorter texts")
         made = [without_each(text, some) for text, some in zip(texts, words, strict=True)]
         rows = self.encode([text for some in made for text in some])
         found = await self.probabilities(request, rows)

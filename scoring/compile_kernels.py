@@ -4,7 +4,7 @@ import numpy as np
 
 from models.options import ModelOptions
 from models.records import RECORDS
-from reviews.ngrams import padded_rows
+from reviews.text.ngrams import padded_rows
 from scoring.encode import EncodedTexts
 from scoring.model import BagModel, LstmModel
 

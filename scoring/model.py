@@ -13,7 +13,7 @@ from models.options import ModelOptions
 from models.records import check_shapes, options_of
 from reviews.bundle import ONNX, Bundle, read_bundle
 from reviews.errors import UserError
-from reviews.ngrams import find_rows, mean_rows, padded_rows, row_counts
+from reviews.text.ngrams import find_rows, mean_rows, padded_rows, row_counts
 from scoring.encode import EncodedTexts
 from scoring.lstm import directions_of, pool
 from scoring.onnx_check import check_onnx

@@ -20,7 +20,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=8000, help="port; 0: any that is free (8000)")
     parser.add_argument("--threads", type=int, default=1, metavar="N",
-                        help="threads of one batch (1)")
+                        help="threads of ONNX Runtime for one batch (1); the kernels of bag and "
+                        "of LSTMs of one layer use one")
     parser.add_argument("--no-token", action="store_true",
                         help=f"serve other machines without a token; else {TOKEN} is needed")
     options = parser.parse_args(argv)

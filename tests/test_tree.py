@@ -4,6 +4,7 @@ import ast
 import runpy
 import subprocess
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -160,3 +161,10 @@ def test_scoring_never_loads_what_trains() -> None:
 
 def test_drawing_a_report_never_loads_torch() -> None:
     assert "torch" not in loaded_by("import reports.page, reports.run")
+
+
+def test_no_folder_has_more_than_16_modules() -> None:
+    """Beside the one that makes it a package."""
+    folders = Counter(path.parent for path in python_files()
+                      if path.name != "__init__.py" and path.parts[0] != "tests")
+    assert {str(folder): n for folder, n in folders.items() if n > 16} == {}

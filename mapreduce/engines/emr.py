@@ -1,4 +1,4 @@
-"""What runs the jobs on AWS EMR: a cluster for one run, or one that is there already."""
+"""Engine on AWS EMR: a cluster for one run, or one that is there already."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence

@@ -35,7 +35,7 @@ _COMPLAINT = re.compile(r"Error|Exception|FAILED|[Ff]ailed|No such file|not foun
 
 
 class Ran(NamedTuple):
-    """What a job put out, in no particular order, and the counters of the engine by group."""
+    """Output of a job, in no particular order, and the counters of the engine by group."""
 
     pairs: list[tuple[Any, Any]]
     counters: dict[str, dict[str, int]]
@@ -191,7 +191,7 @@ def _put(path: str, folder: str) -> str:
 
 
 def _parts(output: str) -> Iterator[bytes]:
-    """What the tasks of a job put out, of which each wrote one file."""
+    """Output of the tasks of a job, of which each wrote one file."""
     for name in sorted(names_below(output)):
         if name.startswith("part-"):
             yield read_whole(join(output, name))

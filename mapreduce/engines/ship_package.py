@@ -94,7 +94,7 @@ def _package() -> bytes:
 
 
 def _is_compiled(path: Path) -> bool:
-    """Whether this is a kernel of numba's, not older than its source."""
+    """True when this is a kernel of numba's, not older than its source."""
     if path.suffix not in (".nbi", ".nbc"):
         return False
     source = path.parents[1] / (path.name.split(".")[0] + ".py")

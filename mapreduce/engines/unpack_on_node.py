@@ -1,4 +1,4 @@
-"""What a job does first on a node: unpack the package that travelled with it.
+"""First step of a job on a node: unpack the package that travelled with it.
 
 The source of this module is the head of the file that `mapreduce.engines.ship_package` writes, so
 it imports nothing but the standard library.

@@ -127,7 +127,7 @@ def _nan_last(values: Array) -> Array:
 
 
 def _starts(key: Array) -> Array:
-    """Where runs of equal keys (n, 2) begin."""
+    """Starts of the runs of equal keys (n, 2)."""
     if not len(key):
         return np.zeros(0, np.int64)
     new = np.append(True, (key[1:] != key[:-1]).any(1))

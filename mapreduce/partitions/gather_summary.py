@@ -1,4 +1,4 @@
-"""What job 1 said, as the later jobs need it: cuts of the splits, counts, bad places."""
+"""Summary of job 1 for the later jobs: cuts of the splits, counts, bad places."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -110,7 +110,7 @@ def refuse_bad(
 
 
 def _rating_hint(reason: str, seen: RatingsSeen, recipe: Recipe) -> str:
-    """What to do about ratings that are not on the recipe's scale, or are none."""
+    """Advice for ratings that are not on the recipe's scale, or are none."""
     low, high = recipe.rating_range
     if seen.low is not None and seen.high is not None and (seen.low < low or seen.high > high):
         return (f"ratings from {seen.low:g} to {seen.high:g} are in the input, and the scale is "
@@ -124,7 +124,7 @@ def _rating_hint(reason: str, seen: RatingsSeen, recipe: Recipe) -> str:
 
 
 def fate_text(read: int, dropped: Mapping[str, int], bad: Mapping[str, int]) -> str:
-    """What became of the records, in a line."""
+    """Fate of the records, in a line."""
     rules = ", ".join(f"{n:,} {rule}" for rule, n in dropped.items() if n)
     reasons = ", ".join(f"{n:,} {reason}" for reason, n in bad.items())
     return f"{read:,} records read; dropped: {rules or 'none'}; bad: {reasons or 'none'}"

@@ -88,7 +88,7 @@ class Partition:
 
     @classmethod
     def read(cls, place: Place) -> "Partition":
-        """What `write` wrote."""
+        """Partition as `write` wrote it."""
         rows, words, numbers, sources = read_tables(place)
         return cls(rows, words["word"].combine_chunks(), np.asarray(numbers["number"]), sources)
 

@@ -1,4 +1,4 @@
-"""Which row goes to which split: cuts of merged histograms (design: Split)."""
+"""Split of the rows by cuts of merged histograms (design: Split)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ SALT_SPLIT, SALT_SAMPLE = 1, 2
 
 
 def sampled(keys: Array, recipe: Recipe) -> Array:
-    """Which rows (n,) bool stay in the sample: those of a smaller fraction stay in a larger."""
+    """Mask (n,) bool of the rows in the sample: those of a smaller fraction stay in a larger."""
     limit = np.uint64(min(int(recipe.sample * 2**64), 2**64 - 1))
     return mix_hashes(keys, 4 * recipe.seed + SALT_SAMPLE) <= limit
 
 
 def split_keys(recipe: Recipe, identity: Array, rows: pa.Table) -> Array:
-    """What is ordered and cut (n,) uint64: a hash, or the time with null as 0."""
+    """Keys (n,) uint64 that are ordered and cut: a hash, or the time with null as 0."""
     salt = 4 * recipe.seed + SALT_SPLIT
     if recipe.split_by == "time":
         # Shifted so that negative times stay in order; 0 is left for rows without a time.

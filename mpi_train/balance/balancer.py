@@ -1,4 +1,4 @@
-"""Who gets how much of the next update: decided from measured times, nothing but numpy.
+"""Shares of the next update, decided from measured times by nothing but numpy.
 
     balancer = Balancer(ranks=4)
     decision = balancer.decide(cost)            # before an update of that many tokens
@@ -81,7 +81,7 @@ def check_times(
 
 @dataclass(frozen=True)
 class Decision:
-    """What the next update is to look like.
+    """Division of the next update.
 
     Attributes:
         ratios: (R,) fractions of the update's cost, adding up to 1; 0 for parked ranks.
@@ -198,7 +198,7 @@ class Balancer:
         return Decision(x / x.sum(), self.active.copy(), trials, renewed, self.step_seconds(x))
 
     def step_seconds(self, tokens: Sequence[float] | Array) -> float:
-        """What an update with these tokens (R,) is expected to take; nan before the first.
+        """Expected duration of an update with these tokens (R,); nan before the first.
 
         The median of the slowest active rank's time: with noise, the largest of many is well
         above what each would take on average.
@@ -229,7 +229,7 @@ class Balancer:
         return x, level
 
     def _is_worth_it(self, x: Array, best: Array, excess: Array, cost: float) -> bool:
-        """Whether new lines would shorten the step by more than a band and than noise explains.
+        """True when new lines would shorten the step by more than a band and than noise explains.
 
         Either some rank takes too long, or ranks have become faster and together could take more
         than a band of the update. For a while after a rank's jump its band is fine and its noise
@@ -295,7 +295,7 @@ class Balancer:
                 self._trial[:, rank] = min(max(size, TRIAL_SHARE * equal), equal), 0
 
     def _costs(self, rank: int, level: float, cost: float) -> bool:
-        """Whether the others were sooner done without a rank, and without its exchange."""
+        """True when the others were sooner done without a rank, and without its exchange."""
         rest = self.active.copy()
         rest[rank] = False
         if not self._exchange[rank] or not rest.any() or (

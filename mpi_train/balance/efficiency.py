@@ -1,4 +1,4 @@
-"""What a group of unequal ranks reaches, as a share of what its ranks could do."""
+"""Efficiency of a group of unequal ranks, as a share of what its ranks could do."""
 
 import numpy as np
 

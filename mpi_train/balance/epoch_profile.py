@@ -39,7 +39,7 @@ class EpochProfile:
         return Decision(self.ratios, self.active, np.zeros_like(self.ratios), renewed, math.nan)
 
     def state(self) -> dict[str, Any]:
-        """What the next epoch's shares are made from, for a checkpoint."""
+        """State for a checkpoint: what the next epoch's shares are made from."""
         return {"ratios": self.ratios.tolist(), "tokens": self._tokens.tolist(),
                 "seconds": self._seconds.tolist()}
 

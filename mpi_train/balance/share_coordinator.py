@@ -91,11 +91,11 @@ class ShareCoordinator:
 
     @property
     def parked(self) -> bool:
-        """Whether this rank has no part in the next update."""
+        """True when this rank has no part in the next update."""
         return self._communicator.rank not in self._group.ranks and not self._recalled
 
     def state(self) -> dict[str, Any] | None:
-        """What was learned about the ranks, for a checkpoint."""
+        """State for a checkpoint: what was learned about the ranks."""
         return self.rule.state() if self.rule else None
 
     def restore(self, state: dict[str, Any] | None) -> None:
@@ -105,7 +105,7 @@ class ShareCoordinator:
             self._group.set_ranks(np.flatnonzero(self.rule.active).tolist())
 
     def lines(self) -> dict[str, list[float]]:
-        """What is thought of the ranks: seconds of an update (R,) and of a token (R,)."""
+        """Lines of the ranks: seconds of an update (R,) and of a token (R,)."""
         if not isinstance(self.rule, Balancer):
             return {}
         return {"a": self.rule.fits.a.tolist(), "b": self.rule.fits.b.tolist()}
@@ -195,7 +195,7 @@ class ShareCoordinator:
                 self._send(rank, Rest(reason, status))
 
     def called(self) -> bool:
-        """Whether a message waits for this parked rank."""
+        """True when a message waits for this parked rank."""
         return bool(self._communicator.world.Iprobe(0, _CALL))
 
     def next_call(self) -> Call:

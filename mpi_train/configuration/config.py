@@ -24,7 +24,7 @@ MOST_TIMES = 1000  # that an epoch trains on one review
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a model is trained. Lengths are in token ids, sizes in reviews over all ranks.
+    """Options of a training. Lengths are in token ids, sizes in reviews over all ranks.
 
     Defaults are those of lstm; what other models change of them is in
     mpi_train/configuration/presets.py.
@@ -265,7 +265,7 @@ class TrainingConfig:
 
     @property
     def times(self) -> tuple[int, ...]:
-        """How often an epoch has the reviews of each class, or nothing: once; else UserError."""
+        """Repeats of the reviews of each class in an epoch, or nothing: once; else UserError."""
         if not self.oversample:
             return ()
         parts = self.oversample.split(",")
@@ -276,7 +276,7 @@ class TrainingConfig:
 
     @property
     def reads_features(self) -> bool:
-        """Whether the model reads what stands beside the text."""
+        """True when the model reads what stands beside the text."""
         return self.model == "mlp"
 
     def ratios(self, ranks: int) -> tuple[float, ...]:
@@ -294,7 +294,7 @@ class TrainingConfig:
         return self.shares or (1.0,) * ranks
 
     def model_options(self, store: Store) -> ModelOptions:
-        """What the model is built from."""
+        """Options that the model is built from."""
         names = {field.name for field in dataclasses.fields(ModelOptions)}
         own = {name: value for name, value in vars(self).items() if name in names}
         classes = len(store.classes)

@@ -26,11 +26,13 @@ def resolve(named: Mapping[str, Any], ranks: int = 1) -> TrainingConfig:
     Raises UserError for anything that would end the run later anyway: a folder that is in
     use, a store that is not one or has nothing to train on, a resume that changes the plan.
     """
+    if named.get("rows"):
+        named = {**named, "rows": os.path.abspath(named["rows"])}
     if not named.get("out"):
         raise UserError("name the run folder to write with --out")
     out = Path(named["out"])
     _check_writable(named["out"])
-    used = out.is_dir() and any(path.name != LOCK for path in out.iterdir())
+    used = out.is_dir() and any(not path.name.startswith(LOCK) for path in out.iterdir())
     if named.get("resume") and not used and not named.get("store"):
         raise UserError(f"{out} has no run to resume: name a store to start one")
     if named.get("resume") and used:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mpi_train.exchange.watchdog import own_identity
 from reviews.errors import UserError
 
 LOOPBACK = "127.0.0.1"
@@ -79,8 +80,7 @@ def network_stack(host: str) -> str:
     some have a network namespace of their own.
     """
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-        return f"{boot} {os.readlink('/proc/self/ns/net')}"
+        return f"{own_identity(host).boot} {os.readlink('/proc/self/ns/net')}"
     except OSError:
         return host
 
@@ -116,7 +116,7 @@ def find_interfaces(world: Any, host: str, wanted: str = "") -> list[Interface]:
 
 @dataclass(frozen=True)
 class _Offer:
-    """Where the first rank of a host listens, and the word that it says there."""
+    """Ports at which the first rank of a host listens, and the word that it says there."""
 
     word: bytes
     ports: Sequence[tuple[str, str, int, int]]  # name, address, speed, port
@@ -155,7 +155,7 @@ class _Listener:
 
 
 def _try_all(offers: Mapping[int, _Offer]) -> dict[tuple[int, str], bool]:
-    """Which interfaces of other hosts (by first rank and name) this host reaches."""
+    """True for the interfaces of other hosts (by first rank and name) that this host reaches."""
     tries = [(lead, name, address, port, offer.word) for lead, offer in offers.items()
              for name, address, _, port in offer.ports]
     if not tries:

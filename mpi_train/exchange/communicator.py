@@ -93,7 +93,7 @@ class Communicator:
         self._agreed = False  # all ranks know of the exception on its way
 
     def from_root(self, work: Callable[[], T]) -> T:
-        """What `work` returns on rank 0, on every rank.
+        """Result of `work` on rank 0, broadcast to every rank.
 
         If it raises UserError or SystemExit, all ranks end with the same status, and only
         rank 0 has something to say.
@@ -208,7 +208,7 @@ class Communicator:
             self._store = self._start_store(interface)
 
     def _see_each_other(self) -> bool:
-        """Whether all ranks can share memory."""
+        """True when all ranks can share memory."""
         return share_memory(self.world, 1) is not None
 
     def _start_store(self, interface: str) -> Any:

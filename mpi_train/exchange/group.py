@@ -43,12 +43,12 @@ class Group:
 
     @property
     def size(self) -> int:
-        """How many ranks."""
+        """Number of ranks."""
         return len(self.ranks)
 
     @property
     def shares_memory(self) -> bool:
-        """Whether all ranks, those outside too, are to sum in memory that they share."""
+        """True when all ranks, those outside too, are to sum in memory that they share."""
         return self._all.backend == "shm" and self._all.size > 1
 
     def memory(self, size: int) -> Array:
@@ -57,7 +57,7 @@ class Group:
 
     @property
     def polls(self) -> bool:
-        """Whether waiting for a sum keeps a core busy."""
+        """True when waiting for a sum keeps a core busy."""
         return self._all.backend == "mpi"
 
     def set_ranks(self, ranks: Sequence[int]) -> None:

@@ -30,7 +30,7 @@ FIRST_PORT, PORTS = 12_000, 20_000
 
 @dataclass(frozen=True)
 class Rendezvous:
-    """Who we are among how many, and where the key-value store is."""
+    """Rank and size of this process, and address of the key-value store."""
 
     rank: int
     size: int
@@ -41,7 +41,7 @@ class Rendezvous:
 
 
 def find_rendezvous(environment: Mapping[str, str]) -> Rendezvous | None:
-    """What torchrun or srun says in the environment; None where MPI is to say it, or nobody."""
+    """Rendezvous that torchrun or srun names in the environment; None where MPI does, or nobody."""
     if any(name in environment for name in ("OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK")):
         return None
     if "TORCHELASTIC_RUN_ID" in environment:

@@ -1,4 +1,4 @@
-"""What the time of an update went to."""
+"""Time of an update by phase."""
 
 import time
 
@@ -20,7 +20,7 @@ class PhaseTimer:
         self._seconds = dict.fromkeys(PHASES, 0.0)
 
     def mark(self, phase: str) -> None:
-        """What has passed since the last mark was for this phase."""
+        """Count the time since the last mark for this phase."""
         now = time.perf_counter()
         self._seconds[phase] += now - self._last
         self._last = now

@@ -1,4 +1,4 @@
-"""What rank 0 writes into the run folder; on other ranks every call does nothing."""
+"""Log of a run, written into the run folder by rank 0; on other ranks every call does nothing."""
 
 import json
 import os
@@ -126,7 +126,7 @@ class RunLog:
 
 
 def store_entry(store: Store) -> dict[str, Any]:
-    """What summary.json says about the store: enough to draw it without having it."""
+    """Entry of summary.json about the store: enough to draw it without having it."""
     manifest = {key: value for key, value in store.manifest.items() if key != "files"}
     path = store.address if store.is_remote else str(Path(store.address).resolve())
     return {"path": path, "fingerprint": store.fingerprint,
@@ -140,7 +140,7 @@ def versions() -> dict[str, str]:
 
 
 def environment() -> dict[str, Any]:
-    """Where the run takes place."""
+    """Versions and hardware that the run takes place on."""
     return {
         **versions(),
         "platform": platform.platform(),

@@ -28,7 +28,7 @@ class Loss:
         return cls(config.loss, weights, config.label_smoothing, config.focal_gamma)
 
     def denominator(self, labels: np.ndarray) -> float:
-        """What the sum over a whole batch with these labels (|G|,) is divided by.
+        """Denominator of the sum over a whole batch with these labels (|G|,).
 
         As in torch: the number of reviews, for cross-entropy the sum of their weights, which
         may be 0.

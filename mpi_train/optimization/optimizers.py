@@ -1,4 +1,4 @@
-"""How gradients become updates."""
+"""Optimizers: gradients to updates of the parameters."""
 
 from collections.abc import Callable, Iterable
 

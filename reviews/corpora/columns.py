@@ -1,4 +1,4 @@
-"""What raw values mean: columns of fields become reviews, or reasons why not.
+"""Meaning of raw values: columns of fields become reviews, or reasons why not.
 
 Every format ends here, so that a rating, a label or a time is read alike in all of them.
 """

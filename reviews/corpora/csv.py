@@ -156,6 +156,6 @@ def _class_words(labels: pa.StringArray) -> pa.StringArray:
 
 
 def rows_are_lines(recipe: Recipe) -> bool:
-    """Whether no row goes over the end of its line."""
+    """True when no row goes over the end of its line."""
     return not (recipe.quotes and recipe.quoted_newlines)
 

@@ -1,4 +1,4 @@
-"""What a CSV file's start says: its delimiter, its columns, and whether it has a header."""
+"""Layout of a CSV file by its start: delimiter, columns, header or none."""
 
 import csv
 import io

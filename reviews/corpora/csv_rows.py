@@ -83,7 +83,7 @@ def bare_end(data, i, end, delimiter):
 
 @compiled
 def _is_one_of(data, i, end, values, bounds):
-    """Whether data[i:end] is one of the values."""
+    """True when data[i:end] is one of the values."""
     for value in range(bounds.size - 1):
         if bounds[value + 1] - bounds[value] == end - i:
             same = True
@@ -98,7 +98,7 @@ def _is_one_of(data, i, end, values, bounds):
 
 @compiled
 def _is_row(data, i, end, delimiter, width, column, values, bounds):
-    """Whether the line data[i:end] is a row by itself, with the signs of a RowSample."""
+    """True when the line data[i:end] is a row by itself, with the signs of a RowSample."""
     if end > i and data[end - 1] == 13:
         end -= 1
     fits = False
@@ -117,7 +117,7 @@ def _is_row(data, i, end, delimiter, width, column, values, bounds):
 
 @compiled
 def _swallows(data, first, end, newlines, p, delimiter, width, column, values, bounds):
-    """Whether the row data[first:end], of which newlines[p] is the first newline, is several
+    """True when the row data[first:end], of which newlines[p] is the first newline, is several
     rows that stray quotes make one: its first and its last line, and half of the others, are
     rows by themselves."""
     if not _is_row(data, first, newlines[p], delimiter, width, column, values, bounds):

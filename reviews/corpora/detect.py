@@ -1,4 +1,4 @@
-"""Which format a file is in, by its content."""
+"""Format of a file, by its content."""
 
 from collections.abc import Iterable
 

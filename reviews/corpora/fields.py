@@ -1,4 +1,4 @@
-"""Which field of a file's records holds what."""
+"""Names of the fields of a file's records, by role."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _LONGEST_NAME = 40  # characters of each
 
 @dataclass(frozen=True)
 class Reading:
-    """What reviews are read for: `labels` says that each needs a rating or a label; `key_field`
+    """Purpose of reading reviews: `labels` says that each needs a rating or a label; `key_field`
     names a field that goes with the review as its key."""
 
     labels: bool = True
@@ -127,12 +127,12 @@ def _needed(recipe: Recipe) -> set[str]:
 
 
 def is_text_name(name: str) -> bool:
-    """Whether the text of a review has this name in public corpora, in any case."""
+    """True when the text of a review has this name in public corpora, in any case."""
     return any(name.casefold() == known.casefold() for known in _KNOWN["text"])
 
 
 def is_known(name: str) -> bool:
-    """Whether public corpora have a field of this name, in any case."""
+    """True when public corpora have a field of this name, in any case."""
     return any(name.casefold() == known.casefold() for names in _KNOWN.values() for known in names)
 
 

@@ -73,12 +73,12 @@ def plan_splits(
 
 
 def is_lines(format: str, recipe: Recipe) -> bool:
-    """Whether every line is a record, so that a plain file can be cut anywhere."""
+    """True when every line is a record, so that a plain file can be cut anywhere."""
     return format in (JSON_LINES, FASTTEXT) or (format == CSV and rows_are_lines(recipe))
 
 
 def is_read_by_one(split: InputSplit) -> bool:
-    """Whether a split is a file that can only be read from front to back."""
+    """True when a split is a file that can only be read from front to back."""
     return split.length < 0 and split.format != PARQUET
 
 

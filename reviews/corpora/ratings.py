@@ -1,4 +1,4 @@
-"""What a rating says, on the recipe's scale: numbers, and texts that carry one.
+"""Ratings on the recipe's scale: numbers, and texts that carry one.
 
 A text that names its scale ("4.0 out of 5 stars", "8/10", "80%", hollow stars) is brought to the
 recipe's by its share of the highest rating. A number, in digits or words such as "Rated 4", is

@@ -28,7 +28,7 @@ PLACES = 3  # bad records of a block that are named
 
 
 class Reader(Protocol):
-    """What a format has to offer; made from a path and a recipe, for one split."""
+    """Protocol of a format's reader; made from a path and a recipe, for one split."""
 
     labelled: bool  # whether records have labels, so that they need no rating
 
@@ -94,14 +94,14 @@ def read_stretches(
 
 
 def _reader(split: InputSplit, recipe: Recipe, reading: Reading) -> Reader:
-    """What reads the records of a split; names of fields are those of the whole file."""
+    """Reader of the records of a split; names of fields are those of the whole file."""
     if split.format == CSV:
         return Csv(split.path, recipe, reading, at_start=split.offset == 0)
     return _READERS[split.format](split.path, recipe, reading)
 
 
 class _Meaning:
-    """What the columns of one file's records mean, by the recipe."""
+    """Meaning of the columns of one file's records, by the recipe."""
 
     def __init__(self, path: str, recipe: Recipe, labelled: bool, reading: Reading) -> None:
         self.path = path
@@ -174,7 +174,7 @@ def _parquet_blocks(
 
 
 def _counts(reasons: NDArray[np.uint8]) -> dict[str, int]:
-    """How many records (n) are not read, by reason."""
+    """Number of records (n) that are not read, by reason."""
     counts = np.bincount(reasons, minlength=len(REASONS))[1:]
     return {REASONS[1 + code]: int(counts[code]) for code in np.flatnonzero(counts)}
 

@@ -70,7 +70,7 @@ def stretches(
 
 @compiled
 def _count_newlines(codes):
-    """How many of the bytes are newlines."""
+    """Number of newlines among the bytes."""
     count = i = 0
     while i + 64 <= codes.size:
         count += count_ones(equal(codes, i, np.uint8(10)))
@@ -83,7 +83,7 @@ def _count_newlines(codes):
 
 @compiled
 def _put_newlines(codes, places):
-    """Where the newlines are, into places, which has room for just these."""
+    """Places of the newlines, into an array that has room for just these."""
     n = i = 0
     while i + 64 <= codes.size:
         found = equal(codes, i, np.uint8(10))
@@ -100,7 +100,7 @@ def _put_newlines(codes, places):
 
 
 def newline_places(codes: NDArray[np.uint8]) -> Spans:
-    """Where the newlines are, in order."""
+    """Places of the newlines, in order."""
     newlines = np.empty(_count_newlines(codes), np.int64)
     _put_newlines(codes, newlines)
     return newlines

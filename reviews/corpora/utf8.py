@@ -38,7 +38,7 @@ def utf8_length(data, i, end):
 
 @compiled
 def utf8_valid(data, i, end):
-    """Whether data[i:end] is UTF-8 as Python's strict decoder reads it."""
+    """True when data[i:end] is UTF-8 as Python's strict decoder reads it."""
     while i < end:
         while i + 32 <= end:  # a fixed count without an exit inside: LLVM makes this SIMD
             high = False

@@ -11,7 +11,7 @@ Commands = Mapping[str, tuple[str, str]]
 
 
 def usage(prog: str, commands: Commands) -> str:
-    """How to call it, and one line for each command."""
+    """Usage, and one line for each command."""
     rows = "\n".join(f"  {name:<10} {text}" for name, (_, text) in commands.items())
     return f"usage: {prog} ...\n\n{rows}"
 

@@ -1,4 +1,4 @@
-"""What a process does with memory that it has freed."""
+"""Memory that a process has freed."""
 
 import ctypes
 

@@ -1,4 +1,4 @@
-"""How far a job is, on a line of the terminal or once a minute in a log."""
+"""Progress of a job, on a line of the terminal or once a minute in a log."""
 
 import multiprocessing
 import os

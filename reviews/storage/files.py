@@ -1,4 +1,4 @@
-"""Where files lie: local paths, and s3://, hdfs:// and the like through fsspec."""
+"""Paths of files: local ones, and s3://, hdfs:// and the like through fsspec."""
 
 import getpass
 import glob
@@ -19,12 +19,12 @@ _EXTRAS = {"s3": "aws", "s3a": "aws", "hdfs": "hadoop", "webhdfs": "hadoop"}
 
 
 def is_remote(path: str) -> bool:
-    """Whether a path is an address such as s3://bucket/key."""
+    """True when a path is an address such as s3://bucket/key."""
     return "://" in path
 
 
 def is_hdfs(path: str) -> bool:
-    """Whether a path is an address in HDFS."""
+    """True when a path is an address in HDFS."""
     return path.startswith(_HDFS)
 
 
@@ -103,7 +103,7 @@ def _find_local(name: str) -> list[str]:
 
 
 def _is_utf8(name: str) -> bool:
-    """Whether all bytes of a name were characters; Python keeps others as lone surrogates."""
+    """True when all bytes of a name were characters; Python keeps others as lone surrogates."""
     return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
@@ -206,7 +206,7 @@ def name_node_of(environment: Mapping[str, str]) -> str | None:
 
 
 def errors_of() -> tuple[type[Exception], ...]:
-    """What opening, listing and writing files may raise; WebHDFS says much as a RuntimeError."""
+    """Exceptions of opening, listing and writing files; WebHDFS says much as a RuntimeError."""
     boto = sys.modules.get("botocore.exceptions")
     mine = (OSError, RuntimeError)
     return (*mine, boto.BotoCoreError, boto.ClientError) if boto else mine

@@ -9,7 +9,7 @@ from reviews.storage.folders import atomic_path, fetch, join, sha256
 
 
 def cache_folder(fingerprint: str) -> Path:
-    """Where the files of a store are kept: below $REVIEWMILL_CACHE, else ~/.cache/reviewmill."""
+    """Cache folder of the files of a store: below $REVIEWMILL_CACHE, else ~/.cache/reviewmill."""
     top = os.environ.get("REVIEWMILL_CACHE") or Path.home() / ".cache" / "reviewmill"
     return Path(top, "stores", fingerprint[:32])
 

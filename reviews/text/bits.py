@@ -1,4 +1,4 @@
-"""What numba's Python lacks: eight bytes as one number, 64 bytes compared at once."""
+"""Bit operations that numba lacks: eight bytes as one number, 64 bytes compared at once."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Where the words of a text begin and end: compiled, 64 bytes at a time."""
+"""Boundaries of the words of a text: compiled, 64 bytes at a time."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ AS_IS = np.uint8(0)
 
 @njit(cache=True, inline="always")
 def _bounds(text: Array, i: Any, left: Any, case: Any, rule: Any, carried: Any) -> Any:
-    """Where tokens begin and end among the 64 bytes text[i:i + 64], as bits.
+    """Boundaries of tokens among the 64 bytes text[i:i + 64], as bits.
 
     Of these bytes `left` belong to the text. carried: whether the byte before them is of a
     letter, of a word, a mark. Returns the first bytes, the bytes after the last ones, and what
@@ -56,7 +56,7 @@ def _bounds(text: Array, i: Any, left: Any, case: Any, rule: Any, carried: Any) 
 
 @njit(cache=True, inline="always")
 def stands(data: Array, i: Any, last: Any, rule: Any) -> Any:
-    """Whether the words of data[i:last] can be found in it as it is; 64 bytes may be read at
+    """True when the words of data[i:last] can be found in it as it is; 64 bytes may be read at
     each of its own, and some more.
 
     So it is with ASCII, whose words are lower-cased by one bit. Where only a-z count, other
@@ -74,7 +74,7 @@ def stands(data: Array, i: Any, last: Any, rule: Any) -> Any:
 
 @njit(cache=True, inline="always")
 def _dotted_or_kelvin(data: Array, i: Any) -> Any:
-    """Whether U+0130 or U+212A begins among 64 bytes."""
+    """True when U+0130 or U+212A begins among 64 bytes."""
     dotted = equal(data, i, np.uint8(0xC4)) & equal(data, i + 1, np.uint8(0xB0))
     kelvin = (equal(data, i, np.uint8(0xE2)) & equal(data, i + 1, np.uint8(0x84))
               & equal(data, i + 2, np.uint8(0xAA)))

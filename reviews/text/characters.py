@@ -32,7 +32,7 @@ _FOLDED = {
 
 
 def is_emoji(character: str) -> bool:
-    """Whether a character is a symbol of the blocks that hold emoji."""
+    """True when a character is a symbol of the blocks that hold emoji."""
     code = ord(character)
     inside = any(first <= code < end for first, end in _EMOJI)
     return inside and unicodedata.category(character) == "So"

@@ -112,7 +112,7 @@ def cut(
 
 
 def room_for_words(length: int, coding: Coding) -> int:
-    """How many words of a review a row has room for."""
+    """Number of words of a review that a row has room for."""
     return length - len(coding.prefix) - len(coding.suffix)
 
 

@@ -248,7 +248,7 @@ def _fold(data: Array, i: Any, last: Any, kind: Array, lower: Array, out: Array)
 
 @njit(cache=True, inline="always")
 def _in_word(byte: Any) -> Any:
-    """Whether a byte of folded text belongs to a letter or number (or a mark on one)."""
+    """True when a byte of folded text belongs to a letter or number (or a mark on one)."""
     return byte > 127 or 97 <= byte <= 122 or 48 <= byte < 58
 
 

@@ -105,7 +105,7 @@ def _key(data: Array, first: Any, size: Any) -> Any:
 
 @njit(cache=True, inline="always")
 def _has_zero(value: Any) -> Any:
-    """Whether one of the eight bytes of a uint64 is 0."""
+    """True when one of the eight bytes of a uint64 is 0."""
     below = value - np.uint64(0x0101010101010101)
     return below & ~value & np.uint64(0x8080808080808080) != 0
 

@@ -15,8 +15,8 @@ from mapreduce.gather_reviews import GatherReviews
 from mapreduce.prepare import descriptors
 from reviews.corpora import plan_splits
 from reviews.recipe import Recipe
+from reviews.storage.verify import verify_store
 from reviews.store import Store
-from reviews.verify import verify_store
 from tests.mapreduce.corpus import bytes_of, make_reviews, run, write_reviews
 
 

@@ -10,8 +10,8 @@ import pytest
 import reviewmill
 from reviews.corpora import plan_splits
 from reviews.recipe import Recipe
+from reviews.storage.verify import verify_store
 from reviews.store import Store
-from reviews.verify import verify_store
 from tests.requirements import need
 from tests.reviews.corpora.reading import read_splits
 

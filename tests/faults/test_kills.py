@@ -15,8 +15,8 @@ import pytest
 from reviews.errors import UserError
 from reviews.generate import generate
 from reviews.recipe import load_recipe
+from reviews.storage.verify import verify_store
 from reviews.store import Store
-from reviews.verify import verify_store
 from tests.mapreduce.corpus import bytes_of, make_reviews, run, write_reviews
 from tests.requirements import need
 

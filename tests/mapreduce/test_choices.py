@@ -10,8 +10,8 @@ import pytest
 import reviewmill
 from reviews.encoding import encode_files
 from reviews.recipe import SPLITS, Recipe
+from reviews.storage.verify import verify_store
 from reviews.text.tokenizer import fold, pattern
-from reviews.verify import verify_store
 from tests.mapreduce.corpus import make_reviews, run, stored_rows, write_reviews
 
 

@@ -23,8 +23,8 @@ from reviews.errors import UserError
 from reviews.features import Encoding
 from reviews.recipe import SPLITS, Recipe
 from reviews.storage.folders import sha256
+from reviews.storage.verify import verify_store
 from reviews.store import Store
-from reviews.verify import verify_store
 from tests.mapreduce.corpus import run, stored_rows, write_reviews
 
 FEATURES = ("likes", "app:category", "at:time")

@@ -236,7 +236,7 @@ def test_files_without_a_record_are_named(
         assert call(command, folder, "--out", tmp_path / command) == 0
         said = capsys.readouterr().err
         for name in ("head.csv", "blank.json", "packed.json.gz"):
-            assert f"{folder / name}: no record in it" in said
+            assert f"{command}: {folder / name}: no record in it" in said
         assert "full.csv: no" not in said
     assert call("prepare", folder, "--out", tmp_path / "again") == 0
     assert f"{folder / 'empty.json'}: no record in it" in capsys.readouterr().err

@@ -16,9 +16,9 @@ import pytest
 
 from reviews.errors import UserError
 from reviews.recipe import SPLITS, Recipe
+from reviews.storage.verify import verify_store
 from reviews.store import Store
 from reviews.text.tokenizer import fold, pattern
-from reviews.verify import verify_store
 from tests.mapreduce.corpus import (
     bytes_of,
     label_fractions,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reviews.recipe import Recipe, load_recipe
-from reviews.verify import verify_store
+from reviews.storage.verify import verify_store
 from tests.mapreduce.corpus import run, stored_rows, write_reviews
 from tests.requirements import need
 

@@ -14,8 +14,8 @@ import reviewmill
 from reports.words import count_words
 from reviews.encoding import encode_files
 from reviews.recipe import SPLITS, Recipe
+from reviews.storage.verify import verify_store
 from reviews.store import Store, sha256
-from reviews.verify import verify_store
 from tests.mapreduce.corpus import bytes_of, make_reviews, run, write_reviews
 
 LENGTH = 8

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 
 from reviews.recipe import Recipe
-from reviews.verify import verify_store
+from reviews.storage.verify import verify_store
 from tests.mapreduce.corpus import run, stored_rows, write_reviews
 
 

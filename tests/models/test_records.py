@@ -14,8 +14,8 @@ from models.options import ModelOptions
 from models.records import RECORDS, check_shapes, onnx_file, options_of
 from reviews.bundle import Bundle
 from reviews.errors import UserError
-from reviews.ngrams import padded_rows
 from reviews.recipe import Recipe
+from reviews.text.ngrams import padded_rows
 from tests.models.test_nets import KINDS
 from tests.models.test_nets import options_of as small_options
 

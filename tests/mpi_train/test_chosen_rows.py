@@ -86,16 +86,18 @@ def test_all_rows_once_is_the_plan_without_a_file(
 
 
 def test_a_run_trains_on_the_rows_alone_and_is_resumed_with_the_same_ones(
-    store: Store, ids: np.ndarray, tmp_path: Path
+    store: Store, ids: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write(tmp_path / "rows.parquet", review_id=ids[:200], count=np.full(200, 2))
-    run = train(store, tmp_path / "run", epochs=1, rows=file)
+    monkeypatch.chdir(tmp_path)  # the file is found again from elsewhere
+    run = train(store, tmp_path / "run", epochs=1, rows=file.name)
+    monkeypatch.chdir("/")
     assert sum(step["reviews"] for step in records(run, "step")) == 400
     write(file, review_id=ids[:100], count=np.full(100, 2))
     with pytest.raises(UserError, match=r"is not what .* was trained on"):
         main(["--out", str(run), "--resume", "--epochs", "2"])
     write(file, review_id=ids[:200], count=np.full(200, 2))
-    assert main(["--out", str(run), "--resume", "--epochs", "2"]) == 0
+    assert main(["--out", str(run), "--resume", "--epochs", "2", "--rows", str(file)]) == 0
 
 
 def test_where_an_id_may_stand_for_several_reviews_the_row_says_which(

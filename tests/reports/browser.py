@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.requirements import need
+
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = [
     "--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
@@ -25,6 +27,16 @@ ANSWER_S = 120  # for one answer, on a machine that is busy with other tests
 def find_browser() -> str | None:
     """The first browser on the PATH."""
     return next(filter(None, map(shutil.which, PROGRAMS)), None)
+
+
+@contextmanager
+def browser_tab(folder: Path) -> Iterator["Tab"]:
+    """A tab of a browser whose profile is in a folder; a skip where there is no browser."""
+    program = find_browser()
+    need(program is not None, "chromium or google-chrome")
+    assert program
+    with start_browser(program, folder / "profile") as opened:
+        yield opened
 
 
 class Tab:

@@ -12,20 +12,16 @@ from matplotlib.image import imread
 from reports import main
 from reviews.recipe import Recipe
 from tests.mapreduce.corpus import make_reviews, run, write_reviews
-from tests.reports.browser import Tab, find_browser, start_browser
+from tests.reports.browser import Tab, browser_tab
 from tests.reports.comparisons import make_comparison
 from tests.reports.runs import make_run
-from tests.requirements import need
 
 WIDTHS = (360, 768, 1200)
 
 
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
-    program = find_browser()
-    need(program is not None, "chromium or google-chrome")
-    assert program
-    with start_browser(program, tmp_path_factory.mktemp("browser") / "profile") as opened:
+    with browser_tab(tmp_path_factory.mktemp("browser")) as opened:
         yield opened
 
 

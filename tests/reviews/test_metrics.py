@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn
 
-from reviews.metrics import confusion_matrix, evaluate_scores, roc_auc
+from reviews.metrics import confusion_matrix, evaluate_scores, probabilities, roc_auc
 
 CLASSES = ("negative", "positive")
 # Few different scores, so that there are ties, on both sides of 0.
@@ -84,3 +84,8 @@ def test_figures_of_more_classes_are_those_of_scikit_learn(labels: list[int], se
             sklearn.roc_auc_score(truth, chances, multi_class="ovr", average="macro"))
     else:
         assert figures["roc_auc"] is None
+
+
+def test_probabilities_of_large_logits_are_finite() -> None:
+    found = probabilities(np.array([[1e4], [-1e4]], np.float32))
+    assert found.tolist() == [[0, 1], [1, 0]]

@@ -13,8 +13,8 @@ from reviews.errors import UserError
 from reviews.labels import NO_LABEL
 from reviews.recipe import SPLITS
 from reviews.storage.folders import sha256, write_atomically
+from reviews.storage.verify import verify_store
 from reviews.store import CHUNK_ROWS, ChunkReader, Store, write_shard
-from reviews.verify import verify_store
 from tests.stores import make_store
 
 ROWS = {"train": 2600, "validation": 300, "test": 40}

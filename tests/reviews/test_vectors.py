@@ -8,9 +8,9 @@ import pytest
 
 import reviewmill
 from reviews.errors import UserError
+from reviews.storage.verify import verify_store
 from reviews.store import Store
 from reviews.vectors import read_vectors
-from reviews.verify import verify_store
 from reviews.vocabulary import given_vocabulary
 from tests.mapreduce.corpus import bytes_of, make_reviews, write_reviews
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-import reviews.ngrams
+import reviews.text.ngrams
 import scoring.lstm
 from scoring import load
 from scoring.compile_kernels import main
 from tests.scoring.bundles import make_bundle
 
-KERNELS = (scoring.lstm._read, reviews.ngrams.find_rows, reviews.ngrams.mean_rows)
+KERNELS = (scoring.lstm._read, reviews.text.ngrams.find_rows, reviews.text.ngrams.mean_rows)
 
 
 @pytest.mark.parametrize("model", ["views", "bag", "lstm"])

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from scoring import load
-from tests.reports.browser import Tab, find_browser, start_browser
-from tests.requirements import need
+from tests.reports.browser import Tab, browser_tab
 from tests.scoring.bundles import make_bundle
 from tests.scoring.server import Server, serving
 
@@ -24,10 +23,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
-    program = find_browser()
-    need(program is not None, "chromium or google-chrome")
-    assert program
-    with start_browser(program, tmp_path_factory.mktemp("browser") / "profile") as opened:
+    with browser_tab(tmp_path_factory.mktemp("browser")) as opened:
         yield opened
 
 

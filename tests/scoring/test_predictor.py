@@ -9,7 +9,7 @@ import torch
 
 from reviews.errors import UserError
 from scoring import load
-from scoring.predictor import probabilities
+from scoring.model import OnnxModel
 from tests.scoring.bundles import MODELS, TEXTS, make_bundle, torch_logits
 
 
@@ -66,6 +66,9 @@ def test_a_model_that_reads_fields_is_not_for_texts_alone(tmp_path: Path) -> Non
         load(str(folder))
 
 
-def test_probabilities_of_large_logits_are_finite() -> None:
-    found = probabilities(np.array([[1e4], [-1e4]], np.float32))
-    assert found.tolist() == [[0, 1], [1, 0]]
+def test_onnx_runtime_gets_as_many_threads_as_asked_for(tmp_path: Path) -> None:
+    folder, _ = make_bundle(tmp_path, "gru")
+    for threads in (1, 3):
+        model = load(str(folder), threads).model
+        assert isinstance(model, OnnxModel)
+        assert model._session.get_session_options().intra_op_num_threads == threads

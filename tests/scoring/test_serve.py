@@ -77,6 +77,13 @@ def test_words_are_those_whose_absence_moves_the_probability(
     assert empty["words"] == []
 
 
+def test_texts_that_would_take_too_long_to_explain_are_refused(server: Server) -> None:
+    long = "word " * 20_000  # 300 words of it are left out in turn
+    status, answer = server.post({"text": long}, "/v1/explain")
+    assert (status, answer["error"]) == (413, "too long to explain; give fewer or shorter texts")
+    assert server.post({"text": long})[0] == 200
+
+
 @pytest.mark.parametrize(("body", "status", "reason"), [
     (b"{", 422, "no JSON"),
     (b'{"text": NaN}', 422, "no JSON"),

@@ -37,7 +37,7 @@ _DEPTH = 64  # orjson follows 1024 levels; reviews need three
 
 @compiled
 def _opens(byte):
-    """Whether an object or array begins with this byte."""
+    """True when an object or array begins with this byte."""
     return byte in (_OBJECT, _ARRAY)
 
 

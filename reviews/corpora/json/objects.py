@@ -22,7 +22,7 @@ LONGEST_OBJECT = 16 << 20  # bytes; what does not close before is cut at its fir
 
 @compiled
 def _leads(data, i, indent):
-    """Whether the brace at i is the first of its line, after `indent` spaces or tabs."""
+    """True when the brace at i is the first of its line, after `indent` spaces or tabs."""
     for j in range(indent):
         if i - 1 - j < 0 or (data[i - 1 - j] != 32 and data[i - 1 - j] != 9):
             return False

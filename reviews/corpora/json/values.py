@@ -36,7 +36,7 @@ def skip_space(data, i, end):
 
 @compiled
 def starts_number(byte):
-    """Whether a number may begin with this byte."""
+    """True when a number may begin with this byte."""
     return byte == MINUS or ZERO <= byte <= NINE
 
 

@@ -62,7 +62,7 @@ def _members(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _begin(data: bytes, after: int) -> bytes:
-    """How the value after a colon begins."""
+    """First characters of the value after a colon."""
     start = data[after : after + 256].lstrip(_SPACE)
     if start[:1] == b"[" and start[1:].lstrip(_SPACE)[:1] in (b"{", b"["):
         return b"[" + start[1:].lstrip(_SPACE)[:1]

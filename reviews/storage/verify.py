@@ -1,4 +1,4 @@
-"""Whether a store is what its manifest says: every sha256 and every invariant."""
+"""Verification of a store: every sha256 and every invariant of its manifest."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -89,7 +89,7 @@ def _verify_shard(
 
 
 def _faults(store: Store, part: Mapping[str, np.ndarray]) -> Iterator[str]:
-    """What is wrong with some rows."""
+    """Faults of some rows."""
     tokens, length = part["tokens"], part["length"]
     inside = np.arange(store.length) < length[:, None]
     if length.min() < 1 or length.max() > store.length:

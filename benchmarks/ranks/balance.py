@@ -1,6 +1,6 @@
 """One rank of `reviewmill bench balance`: updates together and alone, in turns.
 
-`mpirun -n R python -m benchmarks.balance_ranks STORE ...`; rank 0 prints one line of JSON.
+`mpirun -n R python -m benchmarks.ranks.balance STORE ...`; rank 0 prints one line of JSON.
 
 Alone, all ranks train their parts of the same updates at the same time, optimizer included, but
 exchange nothing; the sum of their speeds, each measured while all are busy, is the ideal. Both

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.nets.bag import NgramTable
-from reviews.ngrams import find_rows, mean_rows, padded_rows, row_counts
+from reviews.text.ngrams import find_rows, mean_rows, padded_rows, row_counts
 
 WORDS, BUCKETS = 70_000, 97
 

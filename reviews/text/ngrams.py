@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from reviews.hashing import FIRST, GOLDEN, SECOND
 from reviews.text.bits import prefetch
 
 Array = np.ndarray
 _AHEAD = 24  # rows that memory is asked for before they are needed
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_GOLDEN, _FIRST, _SECOND = np.uint64(GOLDEN), np.uint64(FIRST), np.uint64(SECOND)
 
 
 @njit(cache=True, inline="always")
@@ -23,7 +23,7 @@ def _mix(value: Any) -> Any:
 
 
 def row_counts(lengths: Array, ngrams: int) -> Array:
-    """How many words and n-grams (n,) int64 reviews of these lengths (n,) have."""
+    """Number (n,) int64 of words and n-grams of reviews of these lengths (n,)."""
     sizes = lengths.astype(np.int64)
     return sum((np.maximum(sizes - order, 0) for order in range(ngrams)), np.zeros_like(sizes))
 
