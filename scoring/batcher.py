@@ -178,9 +178,12 @@ def _join(parts: list[EncodedTexts]) -> EncodedTexts:
 
 def find_budget(
     predict: Callable[[EncodedTexts], Array], unknown: int, length: int,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[], float] = time.thread_time,
 ) -> int:
-    """Ids of the largest batch, a power of two, that takes BATCH_S at most; at least 512."""
+    """Ids of the largest batch, a power of two, that takes BATCH_S at most; at least 512.
+
+    By the CPU time of the thread: other programs of the machine would make batches small for ever.
+    """
     budget = _SMALLEST
     while budget < _LARGEST:
         rows = max(1, 2 * budget // length)
