@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import orjson
@@ -22,6 +22,7 @@ from mapreduce.engines.ship_package import launcher
 from mapreduce.gather_reviews import GatherReviews
 from mapreduce.prepare import prepare
 from mapreduce.run_folders import places_for
+from reviews.corpora import InputSplit
 from reviews.errors import EngineError
 from reviews.generate import generate
 from reviews.recipe import Recipe
@@ -206,8 +207,9 @@ def test_the_last_words_of_a_failed_task_are_shown(engine: EngineOptions, tmp_pa
     with places_for(out, None, tasks_are_elsewhere=True) as places:
         recipe = tmp_path / "recipe.yaml"
         recipe.write_text(Recipe().to_yaml())
-        with pytest.raises(EngineError, match=r"TypeError: .*offest") as failed:
-            run_job(GatherReviews, [orjson.dumps({"offest": 1})],
+        split = InputSplit("reviews.json", 0, -1, "jsonl")
+        with pytest.raises(EngineError, match=r"KeyError: 'nobody'") as failed:
+            run_job(GatherReviews, [orjson.dumps({**asdict(split), "role": "nobody"})],
                     ["--work-dir", places.work, "--recipe-file", str(recipe)],
                     replace(engine, workers=1), places)
     assert str(failed.value).startswith(f"GatherReviews failed on the runner {engine.runner}: ")
