@@ -1,6 +1,5 @@
 """Checkpoints after any update: whole or absent, written beside the training, no code in them."""
 
-import copy
 import hashlib
 import json
 import os
@@ -11,13 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from mpi_train.optimization.ema import EMA
-from mpi_train.optimization.optimizers import OptimizerGroup
+from mpi_train.train_state import TrainState
 from reviews.errors import UserError
 from reviews.run_folder import CHECKPOINT_FORMAT
 from reviews.storage.folders import sha256
@@ -27,29 +24,10 @@ PARTS = ("weights", "optimizer", "average")  # a file of tensors each
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A verified checkpoint: where the training stood, and its tensors on the CPU."""
+    """A verified checkpoint: the state of the run, and its tensors on the CPU by PARTS."""
 
-    state: dict[str, Any]
-    weights: dict[str, Tensor]
-    optimizer: dict[str, Tensor]  # "<parameter>/<key>"
-    average: dict[str, Tensor]  # of the weights, or empty
-
-    def restore(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer | OptimizerGroup,
-        average: EMA | None,
-    ) -> None:
-        """Put weights, optimizer state and averages in place."""
-        model.load_state_dict(self.weights)
-        parameters = dict(model.named_parameters())
-        for name, value in self.optimizer.items():
-            parameter, key = name.rsplit("/", 1)
-            owner = parameters[parameter]
-            # Adam's number of steps, too: a fused kernel reads it on the device.
-            optimizer.state[owner][key] = value.to(owner.device)
-        if average is not None:
-            # An average that begins later begins with the weights as they are now.
-            for name, place in average.weights.items():
-                place.copy_(self.average.get(name, self.weights[name]))
+    state: TrainState
+    tensors: dict[str, dict[str, Tensor]]
 
 
 class CheckpointWriter:
@@ -65,25 +43,15 @@ class CheckpointWriter:
         self._thread = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
 
-    def write(
-        self, state: Mapping[str, Any], model: nn.Module,
-        optimizer: torch.optim.Optimizer | OptimizerGroup, average: EMA | None,
-    ) -> None:
-        """Copy what a checkpoint holds, and begin to write step-NNNNNNNN, named by state["step"].
+    def write(self, state: TrainState, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Begin to write step-NNNNNNNN, named by state.step.
 
-        Waits for the checkpoint before. When this returns, training may go on.
+        Waits for the checkpoint before. When this returns, training may go on: the state is
+        copied, and the tensors are the writer's own (`Replica.full_state`).
         """
         self.wait()
-        moments = {
-            f"{name}/{key}": value
-            for name, parameter in model.named_parameters()
-            for key, value in optimizer.state[parameter].items()
-            if isinstance(value, Tensor)
-        }
-        averages = average.weights if average else {}
-        tensors = [_copies(part) for part in (model.state_dict(), moments, averages)]
         self._writing = self._thread.submit(
-            _write, self._run / "checkpoints", copy.deepcopy(dict(state)), tensors, self._kept)
+            _write, self._run / "checkpoints", state.to_json(), tensors, self._kept)
 
     def check(self) -> None:
         """Raise the UserError of a checkpoint that could not be written; waits for none."""
@@ -98,7 +66,7 @@ class CheckpointWriter:
 
 
 def _write(
-    parent: Path, state: dict[str, Any], tensors: list[dict[str, Tensor]], kept: int
+    parent: Path, state: dict[str, Any], tensors: Mapping[str, Mapping[str, Tensor]], kept: int
 ) -> None:
     target = parent / f"step-{state['step']:08d}"
     temporary = parent / f".{target.name}.partial"
@@ -108,9 +76,9 @@ def _write(
             shutil.rmtree(left)
         temporary.mkdir()
         files = {}
-        for name, part in zip(PARTS, tensors, strict=True):
+        for name in PARTS:
             file = temporary / f"{name}.safetensors"
-            save_file(part, file)
+            save_file(dict(tensors[name]), file)
             file.chmod(0o644)  # like state.json; safetensors lets only the owner read
             _flush(file)
             files[file.name] = sha256(file)
@@ -139,11 +107,12 @@ def last_checkpoint(run: Path) -> Checkpoint | None:
         + (found[-2].name if len(found) > 1 else "the start")
     )
     try:
-        state = json.loads((folder / "state.json").read_bytes())
-        version, files = state["format"], state["files"]
+        body = json.loads((folder / "state.json").read_bytes())
+        version, files = body["format"], body["files"]
         if version != CHECKPOINT_FORMAT:
             raise UserError(f"{folder} has the format {version}; this program reads "
                             f"{CHECKPOINT_FORMAT}")
+        state = TrainState.from_json(body)
         contents = {name: (folder / name).read_bytes()
                     for name in (f"{part}.safetensors" for part in PARTS)}
         whole = all(hashlib.sha256(data).hexdigest() == files[name]
@@ -152,16 +121,11 @@ def last_checkpoint(run: Path) -> Checkpoint | None:
         raise damaged from None
     if not whole:
         raise damaged
-    return Checkpoint(state, *(load(data) for data in contents.values()))
+    return Checkpoint(state, dict(zip(PARTS, map(load, contents.values()), strict=True)))
 
 
 def _checkpoints(parent: Path) -> list[Path]:
     return sorted(parent.glob("step-*"))
-
-
-def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().to("cpu", copy=True).contiguous()
-            for name, value in tensors.items()}
 
 
 def _flush(path: Path) -> None:

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from models.options import OWN_OPTIONS, ModelOptions
 from models.records import can_export, onnx_file
 from mpi_train.configuration.config import TrainingConfig
@@ -13,11 +11,10 @@ from reviews.store import Store
 
 
 def save_model(
-    config: TrainingConfig, options: ModelOptions, model: nn.Module, store: Store,
+    config: TrainingConfig, options: ModelOptions, weights: dict[str, Any], store: Store,
     figures: dict[str, Any] | None,
 ) -> None:
-    """Write the bundle of a run, in place of an earlier one."""
-    weights = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
+    """Write the bundle of a run with weights (arrays by name), in place of an earlier one."""
     description = {
         "options": options.to_mapping(),
         "classes": store.classes,

@@ -5,7 +5,7 @@ import platform
 import signal
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,8 +13,6 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from models.nets import build
-from models.nets.embedding import Embedding
 from mpi_train.balance.balancer import UnusableTimes
 from mpi_train.balance.efficiency import efficiency
 from mpi_train.checkpoint import CheckpointWriter, last_checkpoint
@@ -28,19 +26,14 @@ from mpi_train.monitoring.profiler import Profiler
 from mpi_train.monitoring.run_lock import RunLock
 from mpi_train.monitoring.run_log import RunLog, environment, store_entry, versions
 from mpi_train.monitoring.stop_signals import StopSignals
-from mpi_train.optimization.ema import EMA
-from mpi_train.optimization.optimizers import make_optimizer
 from mpi_train.optimization.schedules import Schedule
+from mpi_train.replica import new_model
 from mpi_train.smote import synthetic_rows
+from mpi_train.train_state import EpochTotals, TrainState
 from mpi_train.update import NotFinite, Update, Updater
 from reviews.errors import UserError, disk_is_full
 from reviews.metrics import evaluate_scores
 from reviews.store import Store
-
-# What is counted from the first to the last update of an epoch.
-NO_EPOCH = {"loss": 0.0, "reviews": 0, "seconds": 0.0}
-# What weights are; bf16 is for the layers alone (`mpi_train.backward`).
-PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.float32}
 
 
 def train(config: TrainingConfig, communicator: Communicator) -> dict[str, Any]:
@@ -98,25 +91,17 @@ class Run:
         self.schedule = Schedule.of(config, self.total, self.plan.updates)
 
         self.options = config.model_options(self.store)
-        self.model = self._new_model().to(communicator.device, PRECISIONS[config.precision])
-        self.optimizer = make_optimizer(config, self.model)
-        averaged = config.keep == "average"
-        self.average = EMA(self.model, config.average_decay) if averaged else None
-        # What a checkpoint holds beside the tensors.
-        self.state: dict[str, Any] = {
-            "step": 0, "store": self.store.fingerprint,
-            "rows": chosen.digest if chosen else "", "best": None, "highest": None, "worse": 0,
-            "seconds": 0.0, "reviews": 0, "step_seconds": 0.0, "skipped": 0, "balancer": None,
-            "epoch": dict(NO_EPOCH),
-        }
+        self.updater = Updater(config, communicator, reader,
+                               new_model(config, self.options, self.store))
+        self.replica = self.updater.replica
+        self.state = TrainState(self.store.fingerprint, chosen.digest if chosen else "")
         self.starts_anew = False  # though it was to be resumed
         if config.resume:
             self._resume()
-        self._earlier_s = self.state["seconds"]
+        self._earlier_s = self.state.seconds
         self._asked = 0  # signal that asked a rank to end in an epoch's last update
-        self.updater = Updater(config, communicator, reader, self.model, self.optimizer)
-        self.updater.broadcast_state()
-        self.updater.coordinator.restore(self.state["balancer"])
+        self.replica.broadcast()
+        self.updater.coordinator.restore(self.state.balancer)
         self.run_log = RunLog(config, communicator.rank == 0)
         self.run_log.forget_after(self.step, self.step // self.plan.updates)
         self.writer = CheckpointWriter(self.run_log.out, config.checkpoints_kept)
@@ -127,23 +112,7 @@ class Run:
     @property
     def step(self) -> int:
         """Updates done."""
-        return int(self.state["step"])
-
-    @property
-    def parameters(self) -> int:
-        """Numbers that are learned."""
-        return sum(parameter.numel() for parameter in self.model.parameters()
-                   if parameter.requires_grad)
-
-    def _new_model(self) -> nn.Module:
-        """The model before its first update, the same on every rank."""
-        torch.manual_seed(self.config.seed)
-        model = build(self.options)
-        if self.config.word_vectors == "store":
-            assert isinstance(model.embedding, Embedding)
-            vectors = torch.from_numpy(self.store.vectors())
-            model.embedding.begin_with(vectors, self.config.freeze_vectors)
-        return model
+        return self.state.step
 
     def _resume(self) -> None:
         """Go on from the last checkpoint, if there is one."""
@@ -152,15 +121,14 @@ class Run:
         self.starts_anew = checkpoint is None
         if checkpoint is None:
             return
-        # Checkpoints of earlier versions have neither.
-        state = {name: {"skipped": 0, "rows": "", **checkpoint.state}[name] for name in self.state}
-        if state["rows"] != self.state["rows"]:
+        state = checkpoint.state
+        if state.rows != self.state.rows:
             self.communicator.agree(f"{self.config.rows} is not what {out} was trained on")
-        if state["store"] != self.store.fingerprint:
+        if state.store != self.store.fingerprint:
             self.communicator.agree(
                 f"{self.config.store} is not the store that {out} was trained on")
         self.state = state
-        checkpoint.restore(self.model, self.optimizer, self.average)
+        self.replica.load(checkpoint.tensors)
 
     def greet(self) -> None:
         """Say what is about to happen."""
@@ -170,13 +138,13 @@ class Run:
                              "with its first update")
         self.run_log.log(
             f"{self.plan.rows:,} reviews, {self.plan.updates:,} updates an epoch, "
-            f"{self.parameters:,} parameters, {ranks.size} ranks ({ranks.backend}), "
+            f"{self.replica.parameters:,} parameters, {ranks.size} ranks ({ranks.backend}), "
             f"{torch.get_num_threads()} threads each")
 
     def is_over(self) -> bool:
         """True when no update is left, or --patience is at its end; all ranks ask together."""
         # Rank 0 validates, and what it writes is no waiting for a reduction.
-        worse: int = self.communicator.from_root(lambda: self.state["worse"])
+        worse: int = self.communicator.from_root(lambda: self.state.worse)
         return self.step >= self.total or 0 < self.config.patience <= worse
 
     def train_epoch(self, epoch: int) -> None:
@@ -185,14 +153,14 @@ class Run:
         last = min(self.plan.updates, self.total - before)
         self._epoch_started = time.perf_counter()
         self.updater.timer.take()  # what lies between epochs belongs to no update
-        self.run_log.start_epoch(self.plan.rows, self.state["epoch"]["reviews"],
+        self.run_log.start_epoch(self.plan.rows, self.state.epoch.reviews,
                                  f"epoch {epoch + 1}/{config.epochs}")
         number = self.step - before
         try:
             while number < last:
                 if self.updater.coordinator.parked:
                     number = self.updater.sit_out(last)
-                    self.state["step"] = before + number
+                    self.state.step = before + number
                     continue
                 rate = self.schedule.rate(self.step)
                 try:
@@ -212,8 +180,7 @@ class Run:
     def _between_updates(self, done: int, last: int, asked: int) -> None:
         """After `done` of an epoch's updates, of which this run does `last`."""
         if self.communicator.rank == 0:
-            if self.average is not None:
-                self.average.update(self.step)
+            self.replica.average(self.step)
             self.writer.check()
             # At the end of an epoch or of the run, the validation comes before the checkpoint.
             if (self._checkpoint_is_due() or asked) and done < last:
@@ -250,13 +217,15 @@ class Run:
     def _checkpoint(self) -> None:
         """On rank 0: begin to write down where the run stands."""
         self._checkpointed = time.monotonic()
-        state = {**self.state, "seconds": self._seconds(),
-                 "balancer": self.updater.coordinator.state()}
-        if state["epoch"]["reviews"]:
-            seconds = state["epoch"]["seconds"] + time.perf_counter() - self._epoch_started
-            state["epoch"] = {**state["epoch"], "seconds": seconds}
+        epoch = self.state.epoch
+        if epoch.reviews:
+            seconds = epoch.seconds + time.perf_counter() - self._epoch_started
+            epoch = replace(epoch, seconds=seconds)
+        state = replace(self.state, seconds=self._seconds(), epoch=epoch,
+                        balancer=self.updater.coordinator.state())
         self._lock.check()
-        self.writer.write(state, self.model, self.optimizer, self.average)
+        self.writer.wait()  # its copies of the tensors are free then
+        self.writer.write(state, self.replica.full_state())
 
     def _stop(self, epoch: int, number: int, problem: str) -> NoReturn:
         place = f"epoch {epoch + 1}, update {number + 1}"
@@ -271,12 +240,13 @@ class Run:
 
     def _record(self, epoch: int, update: Update, rate: float) -> None:
         reviews = int(update.reviews.sum())
-        self.state["step"] += 1
-        self.state["reviews"] += reviews
-        self.state["step_seconds"] += update.step_s
-        self.state["skipped"] += update.skipped
-        self.state["epoch"]["loss"] += update.loss * reviews
-        self.state["epoch"]["reviews"] += reviews
+        state = self.state
+        state.step += 1
+        state.reviews += reviews
+        state.step_seconds += update.step_s
+        state.skipped += update.skipped
+        state.epoch.loss += update.loss * reviews
+        state.epoch.reviews += reviews
         reached = efficiency(update.reviews, update.compute_s, update.reduction_s, update.step_s)
         if update.renewed:
             self.run_log.record(
@@ -299,52 +269,53 @@ class Run:
 
     def end_epoch(self, epoch: int) -> None:
         """Validate, keep the weights if they are to be kept, and write a checkpoint."""
-        config, done = self.config, self.state["epoch"]
-        reviews = max(done["reviews"], 1)
-        seconds = done["seconds"] + time.perf_counter() - self._epoch_started
+        config, done = self.config, self.state.epoch
+        reviews = max(done.reviews, 1)
+        seconds = done.seconds + time.perf_counter() - self._epoch_started
         # A slow rank has less to do here, too, and a parked one, with its old weights, nothing.
         ratios = self.communicator.from_root(lambda: self.updater.coordinator.ratios)
         figures = None
         if (epoch + 1) % config.evaluate_every == 0 or self.step == self.total:
             figures = self._evaluate(epoch, ratios)
-        loss, speed = done["loss"] / reviews, reviews / seconds
+        loss, speed = done.loss / reviews, reviews / seconds
         self.run_log.record("epoch", epoch=epoch, step=self.step, loss=loss, reviews=reviews,
                             seconds=seconds, reviews_per_s=speed, validation=figures)
         accuracy = f", validation accuracy {figures['accuracy']:.2%}" if figures else ""
         self.run_log.log(f"epoch {epoch + 1}/{config.epochs}: loss {loss:.4f}, "
                          f"{speed:,.0f} reviews/s{accuracy}")
         if self.step == (epoch + 1) * self.plan.updates:
-            self.state["epoch"] = dict(NO_EPOCH)
+            self.state.epoch = EpochTotals()
         else:  # --max-steps ends the run inside the epoch
-            self.state["epoch"]["seconds"] = seconds
+            done.seconds = seconds
             self._epoch_started = time.perf_counter()
         if self.communicator.rank == 0:
             self._checkpoint()
 
     def _evaluate(self, epoch: int, ratios: Sequence[float]) -> dict[str, Any] | None:
         """Validate on all ranks, and on rank 0 keep the weights if they are to be kept."""
-        if self.average is not None:
-            self.updater.broadcast(self.average.weights.values())
-        with self.average.in_place() if self.average else nullcontext():
-            figures = validate(self.model, self.validation, self.config, self.communicator, ratios,
-                               self.store.classes)
+        if not self.updater.coordinator.parked:
+            self.replica.broadcast_average()
+        with self.replica.averaged():
+            figures = validate(self.replica.model, self.validation, self.config,
+                               self.communicator, ratios, self.store.classes)
             if self.communicator.rank == 0:
                 self._keep(epoch, figures)
         return figures
 
     def _keep(self, epoch: int, figures: dict[str, Any] | None) -> None:
         """Write the model if it is the one to keep; count the validations that were no better."""
-        by, highest = self.config.keep_by, self.state["highest"]
+        by, state = self.config.keep_by, self.state
         accuracy, score = (figures["accuracy"], figures[by]) if figures else (None, None)
         score = -score if score is not None and by == "loss" else score
-        better = bool(figures) and (highest is None or (score is not None and score > highest))
+        better = bool(figures) and (
+            state.highest is None or (score is not None and score > state.highest))
         if better:
-            self.state["highest"], self.state["worse"] = score, 0
+            state.highest, state.worse = score, 0
         else:
-            self.state["worse"] += 1
+            state.worse += 1
         if better or self.config.keep != "best":
-            self.state["best"] = {"epoch": epoch, "accuracy": accuracy}
-            save_model(self.config, self.options, self.model, self.store, figures)
+            state.best = {"epoch": epoch, "accuracy": accuracy}
+            save_model(self.config, self.options, self.replica.arrays(), self.store, figures)
 
     def _seconds(self) -> float:
         """Seconds of the run, with those before it was resumed."""
@@ -357,9 +328,9 @@ class Run:
         summary = {
             "finished": True, "epochs": -(-self.step // self.plan.updates), "steps": self.step,
             "seconds": self._seconds(),
-            "reviews_per_s": state["reviews"] / max(state["step_seconds"], 1e-9),
-            "skipped_updates": state["skipped"], "best": state["best"],
-            "parameters": self.parameters, "ranks": ranks.size, "backend": ranks.backend,
+            "reviews_per_s": state.reviews / max(state.step_seconds, 1e-9),
+            "skipped_updates": state.skipped, "best": state.best,
+            "parameters": self.replica.parameters, "ranks": ranks.size, "backend": ranks.backend,
             "hosts": ranks.hosts,
             "store": store_entry(self.store), "environment": environment(),
         }

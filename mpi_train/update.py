@@ -2,25 +2,21 @@
 
 import math
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from models.micro_batches import prefix_cost
-from mpi_train.backward import BackPropagation
 from mpi_train.balance.share_coordinator import Rest, Return, ShareCoordinator, Trial
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import BatchReader
 from mpi_train.exchange.communicator import Communicator
-from mpi_train.exchange.gradient_buckets import gradients_of
 from mpi_train.exchange.group import Group
 from mpi_train.monitoring.phase_timer import PhaseTimer
 from mpi_train.optimization.losses import Loss
-from mpi_train.optimization.optimizers import OptimizerGroup
 from mpi_train.plan import cut
+from mpi_train.replica import Replica
 from mpi_train.step_report import StepReport, StepTimes
 
 Array = np.ndarray
@@ -74,14 +70,11 @@ class Updater:
 
     def __init__(
         self, config: TrainingConfig, communicator: Communicator, reader: BatchReader,
-        model: nn.Module, optimizer: torch.optim.Optimizer | OptimizerGroup,
+        model: nn.Module,
     ) -> None:
         self._config, self._communicator, self._reader = config, communicator, reader
-        self._model, self._optimizer = model, optimizer
         self.group, self._loss, self.timer = Group(communicator), Loss.of(config), PhaseTimer()
-        self._gradients = gradients_of(model, self.group, config.exchange)
-        self.backward = BackPropagation(
-            config, model, self._gradients, communicator.device, self.timer)
+        self.replica = Replica(config, model, self.group, communicator.device, self.timer)
         self.coordinator = ShareCoordinator(config, communicator, self.group)
         self._optimizer_s = 0.0
 
@@ -89,7 +82,7 @@ class Updater:
         """Divide updates in another way from now on; everybody takes part again."""
         self.group.set_ranks(range(self._communicator.size))
         self.coordinator = coordinator
-        self.broadcast_state()
+        self.replica.broadcast()
 
     def run(self, epoch: int, number: int, rate: float, asked: int = 0) -> Update | None:
         """Update `number` of an epoch, at a learning rate; None on a rank without part in it.
@@ -109,20 +102,20 @@ class Updater:
         if self.coordinator.parked:
             return None
         if decision.joined:
-            self.broadcast_state()
+            self.replica.broadcast()
         cuts = cut(prefix, decision.ratios)  # (ranks + 1,)
         rank = self._communicator.rank
         part = (int(cuts[rank]), int(cuts[rank + 1]))
 
         begun, cpu_begun = time.perf_counter(), time.thread_time()
-        own_loss = self.backward.run(batch, part, (epoch, number))
+        own_loss = self.replica.back_propagate(batch, part, (epoch, number))
         backward_s, cpu_s = time.perf_counter() - begun, time.thread_time() - cpu_begun
         assert own_loss is not None, "nobody interrupts an update"
-        reduction = self._gradients.finish(decision.ratios)
+        reduction = self.replica.reduce(decision.ratios)
         times = StepTimes(
             read_s=read - started, decide_s=decision.own_s,
             idle_s=begun - read - decision.own_s, backward_s=backward_s, backward_cpu_s=cpu_s,
-            tokens_s=self.backward.seconds, optimizer_s=self._optimizer_s)
+            tokens_s=self.replica.seconds, optimizer_s=self._optimizer_s)
         # All ranks hear of all before anything changes.
         report = times.report(own_loss, reduction, asked)
         reports = StepReport(*self.group.all_gather(report).T)  # (R,) each
@@ -139,7 +132,7 @@ class Updater:
         self.timer.mark("rest")
         stepping = time.perf_counter()
         if weight:
-            self._step(rate)
+            self.replica.step(rate)
         stepped = time.perf_counter()
         self.timer.mark("optimizer")
         self._optimizer_s = stepped - stepping
@@ -148,13 +141,6 @@ class Updater:
             wait_s=reports.wait_s, reduction_s=reports.reduction_s, step_s=stepped - started,
             phases=self.timer.take(), predicted_s=decision.predicted_s, renewed=decision.renewed,
             skipped=not weight, asked=int(np.max(reports.asked)))
-
-    def _step(self, rate: float) -> None:
-        if self._config.clip_norm:
-            self._gradients.clip(self._config.clip_norm)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate * group.get("scale", 1.0)
-        self._optimizer.step()
 
     def barrier(self) -> None:
         """Barrier of all ranks that are not parked."""
@@ -183,22 +169,8 @@ class Updater:
         _, first, last, _ = cut(prefix, [(1 - piece) / 2, piece, (1 - piece) / 2]).tolist()
         if first == last:  # less than half a review
             first, last = (first, first + 1) if first < len(batch.lengths) else (first - 1, first)
-        done = self.backward.run(batch, (first, last), (trial.epoch, trial.number),
-                                  self.coordinator.called)
+        done = self.replica.back_propagate(batch, (first, last), (trial.epoch, trial.number),
+                                           self.coordinator.called)
         if done is not None:
             self.coordinator.report(float(prefix[last] - prefix[first]),
                                 time.perf_counter() - started)
-
-    def broadcast(self, tensors: Iterable[Tensor]) -> None:
-        """Broadcast tensors from rank 0 to all ranks that are not parked."""
-        for tensor in () if self.coordinator.parked else tensors:
-            self.group.broadcast_tensor(tensor)
-
-    def broadcast_state(self) -> None:
-        """Broadcast parameters and optimizer state from rank 0 to the group."""
-        for parameter in self._model.parameters():
-            self.group.broadcast_tensor(parameter)
-            moments = self._optimizer.state[parameter]
-            for name in sorted(moments):
-                if isinstance(moments[name], torch.Tensor):
-                    self.group.broadcast_tensor(moments[name])

@@ -32,7 +32,6 @@ from mpi_train.configuration.resolve import layered
 from mpi_train.data import BatchReader
 from mpi_train.exchange.communicator import Communicator
 from mpi_train.exchange.group import patiently
-from mpi_train.optimization.optimizers import make_optimizer
 from mpi_train.process_setup import prepare_process
 from mpi_train.update import Update, Updater
 from reviews.store import Store
@@ -58,11 +57,10 @@ class Ranks:
         store = Store(options.store)
         self.reader = BatchReader(store, "train", self.config.batch_size, 0, self.config.window)
         torch.manual_seed(0)
-        self.model = build(self.config.model_options(store))
-        self.optimizer = make_optimizer(self.config, self.model)
-        self.updater = Updater(self.config, self.communicator, self.reader, self.model,
-                               self.optimizer)
-        self.updater.broadcast_state()
+        self.updater = Updater(self.config, self.communicator, self.reader,
+                               build(self.config.model_options(store)))
+        self.replica = self.updater.replica
+        self.replica.broadcast()
         self.done = 0  # updates
 
     def rule(self, **choices: Any) -> None:
@@ -97,9 +95,7 @@ class Ranks:
         The weights are afterwards what they were before.
         """
         rank = self.communicator.rank
-        weights = [p.detach().clone() for p in self.model.parameters()]
-        moments = [{name: value.clone() for name, value in self.optimizer.state[p].items()}
-                   for p in self.model.parameters()]
+        before = self.replica.full_state()
         self.barrier()
         started = time.perf_counter()
         for number, share in enumerate(shares, first):
@@ -113,10 +109,7 @@ class Ranks:
                 break
             self._train_alone(number, share)
         patiently(everybody)
-        for parameter, weight, moment in zip(self.model.parameters(), weights, moments,
-                                             strict=True):
-            parameter.data.copy_(weight)
-            self.optimizer.state[parameter].update(moment)
+        self.replica.load(before)
         return speed
 
     def _train_alone(self, number: int, share: np.ndarray) -> None:
@@ -127,9 +120,9 @@ class Ranks:
         batch = self.reader.batch(0, number % self.reader.plan.updates)
         prefix_cost(batch.lengths, self.config.micro_batch_tokens)
         begin = int(share[:rank].sum())
-        self.updater.backward.run(batch, (begin, begin + int(share[rank])), (0, number),
-                                  lambda: False)
-        self.optimizer.step()
+        self.replica.back_propagate(batch, (begin, begin + int(share[rank])), (0, number),
+                                    lambda: False)
+        self.replica.step(1e-3)
 
 
 def paired(ranks: Ranks, updates: int) -> tuple[float, list[Update]]:

@@ -30,9 +30,9 @@ def test_a_checkpoint_at_the_end_of_max_steps_knows_the_best_accuracy(
     assert checkpoint is not None
     accuracies = [epoch["validation"]["accuracy"] for epoch in records(run, "epoch")]
     assert len(accuracies) == 2
-    assert checkpoint.state["step"] == 13
-    assert checkpoint.state["highest"] == max(accuracies)
-    assert checkpoint.state["epoch"]["reviews"] == 3 * 64
+    assert checkpoint.state.step == 13
+    assert checkpoint.state.highest == max(accuracies)
+    assert checkpoint.state.epoch.reviews == 3 * 64
 
 
 def test_a_gradient_that_is_no_number_changes_nothing(
@@ -56,8 +56,8 @@ def test_a_gradient_that_is_no_number_changes_nothing(
     assert reason in capsys.readouterr().out
     assert [record["reason"] for record in records(run, "failure")] == [reason]
     checkpoint = last_checkpoint(run)
-    assert checkpoint is not None and checkpoint.state["step"] == 5
-    assert all(bool(value.isfinite().all()) for value in checkpoint.weights.values())
+    assert checkpoint is not None and checkpoint.state.step == 5
+    assert all(bool(value.isfinite().all()) for value in checkpoint.tensors["weights"].values())
     assert main(["--out", str(run), "--resume"]) == 0
     whole = train(store, tmp_path / "whole")
     assert difference(read_bundle(whole).weights, read_bundle(run).weights) == 0

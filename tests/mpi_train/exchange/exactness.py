@@ -28,7 +28,7 @@ from mpi_train.exchange.shared_gradients import SharedGradients
 from mpi_train.monitoring.phase_timer import PhaseTimer
 from mpi_train.plan import cut
 from mpi_train.process_setup import has_bf16, prepare_process
-from mpi_train.train import PRECISIONS
+from mpi_train.replica import PRECISIONS
 from reviews.store import Store
 
 SHARES = {

@@ -1,0 +1,160 @@
+"""The model as one rank holds it: whole, with its optimizer, its average and its gradients."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.nets import build
+from models.nets.embedding import Embedding
+from models.options import ModelOptions
+from mpi_train.backward import BackPropagation
+from mpi_train.configuration.config import TrainingConfig
+from mpi_train.data import Batch
+from mpi_train.exchange.gradient_buckets import gradients_of
+from mpi_train.exchange.gradient_exchange import Reduction
+from mpi_train.exchange.group import Group
+from mpi_train.monitoring.phase_timer import PhaseTimer
+from mpi_train.optimization.ema import EMA
+from mpi_train.optimization.optimizers import make_optimizer
+from reviews.store import Store
+
+Array = np.ndarray
+Tensors = dict[str, Tensor]
+
+# Type of the weights; bf16 is for the layers alone (`mpi_train.backward`).
+PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.float32}
+
+
+def new_model(config: TrainingConfig, options: ModelOptions, store: Store) -> nn.Module:
+    """The model before its first update, the same on every rank."""
+    torch.manual_seed(config.seed)
+    model = build(options)
+    if config.word_vectors == "store":
+        assert isinstance(model.embedding, Embedding)
+        model.embedding.begin_with(torch.from_numpy(store.vectors()), config.freeze_vectors)
+    return model
+
+
+class Replica:
+    """A whole copy of the model on each rank.
+
+    The one place that knows that a rank holds all parameters, all of the optimizer's state and
+    all gradients: training, checkpoints and bundles ask it.
+
+    Attributes:
+        model: for predictions.
+        seconds: of the last part's micro-batches (`BackPropagation.seconds`).
+    """
+
+    def __init__(
+        self, config: TrainingConfig, model: nn.Module, group: Group, device: torch.device,
+        timer: PhaseTimer,
+    ) -> None:
+        self.model = model.to(device, PRECISIONS[config.precision])
+        self._config, self._group = config, group
+        self._optimizer = make_optimizer(config, self.model)
+        averaged = config.keep == "average"
+        self._average = EMA(self.model, config.average_decay) if averaged else None
+        self._gradients = gradients_of(self.model, group, config.exchange)
+        self._backward = BackPropagation(config, self.model, self._gradients, device, timer)
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that are learned."""
+        return sum(parameter.numel() for parameter in self.model.parameters()
+                   if parameter.requires_grad)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of the last part's micro-batches."""
+        return self._backward.seconds
+
+    def back_propagate(
+        self, batch: Batch, part: tuple[int, int], place: tuple[int, int],
+        interrupted: Callable[[], bool] | None = None,
+    ) -> float | None:
+        """Gradient of a part of a batch; its summed loss (`BackPropagation.run`)."""
+        return self._backward.run(batch, part, place, interrupted)
+
+    def reduce(self, ratios: Array) -> Reduction:
+        """Sum the gradients over the group, whose ranks did (R,) parts of the update."""
+        return self._gradients.finish(ratios)
+
+    def step(self, rate: float) -> None:
+        """Update the parameters from the summed gradient at a learning rate."""
+        if self._config.clip_norm:
+            self._gradients.clip(self._config.clip_norm)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate * group.get("scale", 1.0)
+        self._optimizer.step()
+
+    def average(self, step: int) -> None:
+        """Take the weights after update `step`, counted from 1, into their average."""
+        if self._average is not None:
+            self._average.update(step)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the model has the averages for weights, where the run keeps any."""
+        if self._average is None:
+            yield
+        else:
+            with self._average.in_place():
+                yield
+
+    def broadcast(self) -> None:
+        """Broadcast parameters and optimizer state from rank 0 to the group."""
+        for parameter in self.model.parameters():
+            moments = self._optimizer.state[parameter]
+            self._broadcast([parameter, *(moments[name] for name in sorted(moments))])
+
+    def broadcast_average(self) -> None:
+        """Broadcast the averages from rank 0 to the group."""
+        if self._average is not None:
+            self._broadcast(self._average.weights.values())
+
+    def _broadcast(self, values: Iterable[object]) -> None:
+        for value in values:
+            if isinstance(value, Tensor):
+                self._group.broadcast_tensor(value)
+
+    def full_state(self) -> dict[str, Tensors]:
+        """Copies on the CPU of the weights, the optimizer's state ("<parameter>/<key>") and the
+        average (empty where none is kept)."""
+        moments = {
+            f"{name}/{key}": value
+            for name, parameter in self.model.named_parameters()
+            for key, value in self._optimizer.state[parameter].items()
+            if isinstance(value, Tensor)
+        }
+        averages = self._average.weights if self._average else {}
+        return {"weights": _copies(self.model.state_dict()), "optimizer": _copies(moments),
+                "average": _copies(averages)}
+
+    def load(self, state: Mapping[str, Tensors]) -> None:
+        """Put what `full_state` gave in place."""
+        weights, moments, averages = state["weights"], state["optimizer"], state["average"]
+        self.model.load_state_dict(weights)
+        parameters = dict(self.model.named_parameters())
+        for name, value in moments.items():
+            parameter, key = name.rsplit("/", 1)
+            owner = parameters[parameter]
+            # Adam's number of steps, too: a fused kernel reads it on the device.
+            self._optimizer.state[owner][key] = value.to(owner.device)
+        if self._average is not None:
+            # An average that begins later begins with the weights as they are now.
+            for name, average in self._average.weights.items():
+                average.copy_(averages.get(name, weights[name]))
+
+    def arrays(self) -> dict[str, Array]:
+        """The weights, or inside `averaged` their averages, as arrays by name."""
+        return {name: value.detach().cpu().numpy()
+                for name, value in self.model.state_dict().items()}
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> Tensors:
+    return {name: value.detach().to("cpu", copy=True).contiguous()
+            for name, value in tensors.items()}
