@@ -1,6 +1,8 @@
 # Everything runs in .venv, which the first target that needs it sets up.
 PYTHON ?= python3.11
 BIN := .venv/bin
+# Without bytecode every rank of every test compiles torch's sources anew, which doubles its start.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test soak lint bench clean
 
@@ -10,8 +12,9 @@ demo: .venv/ready
 test: .venv/ready lint
 	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile
 
+# PART names a folder or a file below tests/, such as mpi_train; without it, everything.
 soak: .venv/ready
-	$(BIN)/python -m pytest -m soak
+	$(BIN)/python -m pytest -m soak tests/$(PART)
 
 lint: .venv/ready
 	$(BIN)/ruff check .

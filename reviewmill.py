@@ -110,6 +110,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"reviewmill: no command {name!r}{near(name, COMMANDS) or f'; {known}'}",
               file=sys.stderr)
         return 2
+    # Read when torch is loaded, and by the ranks: see mpi_train/__main__.py.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         check_extras(name)
         status = int(_stage(COMMANDS[name][0]).main(rest))

@@ -1,8 +1,13 @@
 """One rank of a training run: `mpirun -n N python -m mpi_train --store STORE --out RUN`."""
 
+import os
 import platform
 import sys
 from collections.abc import Sequence
+
+# Threads of OpenMP spin while they wait for each other, which beside any other load costs more
+# than ten times the work. They read this when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from mpi_train.configuration.config import TrainingConfig, make_training_parser
 from mpi_train.configuration.resolve import resolve

@@ -1,14 +1,36 @@
-"""What holds for all tests."""
+"""Settings of all tests, and the seconds of each file."""
 
+import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
+# Tests run beside each other, and in processes that start without the programs' own settings.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # A slow machine is no mistake.
 settings.register_profile("reviewmill", deadline=None)
 settings.load_profile("reviewmill")
+
+FILES_SHOWN = 20
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the files that took longest, with their share of the whole."""
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.partition("::")[0]] += report.duration
+    whole = sum(seconds.values())
+    if len(seconds) > 1:
+        terminalreporter.write_sep("=", f"files by seconds, of {whole:,.0f}")
+        for file, took in seconds.most_common(FILES_SHOWN):
+            terminalreporter.write_line(f"{took:8.2f}s {took / whole:5.1%} {file}")
+
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:

@@ -1,5 +1,6 @@
 """Threads of a process: those named, else OMP_NUM_THREADS, else the host's cores over its ranks."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,32 +8,50 @@ import sys
 import pytest
 
 PROGRAM = """
-import sys, torch
+import json, os, sys, torch
 from mpi_train.process_setup import prepare_process
-prepare_process(int(sys.argv[1]), 1)
-print(torch.get_num_threads())
+for named, environment in json.loads(sys.argv[1]):
+    os.environ.update(environment)
+    prepare_process(named, 1)
+    print(torch.get_num_threads())
+    for name in environment:
+        del os.environ[name]
 """
 CORES = len(os.sched_getaffinity(0))
+CASES: dict[str, tuple[int, dict[str, str], int]] = {
+    "nothing": (0, {}, CORES),
+    "a number": (0, {"OMP_NUM_THREADS": "3"}, 3),
+    "one a level": (0, {"OMP_NUM_THREADS": "3,2"}, 3),
+    "named as an option": (5, {"OMP_NUM_THREADS": "3"}, 5),
+    "no number": (0, {"OMP_NUM_THREADS": "many"}, CORES),
+    "one": (0, {"OMP_NUM_THREADS": "1"}, 1),
+    "one, by torchrun": (0, {"OMP_NUM_THREADS": "1", "TORCHELASTIC_RUN_ID": "none"}, CORES),
+    "a number, by torchrun": (0, {"OMP_NUM_THREADS": "3", "TORCHELASTIC_RUN_ID": "none"}, 3),
+}
 
 
-def threads(named: int, **environment: str) -> int:
+@pytest.fixture(scope="module")
+def threads() -> dict[str, int]:
     plain = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    done = subprocess.run([sys.executable, "-c", PROGRAM, str(named)], capture_output=True,
-                          text=True, check=True, env=plain | environment)
-    return int(done.stdout)
+    asked = json.dumps([case[:2] for case in CASES.values()])
+    done = subprocess.run([sys.executable, "-c", PROGRAM, asked], capture_output=True,
+                          text=True, check=True, env=plain)
+    return dict(zip(CASES, map(int, done.stdout.split()), strict=True))
 
 
-@pytest.mark.parametrize(("named", "environment", "expected"), [
-    (0, {}, CORES),
-    (0, {"OMP_NUM_THREADS": "3"}, 3),
-    (0, {"OMP_NUM_THREADS": "3,2"}, 3),
-    (5, {"OMP_NUM_THREADS": "3"}, 5),
-    (0, {"OMP_NUM_THREADS": "many"}, CORES),
-    (0, {"OMP_NUM_THREADS": "1"}, 1),
-    (0, {"OMP_NUM_THREADS": "1", "TORCHELASTIC_RUN_ID": "none"}, CORES),
-    (0, {"OMP_NUM_THREADS": "3", "TORCHELASTIC_RUN_ID": "none"}, 3),
-])  # fmt: skip
-def test_the_users_number_of_threads_is_heeded(
-    named: int, environment: dict[str, str], expected: int
+@pytest.mark.parametrize("case", CASES)
+def test_the_users_number_of_threads_is_heeded(case: str, threads: dict[str, int]) -> None:
+    assert threads[case] == CASES[case][2]
+
+
+@pytest.mark.parametrize(("module", "policy"), [
+    ("mpi_train.balance.balancer", "None"), ("mpi_train.__main__", "passive"),
+])
+def test_the_program_sets_how_openmp_waits_and_an_import_of_the_balancer_does_not(
+    module: str, policy: str
 ) -> None:
-    assert threads(named, **environment) == expected
+    program = f"import os, {module}; print(os.environ.get('OMP_WAIT_POLICY'))"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                          check=True, env=environment)
+    assert done.stdout.strip() == policy
