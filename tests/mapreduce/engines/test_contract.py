@@ -181,12 +181,15 @@ def test_hadoop_makes_that_store_in_hdfs_though_a_map_task_is_killed(
 
 
 def test_emr_makes_that_store_on_s3_and_nothing_is_left_running(
-    emr: EngineOptions, corpus: Corpus, capfd: pytest.CaptureFixture[str]
+    emr: EngineOptions, corpus: Corpus, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(Recipe().to_yaml())
     for path in corpus.files:
         put(f"s3://{BUCKET}/in/{Path(path).name}", Path(path).read_bytes())
     out = f"s3://{BUCKET}/out/store"
-    assert reviewmill.main(["prepare", f"s3://{BUCKET}/in", "--out", out, "--runner", "emr"]) == 0
+    assert reviewmill.main(["prepare", f"s3://{BUCKET}/in", "--out", out, "--runner", "emr",
+                            "--recipe", str(recipe)]) == 0
     found = {name.removeprefix("out/store/"): data for name, data in objects("out/store/").items()}
     assert json.loads(found.pop("prepare.json"))["runner"] == "emr"
     # Nothing is there but the store: no work folder, and no cluster that costs money.
