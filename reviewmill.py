@@ -21,7 +21,7 @@ COMMANDS = {
     "train": ("mpi_train.launch", "a store to a model, on any number of ranks"),
     "evaluate": ("mpi_train.evaluate", "how good a model is, on a store or on labelled files"),
     "score": ("scoring.score", "files of reviews to predictions of a model"),
-    "serve": ("scoring.serve", "a model over HTTP, and a page to try it on"),
+    "serve": ("scoring.service.serve", "a model over HTTP, and a page to try it on"),
     "export": ("scoring.export", "the ONNX file of a model that was trained without it"),
     "compare": ("compare.command", "models and baselines on one store, and what a result is worth"),
     "report": ("reports", "the page about a run, a store or a comparison"),

@@ -1,4 +1,4 @@
-"""What a person looks at: one offline HTML page about a run, a store or a comparison.
+"""Offline HTML pages about a run, a store, a comparison, or the predictions of `score`.
 
 Reads files, imports only reviews.
 """
@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from reports.comparison import FILE, read_comparison, render_comparison
         from reports.data import render_store
         from reports.page import render
+        from reports.predictions import read_predictions_summary, render_predictions
     except ImportError as error:
         if (error.name or "").split(".")[0] != "matplotlib":
             raise
@@ -37,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if is_remote(options.path) and not options.out:
         raise UserError(f"{options.path} is an address: say with --out where the page goes")
     folder = Path(options.path)
-    if is_remote(options.path) or (folder / "manifest.json").is_file():
+    if folder.suffix == ".json" and folder.is_file():
+        page = render_predictions(read_predictions_summary(folder))
+    elif is_remote(options.path) or (folder / "manifest.json").is_file():
         page = render_store(Store(options.path))
     elif (folder / FILE).is_file():
         page = render_comparison(read_comparison(folder), folder.resolve().name)

@@ -24,6 +24,7 @@ _LIMITS = {"positive_from": 4.0, "negative_to": 2.0}
 
 # The commands that have an option; one that says how to read files is one of evaluate, too.
 _STORES = ("prepare",)
+_GROUPS = ("prepare", "score")
 _TEXTS = ("prepare", "clean")
 _LABELS = (*_TEXTS, "evaluate")
 
@@ -53,8 +54,8 @@ class Recipe:
     label_field: str | None = option(
         None, "field that holds the label; ratings decide without it", commands=_LABELS)
     reviewer_field: str | None = option(None, "field that names the reviewer", commands=_STORES)
-    product_field: str | None = option(None, "field that names the product", commands=_STORES)
-    time_field: str | None = option(None, "field that holds the time", commands=_STORES)
+    product_field: str | None = option(None, "field that names the product", commands=_GROUPS)
+    time_field: str | None = option(None, "field that holds the time", commands=_GROUPS)
     features: tuple[str, ...] = option(
         (), "fields beside the text to store: numbers such as likes, or FIELD:category, FIELD:time",
         commands=_STORES)

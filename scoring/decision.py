@@ -34,6 +34,11 @@ class Decision:
             raise UserError("--threshold and --unsure are for two classes; the model has "
                             + ", ".join(self.classes))
 
+    @property
+    def names(self) -> list[str]:
+        """All labels that there can be."""
+        return [*self.classes, *([UNSURE] if self.unsure is not None else [])]
+
     def labels(self, probabilities: Array) -> Array:
         """Names (n,) for probabilities (n, classes)."""
         names = np.array([*self.classes, UNSURE], object)

@@ -3,8 +3,9 @@
 import dataclasses
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ from reviews.runtime.progress import PROGRESS
 from scoring.decision import Decision
 from scoring.encode import TextEncoder
 from scoring.model import Model
+from scoring.summary import Summary
 
 Array = np.ndarray
 AHEAD = 2  # parts of the input for each worker that are read before they are needed
@@ -44,15 +46,48 @@ class Tally:
         self.bad.update(block.bad)
         self.places += block.places[: PLACES - len(self.places)]
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, of which `of` makes the same tally."""
+        return {**vars(self), "bad": dict(self.bad),
+                "places": [dataclasses.asdict(place) for place in self.places]}
+
+    @classmethod
+    def of(cls, saved: Mapping[str, Any]) -> "Tally":
+        """The tally of `to_json`."""
+        return cls(**{**saved, "bad": Counter(saved["bad"]),
+                      "places": [BadRecord(**place) for place in saved["places"]]})
+
+
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """The stretch of the input that is scored next."""
+
+    split: int = 0  # number of its split
+    stretch: int = 0  # its number in the split
+    records: int = 0  # records of its file that stand before it
+
+
+START = Position()
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """The predictions of one stretch of the input."""
+
+    batches: list[pa.RecordBatch]
+    size: int  # bytes of the stretch, inflated
+    after: Position  # the stretch behind it
+
 
 class FileScorer:
     """Scores the reviews of files with one model; its threads share the model."""
 
     def __init__(
         self, bundle: Bundle, model: Model, recipe: Recipe, decision: Decision,
-        key_field: str | None, workers: int,
+        key_field: str | None, workers: int, summary: Summary | None = None,
     ) -> None:
-        """recipe: that of the bundle, with what the user says of the files."""
+        """recipe: that of the bundle, with what the user says of the files. summary: is given
+        the labels, with product and time."""
         self._bundle, self._model, self._decision = bundle, model, decision
         self._workers, self._key = workers, key_field
         self._reading = Reading(labels=False, key_field=key_field)
@@ -64,9 +99,12 @@ class FileScorer:
             self._features = Encoding(bundle.model["feature_encoding"])
         else:  # what no model reads, files need not have
             recipe = dataclasses.replace(recipe, features=())
-        # Nothing is de-duplicated or split, so that reviewer, product and time are not read.
+        # Nothing is de-duplicated or split, so that reviewer, product and time are read for a
+        # summary alone.
+        self._summary = summary
         self._recipe = dataclasses.replace(
-            recipe, dedupe="text", split_by="review", missing="bad")
+            recipe, dedupe="text" if summary is None else "reviewer-product",
+            split_by="review", missing="bad")
         self._own = threading.local()
         self.tally = Tally()
 
@@ -79,49 +117,67 @@ class FileScorer:
         return pa.schema([*key, ("label", pa.string()), *classes, ("n_words", pa.int32()),
                           ("n_cut", pa.int32())])
 
-    def score(self, splits: Sequence[InputSplit]) -> Iterator[pa.RecordBatch]:
-        """Predictions for the good records of the splits, in their order."""
-        path, before = "", 0
-        for split, block, columns in self._scored(splits):
-            if split.path != path:
-                path, before = split.path, 0
-            self.tally.add(block, columns[-1])
-            if self._key is not None:
-                keys = [block.reviews["key"]]
-            else:
-                keys = [pa.array([path] * len(block.numbers), pa.string()),
-                        pa.array(block.numbers + before + 1)]
-            before += block.records
-            PROGRESS.add(block.size)
-            if len(block.reviews):
-                kinds = self.schema.types[len(keys) :]
-                values = [pa.array(one, kind) for one, kind in zip(columns, kinds, strict=True)]
-                yield pa.record_batch([*keys, *values], schema=self.schema)
+    def score(
+        self, splits: Sequence[InputSplit], start: Position = START
+    ) -> Iterator[Scored]:
+        """Predictions for the good records of the splits from a position on, in their order."""
+        path, before = splits[start.split].path, start.records
+        for number, stretch, blocks in self._scored(splits, start):
+            if splits[number].path != path:
+                path, before = splits[number].path, 0
+            batches = []
+            for block, columns in blocks:
+                self.tally.add(block, columns[-1])
+                if len(block.reviews):
+                    batches.append(self._rows(block, columns, path, before))
+                if self._summary is not None:
+                    self._summary.add(block.reviews, columns[0], path)
+                before += block.records
+                PROGRESS.add(block.size)
+            size = sum(block.size for block, _ in blocks)
+            yield Scored(batches, size, Position(number, stretch + 1, before))
+
+    def _rows(
+        self, block: Block, columns: list[Array], path: str, before: int
+    ) -> pa.RecordBatch:
+        if self._key is not None:
+            keys = [block.reviews["key"]]
+        else:
+            keys = [pa.array([path] * len(block.numbers), pa.string()),
+                    pa.array(block.numbers + before + 1)]
+        kinds = self.schema.types[len(keys) :]
+        values = [pa.array(one, kind) for one, kind in zip(columns, kinds, strict=True)]
+        return pa.record_batch([*keys, *values], schema=self.schema)
+
+    def _stretches(
+        self, splits: Sequence[InputSplit], start: Position
+    ) -> Iterator[tuple[int, int, Part]]:
+        for number in range(start.split, len(splits)):
+            parts = read_parts(splits[number], self._recipe, reading=self._reading)
+            for stretch, part in enumerate(parts):
+                if (number, stretch) >= (start.split, start.stretch):
+                    yield number, stretch, part
 
     def _scored(
-        self, splits: Sequence[InputSplit]
-    ) -> Iterator[tuple[InputSplit, Block, list[Array]]]:
-        """Blocks and their columns behind the key; parts are scored beside one another."""
-        parts = ((split, part) for split in splits
-                 for part in read_parts(split, self._recipe, reading=self._reading))
+        self, splits: Sequence[InputSplit], start: Position
+    ) -> Iterator[tuple[int, int, list[tuple[Block, list[Array]]]]]:
+        """Stretches as (split, number, blocks and their columns behind the key), which are scored
+        beside one another."""
         if self._workers == 1:
-            for split, part in parts:
-                for block, columns in self._score_part(part):
-                    yield split, block, columns
+            for number, stretch, part in self._stretches(splits, start):
+                yield number, stretch, self._score_part(part)
             return
-        waiting: deque[tuple[InputSplit, Future[list[tuple[Block, list[Array]]]]]] = deque()
+        waiting: deque[tuple[int, int, Future[list[tuple[Block, list[Array]]]]]] = deque()
         with ThreadPoolExecutor(self._workers) as pool:
             try:
-                for split, part in parts:
-                    waiting.append((split, pool.submit(self._score_part, part)))
+                for number, stretch, part in self._stretches(splits, start):
+                    waiting.append((number, stretch, pool.submit(self._score_part, part)))
                     if len(waiting) > AHEAD * self._workers:
-                        first, done = waiting.popleft()
-                        for block, columns in done.result():
-                            yield first, block, columns
+                        first, second, done = waiting.popleft()
+                        yield first, second, done.result()
                 while waiting:
-                    first, done = waiting.popleft()
-                    for block, columns in done.result():
-                        yield first, block, columns
+                    first, second, done = waiting.popleft()
+                    yield first, second, done.result()
             finally:
                 pool.shutdown(cancel_futures=True)
 

@@ -44,13 +44,18 @@ class _JsonLines:
         self._file.write(b"".join(orjson.dumps(row) + b"\n" for row in batch.to_pylist()))
 
 
+def is_folder(path: str) -> bool:
+    """True for the name of a folder of parts: one without a suffix."""
+    return path != STANDARD_OUTPUT and "." not in path.rstrip("/").rsplit("/", 1)[-1]
+
+
 def check_output(path: str, overwrite: bool) -> None:
-    """Raise UserError for a path that predictions cannot be written to."""
+    """Raise UserError for a file that predictions cannot be written to."""
     if path == STANDARD_OUTPUT:
         return
     if not path.endswith(SUFFIXES):
         raise UserError(f"--out {path}: its name ends in none of {', '.join(SUFFIXES)}; - is "
-                        "standard output")
+                        "standard output, a name without a suffix a folder of parts")
     if is_remote(path):
         folder, name = path.rsplit("/", 1)
         there = name in names_below(folder)
@@ -75,5 +80,10 @@ def open_output(path: str, schema: pa.Schema) -> Iterator[Writer]:
             with pa.csv.CSVWriter(local, schema) as writer:
                 yield _Arrow(writer)
         else:
-            with pq.ParquetWriter(local, schema, use_dictionary=["label", "file"]) as writer:
+            with parquet_writer(local, schema) as writer:
                 yield _Arrow(writer)
+
+
+def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of predictions."""
+    return pq.ParquetWriter(path, schema, use_dictionary=["label", "file"])

@@ -9,8 +9,10 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from reviews.corpora import plan_splits, raw_bytes
+from reviews.bundle import Bundle
+from reviews.corpora import InputSplit, plan_splits, raw_bytes
 from reviews.errors import UserError
 from reviews.options import (
     add_options,
@@ -20,14 +22,17 @@ from reviews.options import (
     given,
     make_parser,
     option,
+    to_mapping,
 )
 from reviews.recipe import Recipe
 from reviews.runtime.progress import PROGRESS
-from reviews.storage.files import save_standard_input
+from reviews.storage.files import save_standard_input, size_of
 from scoring.decision import Decision
 from scoring.files import FileScorer, Tally
 from scoring.model import load_model
-from scoring.output import STANDARD_OUTPUT, check_output, open_output
+from scoring.output import STANDARD_OUTPUT, check_output, is_folder, open_output
+from scoring.parts import PART_BYTES, begin, finish, write_parts
+from scoring.summary import Summary, check_page
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +45,16 @@ class ScoreOptions:
         None, "lowest probability of the second of two classes for its label (0.5)")
     unsure: tuple[float, ...] = option(
         (), "probabilities of the second of two classes between which the label is 'unsure'")
+    summary: str | None = option(
+        None, "page about the labels over time, by product and by file")
     workers: int = option(0, "number of threads; 0: all cores", at_least=0)
+    resume: bool = option(False, "go on with a folder of parts after its last one")
     overwrite: bool = option(False, "replace predictions that are there")
 
     def __post_init__(self) -> None:
         check_bounds(self, flag)
+        if self.resume and (self.overwrite or self.summary):
+            raise UserError("--resume goes with neither --overwrite nor --summary")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,8 +63,9 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("model", metavar="MODEL", help="run folder or bundle")
     out.add_argument("input", nargs="+", metavar="INPUT",
                      help="files, folders, patterns or addresses; - for standard input")
-    out.add_argument("--out", required=True, metavar="FILE",
-                     help="predictions: .parquet, .jsonl or .csv; - for JSON lines on stdout")
+    out.add_argument("--out", required=True, metavar="PATH",
+                     help="predictions: .parquet, .jsonl or .csv, - for JSON lines on stdout; "
+                     "without a suffix a folder of parts")
     add_options(out, ScoreOptions)
     add_options(out, Recipe, command="score")
     return out
@@ -64,7 +75,6 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; return the exit status."""
     arguments = parser().parse_args(argv)
     options = config_from(arguments, ScoreOptions)
-    check_output(arguments.out, options.overwrite)
     started = time.perf_counter()
     with _files(arguments.input) as inputs:
         tally = score_files(arguments.model, inputs, arguments.out, options,
@@ -77,31 +87,74 @@ def main(argv: Sequence[str]) -> int:
 
 def score_files(
     path: str, inputs: Sequence[str], out: str, options: ScoreOptions,
-    about_files: dict[str, object],
+    about_files: dict[str, object], part_bytes: int = PART_BYTES,
 ) -> Tally:
     """Write the predictions of a model for all reviews of the inputs.
 
-    about_files: keys of the recipe that say how the files are read. Raises UserError where there
-    is no review in them.
+    about_files: keys of the recipe that say how the files are read. part_bytes: bytes of input of
+    a part of a folder. Raises UserError where there is no review in them.
     """
+    if not is_folder(out):
+        if options.resume:
+            raise UserError(f"--resume is for a folder of parts, and --out {out} is none")
+        check_output(out, options.overwrite)
+    if options.summary is not None:
+        check_page(options.summary)
     bundle, model = load_model(path)
     decision = Decision(tuple(bundle.model["classes"]), options.threshold,
                         options.unsure or None)
     recipe = dataclasses.replace(bundle.recipe, **about_files)  # type: ignore[arg-type]
-    workers = options.workers or len(os.sched_getaffinity(0))
-    scorer = FileScorer(bundle, model, recipe, decision, options.key_field, workers)
+    summary = Summary(decision.names) if options.summary is not None else None
+    scorer = FileScorer(bundle, model, recipe, decision, options.key_field,
+                        options.workers or len(os.sched_getaffinity(0)), summary)
     splits = plan_splits(inputs, recipe)
     PROGRESS.begin("predictions", raw_bytes(splits), "score")
     try:
-        with open_output(out, scorer.schema) as writer:
-            for batch in scorer.score(splits):
-                writer.write(batch)
-            if not scorer.tally.scored:
-                raise UserError(f"{', '.join(inputs)}: no review; "
-                                + (_bad_text(scorer.tally) or "there are no records"))
+        if is_folder(out):
+            plan = plan_of(bundle, splits, recipe, options)
+            _score_to_folder(scorer, splits, out, options, plan, part_bytes)
+        else:
+            with open_output(out, scorer.schema) as writer:
+                for scored in scorer.score(splits):
+                    for batch in scored.batches:
+                        writer.write(batch)
+                _check_scored(scorer.tally, inputs)
     finally:
         PROGRESS.end()
+    _check_scored(scorer.tally, inputs)
+    if summary is not None and options.summary is not None:
+        about = {"model": path, "inputs": list(inputs), "records": scorer.tally.records,
+                 "scored": scorer.tally.scored, "bad": dict(scorer.tally.bad)}
+        summary.write_page(options.summary, about)
     return scorer.tally
+
+
+def _score_to_folder(
+    scorer: FileScorer, splits: Sequence[InputSplit], out: str, options: ScoreOptions,
+    plan: dict[str, Any], part_bytes: int,
+) -> None:
+    begun = begin(out, plan, options.resume, options.overwrite)
+    scorer.tally = begun.tally
+    scored = scorer.score(splits, begun.position)
+    write_parts(out, scored, scorer.schema, scorer.tally, begun.parts, part_bytes)
+    if scorer.tally.scored:
+        finish(out)
+
+
+def plan_of(
+    bundle: Bundle, splits: Sequence[InputSplit], recipe: Recipe, options: ScoreOptions
+) -> dict[str, Any]:
+    """What decides the predictions, as plain values."""
+    sizes = {path: size_of(path) for path in dict.fromkeys(split.path for split in splits)}
+    decided = {name: getattr(options, name) for name in ("key_field", "threshold", "unsure")}
+    return {"model": bundle.files, "inputs": sizes,
+            "options": {**decided, **to_mapping(recipe)}}
+
+
+def _check_scored(tally: Tally, inputs: Sequence[str]) -> None:
+    if not tally.scored:
+        raise UserError(f"{', '.join(inputs)}: no review; "
+                        + (_bad_text(tally) or "there are no records"))
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from reviews.bundle import ONNX, read_bundle
 from scoring import load
 from tests.mpi_train.runs import train
 from tests.scoring.bundles import torch_logits
-from tests.scoring.server import serving
+from tests.scoring.service.server import serving
 from tests.stores import make_store
 
 MODELS = {

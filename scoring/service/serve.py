@@ -63,8 +63,8 @@ def serve(path: str, host: str, port: int, threads: int, token: str | None) -> N
     """Listen until SIGTERM or SIGINT; calls that have come are still answered."""
     import uvicorn
 
-    from scoring.app import make_app
     from scoring.predictor import load
+    from scoring.service.app import make_app
 
     app = make_app(load(path, threads), token)
     listening = listen(host, port)

@@ -10,7 +10,7 @@ import pytest
 from scoring import load
 from tests.reports.browser import Tab, browser_tab
 from tests.scoring.bundles import make_bundle
-from tests.scoring.server import Server, serving
+from tests.scoring.service.server import Server, serving
 
 WIDE, PHONE = 1000, 360
 PATIENCE_S = 60

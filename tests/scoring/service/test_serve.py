@@ -13,9 +13,9 @@ import pytest
 
 import reviewmill
 from scoring import load
-from scoring.serve import is_loopback, listen
+from scoring.service.serve import is_loopback, listen
 from tests.scoring.bundles import LENGTH, TEXTS, make_bundle
-from tests.scoring.server import Server, serving
+from tests.scoring.service.server import Server, serving
 
 SECRET = "open sesame"
 

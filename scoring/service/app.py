@@ -15,10 +15,10 @@ from fastapi import FastAPI, Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reviews.metrics import probabilities
-from scoring.batcher import Batcher, Overloaded, find_budget
 from scoring.encode import EncodedTexts
-from scoring.explain import effects, without_each, words_of
 from scoring.predictor import Predictor
+from scoring.service.batcher import Batcher, Overloaded, find_budget
+from scoring.service.explain import effects, without_each, words_of
 
 Array = np.ndarray
 BODY_BYTES = 1 << 20
@@ -176,7 +176,7 @@ def make_app(predictor: Predictor, token: str | None = None) -> FastAPI:
     app = FastAPI(title="reviewmill", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(Guard, token=token, statuses=service.statuses)
     app.add_exception_handler(Refused, _refusal)
-    page = resources.files("scoring").joinpath("page.html").read_bytes()
+    page = resources.files("scoring.service").joinpath("page.html").read_bytes()
 
     body = {"requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}}}
 

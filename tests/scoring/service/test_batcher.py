@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scoring.batcher import Batcher, Overloaded, find_budget
 from scoring.encode import EncodedTexts
+from scoring.service.batcher import Batcher, Overloaded, find_budget
 
 
 def rows_of(*lengths: int) -> EncodedTexts:
