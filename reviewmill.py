@@ -17,7 +17,7 @@ VERSION = "0.1.0"
 COMMANDS = {
     "prepare": ("mapreduce.prepare", "raw reviews to a store"),
     "clean": ("mapreduce.clean", "raw reviews to cleaned text in Parquet, for other tools"),
-    "inspect": ("mapreduce.inspect_store", "what is in a store; --verify checks it"),
+    "inspect": ("mapreduce.inspect_store", "content of a store or a model; --verify checks it"),
     "train": ("mpi_train.launch", "a store to a model, on any number of ranks"),
     "evaluate": ("mpi_train.evaluate", "how good a model is, on a store or on labelled files"),
     "score": ("scoring.score", "files of reviews to predictions of a model"),

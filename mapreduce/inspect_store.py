@@ -1,4 +1,4 @@
-"""`reviewmill inspect`: what is in a store, and whether it is whole."""
+"""`reviewmill inspect`: content of a store, and a check that it is whole; or of a model."""
 
 import json
 import tempfile
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mapreduce.partitions.gather_summary import fate_text
+from models.inspect_model import inspect_model, is_model
 from reviews.errors import UserError
 from reviews.options import make_parser
 from reviews.recipe import SPLITS
@@ -17,11 +18,14 @@ from reviews.store import Store
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; return the exit status."""
-    parser = make_parser("reviewmill inspect", "Show what is in a store.")
-    parser.add_argument("store", help="folder of the store, or its address")
+    parser = make_parser("reviewmill inspect", "Show what is in a store or a model.")
+    parser.add_argument("store", help="folder of the store, or its address; a run or a bundle")
     parser.add_argument("--verify", action="store_true", help="check every sha256 and invariant")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args(argv)
+    if is_model(options.store):
+        inspect_model(options.store, options.verify, options.json)
+        return 0
     store = Store(options.store)
     summary = summarize(store)
     if not options.json:

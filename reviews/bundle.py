@@ -118,20 +118,30 @@ def read_bundle(path: str | Path, weights: bool = True) -> Bundle:
     for name in files:
         if name not in (ONNX, "weights.safetensors"):
             bundle.read(name)
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     try:
         model = json.loads(bundle.read("model.json"))
         recipe = yaml.safe_load(bundle.read("recipe.yaml"))
-        tensors = load(bundle.read("weights.safetensors")) if weights else {}
-    except (ValueError, RecursionError, yaml.YAMLError, SafetensorError) as error:
+        tensors = _tensors(bundle.read("weights.safetensors")) if weights else {}
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{folder} is not a bundle: {reason(error)}") from None
     if not isinstance(model, dict) or not isinstance(model.get("options"), dict):
         raise UserError(f"{folder} is not a bundle: its model.json has no options")
     return replace(bundle, model=model, weights=tensors,
                    recipe=from_mapping(Recipe, recipe, f"{folder}/recipe.yaml"),
                    vocabulary=read_vocabulary(folder / "vocabulary.txt"))
+
+
+def _tensors(data: bytes) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file by name; ValueError where it is none."""
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+    except ImportError:
+        raise UserError("weights need safetensors: pip install 'reviewmill[score]'") from None
+    try:
+        return dict(load(data))
+    except SafetensorError as error:
+        raise ValueError(reason(error)) from None
 
 
 def _sha256(data: bytes) -> str:
