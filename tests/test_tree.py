@@ -101,7 +101,7 @@ def test_every_data_file_of_a_package_is_listed(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_every_folder_of_tests_mirrors_a_folder_of_code() -> None:
-    own = {"end_to_end", "faults", "attacks"}
+    own = {"end_to_end", "faults", "attacks", "fixtures"}
     folders = {path.name for path in (ROOT / "tests").iterdir()
                if path.is_dir() and path.name != "__pycache__"}
     assert [name for name in folders - own if not (ROOT / name).is_dir()] == []
