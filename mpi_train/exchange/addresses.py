@@ -91,12 +91,15 @@ def find_interfaces(world: Any, host: str, wanted: str = "") -> list[Interface]:
     Args:
         world: an MPI communicator, or what stands for one.
         host: name of this host, for messages.
-        wanted: name of the interface to use (`--interface`); empty: the fastest that is reached.
+        wanted: name of the interface to use (`--interface`), which may differ from host to host;
+            empty: the fastest that is reached.
 
     Raises UserError on all ranks where two hosts do not reach each other.
     """
-    stacks: list[str] = world.allgather(network_stack(host))
-    if len(set(stacks)) == 1 and not wanted:
+    told: list[tuple[str, str]] = world.allgather((network_stack(host), wanted))
+    stacks = [stack for stack, _ in told]
+    # A variable of one host's environment can want what no other rank has heard of.
+    if len(set(stacks)) == 1 and not any(name for _, name in told):
         return [Interface("lo", LOOPBACK, 0)] * len(stacks)
     rank = world.Get_rank()
     leads = [stacks.index(stack) for stack in stacks]

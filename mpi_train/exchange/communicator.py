@@ -71,6 +71,8 @@ def check_size(environment: Mapping[str, str], size: int) -> None:
 class Communicator:
     """All ranks of a start; `python -m mpi_train` without mpirun is one rank."""
 
+    _gloo_interface = ""  # what a connection of this process has set for gloo
+
     def __init__(self, world: Any = None) -> None:
         self.world = _find_world() if world is None else world
         self.rank: int = self.world.Get_rank()
@@ -213,8 +215,11 @@ class Communicator:
 
     def _start_store(self, interface: str) -> Any:
         """Store in which ranks find each other's addresses; it listens at one address alone."""
-        found = find_interfaces(self.world, self.hosts[self.rank],
-                                interface or os.environ.get("GLOO_SOCKET_IFNAME", ""))
+        users = os.environ.get("GLOO_SOCKET_IFNAME", "")
+        if users == Communicator._gloo_interface:  # by an earlier connection, and not the user's
+            users = ""
+        found = find_interfaces(self.world, self.hosts[self.rank], interface or users)
+        Communicator._gloo_interface = found[self.rank].name
         os.environ["GLOO_SOCKET_IFNAME"] = found[self.rank].name
         if not found[self.rank].is_loopback:
             os.environ.setdefault("NCCL_SOCKET_IFNAME", f"={found[self.rank].name}")

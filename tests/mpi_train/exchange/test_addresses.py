@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,37 @@ def test_on_one_host_it_is_the_loopback_or_the_one_that_is_wanted() -> None:
     assert found.address == "127.0.0.1"
     name = interfaces()[0].name
     assert [one.name for one in find_interfaces(AloneWorld(), "host", name)] == [name]
+
+
+class ThreadWorld:
+    """A rank that is a thread."""
+
+    def __init__(self, rank: int, values: list[object], barrier: threading.Barrier) -> None:
+        self.rank, self.values, self.barrier = rank, values, barrier
+
+    def Get_rank(self) -> int:
+        return self.rank
+
+    def allgather(self, value: object) -> list[object]:
+        self.values[self.rank] = value
+        self.barrier.wait()
+        found = list(self.values)
+        self.barrier.wait()  # nobody writes again before all have read
+        return found
+
+
+@pytest.mark.parametrize("wants", [0, 1])
+def test_an_interface_that_one_rank_alone_wants_is_heard_of_by_all(wants: int) -> None:
+    values: list[object] = [None, None]
+    barrier = threading.Barrier(2, timeout=60)
+    name = interfaces()[0].name
+    with ThreadPoolExecutor(2) as pool:
+        ranks = [pool.submit(find_interfaces, ThreadWorld(rank, values, barrier), "host",
+                             name if rank == wants else "") for rank in (0, 1)]
+        one, other = (rank.result() for rank in ranks)
+    assert one == other
+    if wants == 0:  # the first rank of a host offers its interfaces
+        assert {found.name for found in one} == {name}
 
 
 def offer(*ports: tuple[str, str, int, int]) -> _Offer:
