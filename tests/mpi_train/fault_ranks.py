@@ -14,22 +14,22 @@ from typing import Any
 import torch
 
 import mpi_train.__main__ as command
-from mpi_train import checkpoint, train
+from mpi_train import checkpoint, replica, train
 from mpi_train.backward import BackPropagation
 from mpi_train.data import BatchReader
 from mpi_train.exchange.communicator import Communicator
 from mpi_train.exchange.gradient_buckets import GradientBuckets
 from mpi_train.exchange.shared_gradients import SharedGradients
-from mpi_train.update import Updater
+from mpi_train.replica import Replica
 
 POINTS: dict[str, tuple[list[Any], str]] = {
     "connect": ([Communicator], "connect"),
-    "build": ([train], "build"),
+    "build": ([replica], "build"),
     "read": ([BatchReader], "batch"),
     "forward": ([BackPropagation], "_micro_batch"),
     "backward": ([BackPropagation], "run"),
     "exchange": ([SharedGradients, GradientBuckets], "finish"),
-    "step": ([Updater], "_step"),
+    "step": ([Replica], "step"),
     "validate": ([train], "validate"),
     "checkpoint": ([checkpoint], "_write"),
 }
