@@ -9,6 +9,7 @@ setup(
         "benchmarks.ranks",
         "bootstrap",
         "cluster",
+        "cluster.hosts",
         "cluster.iam",
         "compare",
         "mapreduce",

@@ -1,21 +1,37 @@
 """Starts a command on several ranks by mpirun."""
 
-import codecs
 import contextlib
 import ctypes
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
+from cluster.hosts.hostfile import Host, mpirun_lines, read_hostfile
+from cluster.hosts.probes import SSH_OPTIONS, Routes, check_hosts
+from cluster.hosts.ssh_agent import PYTHONS, START
 from reviews.errors import UserError
+from reviews.runtime.lifeline import LAUNCHER, LOST, LifelineServer
+from reviews.runtime.network import LOOPBACK
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+HOST_TIMEOUT_S, STOP_TIMEOUT_S = 20, 10.0
+INTERVAL_S = 0.2  # between two looks at the run
+MPIRUN_S = 8.0  # in which mpirun ends a run by itself whose rank is gone
+TERMINATE_S = 2.0
+SSH_ALIVE = ("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3")
+# What a program reads from its environment; LD_LIBRARY_PATH is mpirun's own.
+FORWARDED = ("PATH", "PYTHONPATH", "JAVA_HOME", "TMPDIR", "TZ", "LANG", "http_proxy",
+             "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+FORWARDED_STEMS = ("AWS_", "CUDA_", "FSSPEC_", "GLOO_", "GOMP_", "HADOOP_", "HF_", "KMP_", "LC_",
+                   "MKL_", "NCCL_", "OMP_", "OPENBLAS_", "PYTORCH_", "REVIEWMILL_", "TORCH_")
 
 
 def find_mpirun() -> str:
@@ -32,24 +48,51 @@ def find_mpirun() -> str:
 
 
 def mpirun_command(
-    ranks: int | None, command: Sequence[str], hostfile: str | None = None
+    ranks: int | None, command: Sequence[str], hostfile: str | None = None,
+    hosts: Sequence[Host] = (), networks: Sequence[str] = (),
 ) -> list[str]:
     """The whole command line; without a number of ranks, all slots of the hosts are used.
 
-    With Open MPI, ranks are neither bound nor limited to the number of cores.
+    With Open MPI, ranks are neither bound nor limited to the number of cores, and those of other
+    hosts get the variables of this environment that programs read.
+
+    Args:
+        hostfile: as mpirun reads it.
+        hosts: what is in it.
+        networks: by which hosts reach each other. If it is one, mpirun uses no other: it may wait
+            for ever for an answer at an address that several hosts have, as docker0's.
     """
     line = [find_mpirun()]
+    open_mpi = _is_open_mpi(line[0])
     if ranks is not None:
         line += ["-n", str(ranks)]
-    if _is_open_mpi(line[0]):
+    if open_mpi:
         line += ["--oversubscribe", "--bind-to", "none"]
         if os.geteuid() == 0:
             line.append("--allow-run-as-root")
     if hostfile is not None:
-        if not Path(hostfile).is_file():
-            raise UserError(f"no host file {hostfile}")
         line += ["--hostfile", hostfile]
+        if open_mpi:
+            line += ["--prtemca", "plm_ssh_args", " ".join((*SSH_OPTIONS, *SSH_ALIVE))]
+            for name in forwarded({**os.environ, LAUNCHER: ""}):
+                line += ["-x", name]
+        if len(networks) == 1:
+            line += ["--mca", "btl_tcp_if_include", networks[0],
+                     "--prtemca", "prte_if_include", networks[0]]
+    if any(host.python for host in hosts):
+        if not open_mpi:
+            raise UserError("python= in a host file needs Open MPI's mpirun")
+        agent = f"{sys.executable} -P -m cluster.hosts.ssh_agent"
+        line += ["--prtemca", "plm_ssh_agent", agent, "--prtemca", "plm_ssh_no_tree_spawn", "1"]
+        command = ["sh", "-c", START, *command]
     return [*line, *command]
+
+
+def forwarded(environment: Mapping[str, str]) -> list[str]:
+    """The variables that ranks on other hosts get, too; mpirun sends them with its own messages,
+    so that no process list shows a value."""
+    return [name for name in sorted(environment)
+            if name in FORWARDED or name.startswith(FORWARDED_STEMS)]
 
 
 def _is_open_mpi(mpirun: str) -> bool:
@@ -74,58 +117,143 @@ def end_with_parent() -> Callable[[], None] | None:
     return ask
 
 
-def launch(ranks: int | None, command: Sequence[str], hostfile: str | None = None) -> int:
-    """Run the command on all ranks and wait.
+def launch(
+    ranks: int | None, command: Sequence[str], hostfile: str | None = None,
+    interface: str = "", host_timeout: int = HOST_TIMEOUT_S,
+    stop_timeout: float = STOP_TIMEOUT_S,
+) -> int:
+    """Run the command on all ranks and wait; return the exit status.
 
     The first Ctrl-C, SIGTERM or SIGHUP (a terminal that is closed) becomes a SIGUSR1, which mpirun
     passes on to the ranks: they have the time to end in order. Others reach mpirun itself, which
     ends the ranks at once, as it does when this process is killed.
+
+    Args:
+        interface: name of the network interface between the hosts; empty: found by trying.
+        host_timeout: seconds without an answer after which a host is lost.
+        stop_timeout: seconds between a signal and the last checkpoint, or the end of all ranks.
     """
-    with _readable(hostfile) as readable:
-        return _launch(mpirun_command(ranks, command, readable))
+    hosts = read_hostfile(hostfile) if hostfile is not None else []
+    routes = check_hosts(hosts, os.getcwd(), interface) if hosts else Routes()
+    server = LifelineServer(routes.own or [LOOPBACK], host_timeout)
+    pythons = {host.name: host.python for host in hosts if host.python and not host.is_local}
+    environment = {**os.environ, LAUNCHER: server.environment, PYTHONS: json.dumps(pythons)}
+    try:
+        with _plain(hosts) as file:
+            line = mpirun_command(ranks, command, file, hosts, routes.networks)
+            return _Run(line, environment, hosts, server, stop_timeout).wait()
+    finally:
+        server.close()
 
 
 @contextlib.contextmanager
-def _readable(hostfile: str | None) -> Iterator[str | None]:
-    """The host file as mpirun reads it: one with a BOM or carriage returns, as Windows writes it,
-    in a copy, since mpirun would take these for parts of the hosts' names."""
-    if hostfile is None or not Path(hostfile).is_file():
-        yield hostfile
+def _plain(hosts: Sequence[Host]) -> Iterator[str | None]:
+    """A host file as mpirun reads it; None without hosts."""
+    if not hosts:
+        yield None
         return
-    data = Path(hostfile).read_bytes()
-    plain = data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    if plain == data:
-        yield hostfile
-        return
-    with tempfile.NamedTemporaryFile(prefix="reviewmill-hosts-") as copy:
-        copy.write(plain)
-        copy.flush()
-        yield copy.name
+    with tempfile.NamedTemporaryFile("w", prefix="reviewmill-hosts-") as file:
+        file.write(mpirun_lines(hosts))
+        file.flush()
+        yield file.name
 
 
-def _launch(line: Sequence[str]) -> int:
-    """Run mpirun, pass signals on, and return its status."""
-    process: subprocess.Popen[bytes] | None = None
-    asked: list[int] = []  # signals that came so far
+class _Run:
+    """A run of mpirun, and the end of it where mpirun itself would wait for ever."""
 
-    def forward(number: int, _: FrameType | None) -> None:
-        asked.append(number)
-        if process is not None:
-            process.send_signal(signal.SIGTERM if len(asked) > 1 else signal.SIGUSR1)
+    def __init__(
+        self, line: Sequence[str], environment: Mapping[str, str], hosts: Sequence[Host],
+        server: LifelineServer, stop_timeout: float,
+    ) -> None:
+        self._line, self._environment, self._hosts = line, environment, hosts
+        self._server, self._stop_timeout = server, stop_timeout
+        self._process: subprocess.Popen[bytes] | None = None
+        self._asked: list[int] = []  # signals that came so far
+        self._asked_at = float("inf")
 
-    forwarded = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup sets it
-        forwarded.append(signal.SIGHUP)
-    previous = {number: signal.signal(number, forward) for number in forwarded}
-    try:
-        # In a session of its own, Ctrl-C in a terminal does not reach mpirun beside us.
-        process = subprocess.Popen(line, stdin=subprocess.DEVNULL, start_new_session=True,
-                                   preexec_fn=end_with_parent())
-        if asked:
-            process.send_signal(signal.SIGTERM)
-        status = process.wait()
+    def wait(self) -> int:
+        """Start mpirun, pass signals on, and return the status."""
+        forwarded = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup sets it
+            forwarded.append(signal.SIGHUP)
+        previous = {number: signal.signal(number, self._forward) for number in forwarded}
+        try:
+            # In a session of its own, Ctrl-C in a terminal does not reach mpirun beside us.
+            process = subprocess.Popen(
+                self._line, stdin=subprocess.DEVNULL, start_new_session=True,
+                preexec_fn=end_with_parent(), env=self._environment)
+            self._process = process
+            if self._asked:
+                process.send_signal(signal.SIGTERM)
+            return self._status(process)
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _forward(self, number: int, _: FrameType | None) -> None:
+        self._asked.append(number)
+        self._asked_at = min(self._asked_at, time.monotonic())
+        if self._process is not None:
+            self._process.send_signal(
+                signal.SIGTERM if len(self._asked) > 1 else signal.SIGUSR1)
+
+    def _status(self, process: subprocess.Popen[bytes]) -> int:
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                status = process.wait(INTERVAL_S)
+                break
+            if problem := self._problem():
+                _say(problem)
+                self._server.end()
+                end_all(process)
+                return 128 + self._asked[0] if self._asked else LOST
+        self._server.wait_for_ranks(TERMINATE_S)
+        loss, server = self._server.loss, self._server
+        if not self._asked and (loss is not None or (server.failed and not status)):
+            # Without its ssh or its daemon, mpirun ends the ranks, and takes that for success.
+            others = ", ".join(host.name for host in self._hosts if not host.is_local)
+            _say(loss.reason if loss is not None and (status or not others)
+                 else f"mpirun lost its connection to {others}")
+            return LOST
         # Of the SIGUSR1 that the ranks ended by, the user knows nothing.
-        return 128 + asked[0] if asked and status == 128 + signal.SIGUSR1 else status
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        mine = self._asked and status == 128 + signal.SIGUSR1
+        return 128 + self._asked[0] if mine else status
+
+    def _problem(self) -> str:
+        """The reason to end all processes, or nothing: mpirun may take its time."""
+        now, loss = time.monotonic(), self._server.loss
+        if loss is not None and (loss.silent or now - loss.at > MPIRUN_S):
+            return loss.reason
+        if now - self._asked_at > self._stop_timeout and not self._server.checkpoint:
+            return (f"no rank has begun its last checkpoint {self._stop_timeout:g} s after "
+                    f"{signal.Signals(self._asked[0]).name}")
+        return ""
+
+
+def _say(problem: str) -> None:
+    with contextlib.suppress(OSError):
+        print(f"{problem}: the run is ended, and --resume goes on from its last checkpoint",
+              file=sys.stderr, flush=True)
+
+
+def end_all(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it started on this host."""
+    below = descendants(process.pid)
+    process.terminate()  # mpirun then removes its files
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(TERMINATE_S)
+    process.kill()
+    for pid in below:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes below one of this host, by the system's table."""
+    found = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, children.read_text("ascii").split()):
+                found += [child, *descendants(child)]
+    return found

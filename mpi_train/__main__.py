@@ -1,5 +1,6 @@
 """One rank of a training run: `mpirun -n N python -m mpi_train --store STORE --out RUN`."""
 
+import atexit
 import os
 import platform
 import sys
@@ -8,6 +9,8 @@ from collections.abc import Sequence
 # Threads of OpenMP spin while they wait for each other, which beside any other load costs more
 # than ten times the work. They read this when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Else every rank warns of each peer whose address no name server knows.
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
 from mpi_train.configuration.config import TrainingConfig, make_training_parser
 from mpi_train.configuration.resolve import resolve
@@ -16,6 +19,7 @@ from mpi_train.process_setup import has_bf16, prepare_process
 from mpi_train.train import train
 from reviews.errors import UserError
 from reviews.options import given
+from reviews.runtime.lifeline import DONE, FAILED, Lifeline
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,7 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Raises UserError on rank 0, and SystemExit on the others, for a mistake the user can mend.
     """
-    communicator = Communicator()
+    # MPI itself may wait for ever for a host that is gone.
+    lifeline = Lifeline(os.environ, platform.node())
+    atexit.register(lifeline.say, DONE)
+    communicator = Communicator(lifeline=lifeline)
 
     def start() -> TrainingConfig:
         options = make_training_parser("python -m mpi_train").parse_args(argv)
@@ -43,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             train(config, communicator)
         except Stopped as stopped:
+            lifeline.say(FAILED)
             return stopped.status
     return 0
 

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cluster.mpirun import launch
+from cluster.mpirun import HOST_TIMEOUT_S, STOP_TIMEOUT_S, launch
 from mpi_train.configuration.config import (
     TERMINAL,
     TrainingConfig,
@@ -20,12 +20,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status of the ranks."""
     parser = make_training_parser("reviewmill train", store_is_positional=True)
     parser.add_argument("--ranks", type=int, metavar="N", help="processes to train with")
-    parser.add_argument("--hostfile", metavar="FILE", help="hosts to train on, as mpirun has it")
+    parser.add_argument(
+        "--hostfile", metavar="FILE", help="hosts to train on, a line for each as mpirun has it "
+        "(gpu01 slots=4); python=PATH names the Python of a host that has it elsewhere")
+    parser.add_argument(
+        "--host-timeout", type=int, metavar="SECONDS", default=HOST_TIMEOUT_S,
+        help="seconds without an answer of a host after which it counts as lost and the run ends "
+        f"({HOST_TIMEOUT_S})")
+    parser.add_argument(
+        "--stop-timeout", type=float, metavar="SECONDS", default=STOP_TIMEOUT_S,
+        help="seconds from Ctrl-C or SIGTERM until all ranks are ended, unless the last checkpoint "
+        f"is being written ({STOP_TIMEOUT_S:g})")
     options = parser.parse_args(argv)
     named = given(options, TrainingConfig)
     config = resolve(named)
     if options.ranks is not None and options.ranks < 1:
         raise UserError(f"--ranks is {options.ranks}: give 1 or more")
+    if options.host_timeout < 3:
+        raise UserError(f"--host-timeout is {options.host_timeout}: give 3 seconds or more")
+    if not options.stop_timeout > 0:
+        raise UserError(f"--stop-timeout is {options.stop_timeout:g}: give more than 0 seconds")
     arguments = to_arguments(named)
     if options.ranks in (None, 1) and options.hostfile is None:
         config.ratios(1)
@@ -38,4 +52,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = [sys.executable, "-P", "-m", "mpi_train", *arguments]
     if sys.stderr.isatty():
         os.environ[TERMINAL] = "1"
-    return launch(options.ranks, command, options.hostfile)
+    return launch(options.ranks, command, options.hostfile, config.interface,
+                  options.host_timeout, options.stop_timeout)

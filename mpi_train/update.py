@@ -18,6 +18,7 @@ from mpi_train.optimization.losses import Loss
 from mpi_train.plan import cut
 from mpi_train.replica import Replica
 from mpi_train.step_report import StepReport, StepTimes
+from reviews.runtime.lifeline import CHECKPOINT
 
 Array = np.ndarray
 
@@ -136,11 +137,14 @@ class Updater:
         stepped = time.perf_counter()
         self.timer.mark("optimizer")
         self._optimizer_s = stepped - stepping
+        heard = int(np.max(reports.asked))
+        if heard:
+            self._communicator.lifeline.say(CHECKPOINT)
         return Update(
             loss=loss, reviews=np.diff(cuts), tokens=tokens, compute_s=reports.compute_s,
             wait_s=reports.wait_s, reduction_s=reports.reduction_s, step_s=stepped - started,
             phases=self.timer.take(), predicted_s=decision.predicted_s, renewed=decision.renewed,
-            skipped=not weight, asked=int(np.max(reports.asked)))
+            skipped=not weight, asked=heard)
 
     def barrier(self) -> None:
         """Barrier of all ranks that are not parked."""

@@ -7,60 +7,14 @@ of the other hosts try them all. A random word tells a host from another one tha
 
 import os
 import socket
-import struct
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mpi_train.exchange.watchdog import own_identity
 from reviews.errors import UserError
-
-LOOPBACK = "127.0.0.1"
-CONNECT_S = 3.0  # for one address; a firewall that drops packets says nothing
-WORD_BYTES = 16
-SIOCGIFADDR, SIOCGIFFLAGS, IFF_UP = 0x8915, 0x8913, 1  # linux/sockios.h, net/if.h
-
-
-@dataclass(frozen=True)
-class Interface:
-    """A network interface of this host with an IPv4 address."""
-
-    name: str
-    address: str
-    speed: int  # Mb/s; 0 where the system does not say
-
-    @property
-    def is_loopback(self) -> bool:
-        """True for addresses that only this host reaches."""
-        return self.address.startswith("127.")
-
-
-def interfaces() -> list[Interface]:
-    """Interfaces that are up, the fastest first, loopback last. Linux alone says this."""
-    import fcntl
-
-    found = []
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asks:
-        for _, name in socket.if_nameindex():
-            request = struct.pack("256s", name.encode()[:15])
-            with suppress(OSError):  # no address of this kind
-                flags = struct.unpack_from("H", fcntl.ioctl(asks, SIOCGIFFLAGS, request), 16)[0]
-                answer = fcntl.ioctl(asks, SIOCGIFADDR, request)
-                if flags & IFF_UP:
-                    address = socket.inet_ntoa(answer[20:24])
-                    found.append(Interface(name, address, _speed(name)))
-    return sorted(found, key=lambda one: (one.is_loopback, -one.speed))
-
-
-def _speed(name: str) -> int:
-    try:
-        return max(0, int(Path(f"/sys/class/net/{name}/speed").read_text("ascii")))
-    except (OSError, ValueError):  # as for virtual ones
-        return 0
+from reviews.runtime.network import LOOPBACK, Interface, Listener, hears, interfaces
 
 
 def interface_to(host: str, port: int) -> str:
@@ -104,7 +58,7 @@ def find_interfaces(world: Any, host: str, wanted: str = "") -> list[Interface]:
     rank = world.Get_rank()
     leads = [stacks.index(stack) for stack in stacks]
     own = [one for one in interfaces() if one.name == wanted or not (wanted or one.is_loopback)]
-    with _Listener(own if leads[rank] == rank else []) as listener:
+    with Listener(own if leads[rank] == rank else []) as listener:
         hosts = world.allgather(host)
         offered: list[_Offer] = [_Offer(*offer) for offer in world.allgather(listener.offer)]
         reached: dict[tuple[int, str], bool] = {}
@@ -125,38 +79,6 @@ class _Offer:
     ports: Sequence[tuple[str, str, int, int]]  # name, address, speed, port
 
 
-class _Listener:
-    """Says a word to everybody who connects, at some interfaces, while the block runs."""
-
-    def __init__(self, own: Sequence[Interface]) -> None:
-        self._word, self._sockets = os.urandom(WORD_BYTES), []
-        ports = []
-        for one in own:
-            with suppress(OSError):
-                self._sockets.append(socket.create_server((one.address, 0)))
-                port = self._sockets[-1].getsockname()[1]
-                ports.append((one.name, one.address, one.speed, port))
-        self.offer = (self._word, ports)
-
-    def __enter__(self) -> "_Listener":
-        for listening in self._sockets:
-            threading.Thread(target=self._answer, args=(listening,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for listening in self._sockets:
-            with suppress(OSError):
-                listening.shutdown(socket.SHUT_RDWR)  # wakes the thread
-            listening.close()
-
-    def _answer(self, listening: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = listening.accept()
-                with connection:
-                    connection.sendall(self._word)
-
-
 def _try_all(offers: Mapping[int, _Offer]) -> dict[tuple[int, str], bool]:
     """True for the interfaces of other hosts (by first rank and name) that this host reaches."""
     tries = [(lead, name, address, port, offer.word) for lead, offer in offers.items()
@@ -164,17 +86,8 @@ def _try_all(offers: Mapping[int, _Offer]) -> dict[tuple[int, str], bool]:
     if not tries:
         return {}
     with ThreadPoolExecutor(min(64, len(tries))) as pool:
-        found = pool.map(lambda one: _hears(one[2], one[3], one[4]), tries)
+        found = pool.map(lambda one: hears(one[2], one[3], one[4]), tries)
         return {(lead, name): heard for (lead, name, *_), heard in zip(tries, found, strict=True)}
-
-
-def _hears(address: str, port: int, word: bytes) -> bool:
-    try:
-        with socket.create_connection((address, port), CONNECT_S) as connection:
-            connection.settimeout(CONNECT_S)
-            return connection.recv(WORD_BYTES, socket.MSG_WAITALL) == word
-    except OSError:
-        return False
 
 
 def _choose(

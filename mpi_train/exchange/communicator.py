@@ -25,6 +25,7 @@ from mpi_train.exchange.shared_memory import share_memory
 from mpi_train.exchange.tcp_store_world import TcpStoreWorld, find_rendezvous
 from mpi_train.exchange.watchdog import Watchdog, own_identity
 from reviews.errors import UserError
+from reviews.runtime.lifeline import FAILED, Lifeline
 
 T = TypeVar("T")
 Array = np.ndarray
@@ -73,12 +74,13 @@ class Communicator:
 
     _gloo_interface = ""  # what a connection of this process has set for gloo
 
-    def __init__(self, world: Any = None) -> None:
+    def __init__(self, world: Any = None, lifeline: Lifeline | None = None) -> None:
+        self.lifeline = lifeline or Lifeline({}, platform.node())
         self.world = _find_world() if world is None else world
         self.rank: int = self.world.Get_rank()
         self.size: int = self.world.Get_size()
         processes = self.world.allgather(own_identity(platform.node()))
-        self.watchdog = Watchdog(processes, self.rank)
+        self.watchdog = Watchdog(processes, self.rank, self.lifeline)
         self.hosts: list[str] = [process.host for process in processes]
         # Two hosts may have one name, and containers of one machine several.
         machines = [process.boot for process in processes]
@@ -169,6 +171,7 @@ class Communicator:
 
     def _abort(self, error: BaseException) -> None:
         expected = isinstance(error, UserError)
+        self.lifeline.say(FAILED)
         with contextlib.suppress(OSError):  # the reader of standard error may be gone
             if expected:
                 print(f"rank {self.rank}: {error}", file=sys.stderr, flush=True)

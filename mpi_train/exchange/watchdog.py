@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from reviews.runtime.lifeline import FAILED, Lifeline
+
 INTERVAL_S = 0.5  # between two looks
 GRACE_S = 5.0  # in which a rank that lost another one may end by itself, with its own message
 
@@ -82,10 +84,14 @@ class Watchdog:
     Args:
         processes: of all ranks, in their order.
         rank: of this process.
+        lifeline: by which the launcher hears that this process ends itself.
     """
 
-    def __init__(self, processes: Sequence[ProcessIdentity], rank: int) -> None:
+    def __init__(
+        self, processes: Sequence[ProcessIdentity], rank: int, lifeline: Lifeline
+    ) -> None:
         own = processes[rank]
+        self._lifeline = lifeline
         self._rank, self._parent = rank, os.getppid()
         self._peers = [(number, process) for number, process in enumerate(processes)
                        if process.machine == own.machine and process != own]
@@ -142,6 +148,7 @@ class Watchdog:
         return any(process.state() in "Tt" for _, process in self._peers)
 
     def _end(self, reason: str) -> None:
+        self._lifeline.say(FAILED)
         # A launcher that was killed has taken standard error along.
         with contextlib.suppress(OSError):
             print(f"rank {self._rank} ends: {reason}", file=sys.stderr, flush=True)

@@ -57,21 +57,6 @@ def test_the_mpirun_beside_python_comes_before_the_path(elsewhere: Path) -> None
     assert find_mpirun() == str(beside)
 
 
-@pytest.mark.parametrize("data", [
-    b"one slots=2\r\ntwo\r\n", b"\xef\xbb\xbfone slots=2\ntwo\n", b"one slots=2\rtwo\r",
-    b"one slots=2\ntwo\n"])
-def test_a_host_file_of_windows_is_read_as_one(
-    elsewhere: Path, data: bytes, capfd: pytest.CaptureFixture[str]
-) -> None:
-    program(elsewhere / "path" / "mpirun", 'while [ "$1" != --hostfile ]; do shift; done; cat "$2"')
-    hosts = elsewhere / "hosts"
-    hosts.write_bytes(data)
-    os.environ["PATH"] += os.pathsep + os.defpath  # cat
-    assert launch(2, ["x"], str(hosts)) == 0
-    assert capfd.readouterr().out == "one slots=2\ntwo\n"
-    assert hosts.read_bytes() == data
-
-
 def test_without_any_mpirun_the_user_reads_how_to_get_one(elsewhere: Path) -> None:
     with pytest.raises(UserError, match=r"no mpirun: pip install 'reviewmill\[train\]'"):
         find_mpirun()
@@ -107,7 +92,7 @@ def test_a_host_file_takes_the_place_of_a_number_of_ranks(elsewhere: Path) -> No
     assert mpirun_command(None, ["a"], str(hosts)) == [
         str(mpirun), "--hostfile", str(hosts), "a"]
     with pytest.raises(UserError, match=r"no host file .*nothing"):
-        mpirun_command(None, ["a"], str(elsewhere / "nothing"))
+        launch(None, ["a"], str(elsewhere / "nothing"))
 
 
 def test_the_exit_status_of_the_ranks_is_that_of_the_start(elsewhere: Path) -> None:

@@ -23,9 +23,10 @@ LIMIT_S = 90  # three times what is promised
 WATCHES = """
 import signal, sys
 from mpi_train.exchange.watchdog import ProcessIdentity, Watchdog, own_identity
+from reviews.runtime.lifeline import Lifeline
 own = own_identity("host")
 peer = ProcessIdentity("host", own.machine, int(sys.argv[1]), int(sys.argv[2]), own.boot)
-watchdog = Watchdog([own_identity("host"), peer], 0)
+watchdog = Watchdog([own_identity("host"), peer], 0, Lifeline({}, "host"))
 watchdog.stall_s = float(sys.argv[3])
 watchdog.start()
 print("watching", flush=True)
@@ -95,7 +96,7 @@ def test_a_rank_that_stands_still_ends_with_its_traceback_unless_another_one_is_
     _, errors = watches.communicate(timeout=LIMIT_S)
     assert watches.returncode == 1
     assert errors.endswith("rank 0 ends: no progress for 0.025 minutes (--stall-minutes)\n")
-    assert 'File "<string>", line 10 in <module>' in errors
+    assert 'File "<string>", line 11 in <module>' in errors
 
 
 def test_a_rank_ends_when_the_one_that_started_it_is_killed(
