@@ -1,134 +1,135 @@
 """Baselines of a comparison, each trained and evaluated by a process of its own.
 
-    python -m compare.baselines train NAME STORE FOLDER SEED [ROWS]
-    python -m compare.baselines evaluate NAME STORE FOLDER PREDICTIONS
+    python -m compare.baselines train NAME STORE FOLDER --seed N [--rows FILE] [--texts FILE]
+    python -m compare.baselines evaluate NAME STORE FOLDER --predictions FILE [--split SPLIT] ...
 
-They see what the models see: the store's tokens, no word beyond vocabulary and length.
-
-majority: the commonest class. tfidf-logistic, tfidf-svm: TF-IDF (1 + log of counts) of words and
-word pairs that two reviews have, then scikit-learn's logistic regression or linear SVM (squared
-hinge); C of 0.3, 1, 3, 10 by the accuracy of 3-fold cross-validation on the training rows.
-fasttext: word pairs, 10 dimensions, 2,000,000 buckets, 5 epochs, a thread for each core.
+Those of tokens see what the models see: no word beyond vocabulary and length. With --texts, the
+raw texts of the store's reviews, the others read these.
 """
 
+import argparse
 import importlib
 import json
-import os
 import pickle
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from compare import fasttext_model, raw_texts, vader
+from compare.learners import LEARNERS, Learner
 from compare.rows import column, read_rows, texts
 from compare.systems import SYSTEMS
+from reviews.errors import UserError
 from reviews.predictions import write_predictions
 from reviews.store import Store
 
 Array = np.ndarray
-C_GRID = (0.3, 1.0, 3.0, 10.0)
-FOLDS = 3
-FASTTEXT = {"wordNgrams": 2, "dim": 10, "bucket": 2_000_000, "epoch": 5}
-LEAST_CHANCE = 1e-9  # what a probability of 0 counts as in a logit
 MODEL = "model"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The store of a comparison, and the file of its reviews' raw texts, if there is one."""
+
+    store: Store
+    texts: Path | None = None
+
+    def documents(self, name: str, split: str, chosen: Array | None = None) -> list[str]:
+        """The reviews of a split, or those at some positions, as a baseline reads them."""
+        if not SYSTEMS[name].raw:
+            return texts(self.store, split, chosen)
+        assert self.texts is not None
+        ids = column(self.store, split, "review_id")
+        raw = raw_texts.read(self.texts, ids if chosen is None else ids[chosen])
+        return raw if name == "vader" else [fasttext_model.as_in_its_tutorial(t) for t in raw]
+
+    def features(self, split: str, chosen: Array | None = None) -> Array | None:
+        """Features (n, F) of the same reviews; None where the store has none."""
+        if not self.store.feature_names:
+            return None
+        every = column(self.store, split, "features")
+        return every if chosen is None else every[chosen]
 
 
 def main(argv: Sequence[str]) -> None:
     """Train or evaluate one baseline; print its seconds as JSON."""
-    action, name, address, folder, *rest = argv
-    store, model = Store(address), Path(folder) / MODEL
+    options = make_parser().parse_args(argv)
+    name, source = options.name, Source(Store(options.store), options.texts)
+    model = options.folder / MODEL
     for package in SYSTEMS[name].packages:  # their import is no part of the time
         importlib.import_module(package)
     started = time.perf_counter()
-    if action == "train":
-        train(name, store, model, seed=int(rest[0]), rows=Path(rest[1]) if rest[1:] else None)
+    if options.action == "train":
+        train(name, source, model, options.seed, options.rows)
     else:
-        logits = predict(name, store, model).astype(np.float32)
-        write_predictions(rest[0], column(store, "test", "review_id"),
-                          column(store, "test", "label"), logits, store.classes)
+        logits = predict(name, source, model, options.split).astype(np.float32)
+        write_predictions(
+            str(options.predictions), column(source.store, options.split, "review_id"),
+            column(source.store, options.split, "label"), logits, source.store.classes)
     print(json.dumps({"seconds": time.perf_counter() - started}))
 
 
-def train(name: str, store: Store, model: Path, seed: int, rows: Path | None) -> None:
+def make_parser() -> argparse.ArgumentParser:
+    """The arguments of a process."""
+    parser = argparse.ArgumentParser("python -m compare.baselines")
+    parser.add_argument("action", choices=["train", "evaluate"])
+    parser.add_argument("name", choices=[n for n, s in SYSTEMS.items() if s.options is None])
+    parser.add_argument("store")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--texts", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rows", type=Path)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--predictions", type=Path)
+    return parser
+
+
+def train(name: str, source: Source, model: Path, seed: int, rows: Path | None) -> None:
     """Fit a baseline; write it to the file `model`.
 
     Args:
         rows: file of the training rows, as `train --rows` takes it; None for all of them.
     """
-    chosen = read_rows(rows) if rows else np.arange(store.rows("train"))
-    labels = column(store, "train", "label")[chosen]
+    chosen = read_rows(rows) if rows else np.arange(source.store.rows("train"))
+    labels = column(source.store, "train", "label")[chosen]
     if name == "majority":
-        model.write_bytes(pickle.dumps(np.bincount(labels, minlength=len(store.classes))))
-        return
-    documents = texts(store, "train", chosen)
-    if name == "fasttext":
-        _train_fasttext(documents, labels, model, seed)
+        counts = np.bincount(labels, minlength=len(source.store.classes))
+        model.write_bytes(pickle.dumps(counts))
+    elif name == "vader":
+        vader.check_lexicon()
+        model.touch()
+    elif name in LEARNERS:
+        documents = source.documents(name, "train", chosen)
+        fitted = Learner(name, seed).fit(documents, source.features("train", chosen), labels)
+        model.write_bytes(pickle.dumps(fitted))
     else:
-        model.write_bytes(pickle.dumps(_fit_linear(name, documents, labels)))
+        fasttext_model.train(name, source.documents(name, "train", chosen), labels, model, seed)
 
 
-def predict(name: str, store: Store, model: Path) -> Array:
-    """Logits of the test split: (n,) for two classes, else (n, C)."""
-    if name == "fasttext":
-        return _predict_fasttext(texts(store, "test"), len(store.classes), model)
-    fitted = pickle.loads(model.read_bytes())  # `train` of the same run wrote it just now
+def predict(name: str, source: Source, model: Path, split: str = "test") -> Array:
+    """Logits of a split: (n,) for two classes, else (n, C)."""
+    classes = len(source.store.classes)
     if name == "majority":
-        logs = np.log(np.maximum(fitted, 0.5))
-        row = logs[1:] - logs[0] if len(logs) == 2 else logs
-        logits = np.tile(row, (store.rows("test"), 1))
-        return logits[:, 0] if len(logs) == 2 else logits
-    vectorizer, classifier = fitted
-    found: Array = classifier.decision_function(vectorizer.transform(texts(store, "test")))
-    return found
-
-
-def _fit_linear(name: str, documents: list[str], labels: Array) -> tuple[Any, Any]:
-    """Vectorizer, and the classifier with the best C. The vectorizer counts in all folds."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV
-    from sklearn.svm import LinearSVC
-
-    vectorizer = TfidfVectorizer(token_pattern=r"\S+", lowercase=False, ngram_range=(1, 2),
-                                 min_df=2, sublinear_tf=True, dtype=np.float32)
-    matrix = vectorizer.fit_transform(documents)
-    # Solvers without random numbers.
-    classifier = LogisticRegression(max_iter=1000) if name == "tfidf-logistic" else LinearSVC(
-        dual=False)
-    search = GridSearchCV(classifier, {"C": C_GRID}, cv=FOLDS,
-                          n_jobs=len(os.sched_getaffinity(0)))
-    return vectorizer, search.fit(matrix, labels).best_estimator_
-
-
-def _train_fasttext(documents: list[str], labels: Array, model: Path, seed: int) -> None:
-    import fasttext
-
-    with tempfile.TemporaryDirectory(dir=model.parent) as folder:
-        file = Path(folder) / "train.txt"
-        with open(file, "w", encoding="utf-8") as lines:
-            for text, label in zip(documents, labels, strict=True):
-                lines.write(f"__label__{label} {text}\n")
-        fitted = fasttext.train_supervised(
-            str(file), thread=len(os.sched_getaffinity(0)), verbose=0, seed=seed, **FASTTEXT)
-    fitted.save_model(str(model))
-
-
-def _predict_fasttext(documents: list[str], classes: int, model: Path) -> Array:
-    import fasttext
-
-    # The public predict() of many lines repeats the first probability for all labels, and that of
-    # one line fails with NumPy 2.
-    binding = fasttext.load_model(str(model)).f
-    logs = np.full((len(documents), classes), np.log(LEAST_CHANCE))
-    for row, text in enumerate(documents):
-        for chance, name in binding.predict(text + "\n", classes, 0.0, "strict"):
-            logs[row, int(name.removeprefix("__label__"))] = np.log(max(chance, LEAST_CHANCE))
-    return logs[:, 1] - logs[:, 0] if classes == 2 else logs
+        logs = np.log(np.maximum(pickle.loads(model.read_bytes()), 0.5))
+        logits = np.tile(logs[1:] - logs[0] if classes == 2 else logs,
+                         (source.store.rows(split), 1))
+        return logits[:, 0] if classes == 2 else logits
+    documents = source.documents(name, split)
+    if name == "vader":
+        return vader.logits(documents, classes)
+    if name in LEARNERS:
+        # `train` of the same run wrote it just now.
+        fitted: Learner = pickle.loads(model.read_bytes())
+        return fitted.logits(documents, source.features(split))
+    return fasttext_model.logits(documents, classes, model)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        sys.exit(str(error))

@@ -1,5 +1,6 @@
 """`reviewmill compare`: models and baselines on one store under one protocol."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -9,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from compare import raw_texts, slices
 from compare.output import accuracy_text, write_files
-from compare.results import compare, summarize
-from compare.rows import check_shards, column, draw_sample, write_rows
+from compare.results import FOLDS, SEEDS, compare, summarize
+from compare.rows import check_shards, column, draw_sample, fold_of
 from compare.runs import PREDICTIONS, Failure, Protocol, run_all, run_folder
 from compare.systems import SYSTEMS, check_systems
 from reviews.errors import UserError
@@ -22,7 +24,8 @@ from reviews.storage.folders import write_atomically
 from reviews.store import Store
 
 FORMAT = "reviewmill-comparison/1"
-PLAN, ROWS = "plan.json", "rows.parquet"
+PLAN, TEXTS = "plan.json", "texts.parquet"
+SEEDS_DEFAULT = 5
 LEAST_OF_A_CLASS = 3  # training rows: one for each fold of the baselines' search
 
 
@@ -34,51 +37,86 @@ def main(argv: Sequence[str] | None = None) -> int:
                         help="models to compare: " + ", ".join(SYSTEMS))
     parser.add_argument("--out", required=True, metavar="FOLDER",
                         help="folder of the comparison; finished runs in it are kept")
-    parser.add_argument("--seeds", type=int, default=5, metavar="N",
+    parser.add_argument("--input", nargs="+", default=[], metavar="FILE",
+                        help="files that the store was prepared from, for baselines that read raw "
+                        "texts, and for mistakes as text")
+    parser.add_argument("--seeds", type=int, metavar="N",
                         help="number of seeds of every model that has one (5)")
+    parser.add_argument("--folds", type=int, default=0, metavar="K",
+                        help="number of folds of a cross-validation over the training rows, in "
+                        "place of seeds and of the test split")
     parser.add_argument("--reference", metavar="NAME",
                         help="model that the others are tested against (the first)")
     parser.add_argument("--sample", type=float, default=1.0, metavar="F",
                         help="fraction of the training rows to train on (1)")
     options = parser.parse_args(argv)
+    check_options(options)
     models = options.models.split(",")
     reference = options.reference or models[0]
-    if options.seeds < 1:
+    store, out = Store(options.store), Path(options.out)
+    check_systems(models, reference, store, options.input)
+    positions = training_rows(store, options.sample, options.folds)
+    plan = {"fingerprint": store.fingerprint, "reference": reference, "sample": options.sample,
+            **({"folds": options.folds} if options.folds else {})}
+    keep_plan(out, plan)
+    texts = find_texts(out, store, options.input)
+    protocol = Protocol(store, out, positions, options.folds, texts)
+    results, failures = run_and_tell(protocol, models, options.seeds or SEEDS_DEFAULT)
+    about = {"format": FORMAT, "store": store.address, **plan, "folds": options.folds,
+             "quoted": FOLDS if options.folds else SEEDS, "training_rows": len(positions),
+             "test_rows": len(positions) if options.folds else store.rows("test")}
+    write_comparison(protocol, about, results, failures)
+    return write_page(out) or (1 if failures else 0)
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Raise UserError for numbers out of bounds, and for options that exclude each other."""
+    if options.seeds is not None and options.seeds < 1:
         raise UserError(f"--seeds is {options.seeds}: give 1 or more")
+    if options.folds < 0 or options.folds == 1:
+        raise UserError(f"--folds is {options.folds}: give 2 or more")
+    if options.folds and options.seeds is not None:
+        raise UserError("--folds trains once on each fold, with the fold's number as the seed: "
+                        "give either --folds or --seeds")
     if not 0 < options.sample <= 1:
         raise UserError(f"--sample is {options.sample:g}: give more than 0, at most 1")
     if is_remote(options.out):
         raise UserError(f"--out {options.out} is an address: give a local folder")
-    store, out = Store(options.store), Path(options.out)
-    check_systems(models, reference, store)
-    positions = training_rows(store, options.sample)
-    plan = {"fingerprint": store.fingerprint, "reference": reference, "sample": options.sample}
-    keep_plan(out, plan)
-    rows = None
-    if options.sample < 1:
-        rows = out / ROWS
-        write_rows(rows, column(store, "train", "review_id"), positions)
-    results, failures = run_and_tell(Protocol(store, out, rows), models, options.seeds)
-    about = {"format": FORMAT, "store": store.address, **plan,
-             "training_rows": len(positions), "test_rows": store.rows("test")}
-    write_comparison(out, about, store.classes, results, failures)
-    return write_page(out) or (1 if failures else 0)
 
 
-def training_rows(store: Store, sample: float) -> np.ndarray:
-    """Positions of the rows to train on; UserError where they or the test rows are too few, or
-    a shard is damaged."""
-    if store.rows("test") == 0:
+def find_texts(out: Path, store: Store, inputs: Sequence[str]) -> Path | None:
+    """The file of raw texts in the folder, made from --input where it is missing; None without."""
+    if not inputs:
+        return None
+    file = out / TEXTS
+    if not file.is_file():
+        raw_texts.write(file, store, inputs)
+    return file
+
+
+def training_rows(store: Store, sample: float, folds: int = 0) -> np.ndarray:
+    """Positions of the rows to train on; UserError where they, those of all folds but one, or the
+    test rows are too few, or a shard is damaged."""
+    if store.rows("test") == 0 and not folds:
         raise UserError(f"{store.address} has no rows in its test split")
     if store.rows("train") == 0:
         raise UserError(f"{store.address} has no rows in its train split")
     check_shards(store)
     positions = draw_sample(column(store, "train", "review_id"), sample)
-    counts = np.bincount(column(store, "train", "label")[positions], minlength=len(store.classes))
+    labels = column(store, "train", "label")[positions]
+    counts = np.bincount(labels, minlength=len(store.classes))
     if counts.min() < LEAST_OF_A_CLASS:
         raise UserError(f"{counts.min()} of the {len(positions):,} training rows are "
                         f"{store.classes[counts.argmin()]}: a comparison needs "
                         f"{LEAST_OF_A_CLASS} of each class")
+    if folds:
+        of_fold = fold_of(column(store, "train", "review_id")[positions], folds)
+        for fold in range(folds):
+            inside = np.bincount(labels[of_fold == fold], minlength=len(store.classes))
+            if inside.min() == 0 or (counts - inside).min() < LEAST_OF_A_CLASS:
+                raise UserError(f"fold {fold} of {folds} has {inside.min()} rows of "
+                                f"{store.classes[inside.argmin()]} of {counts.min()}: give fewer "
+                                "--folds")
     return positions
 
 
@@ -90,8 +128,8 @@ def keep_plan(out: Path, plan: Mapping[str, Any]) -> None:
             kept = json.loads(file.read_bytes())
         except ValueError:
             raise UserError(f"{file} cannot be read: give another --out") from None
-        for name, value in plan.items():
-            if kept.get(name) != value:
+        for name in {**plan, **kept}:
+            if kept.get(name) != plan.get(name):
                 raise UserError(f"{out} is a comparison with another {name} ({kept.get(name)}): "
                                 "give another --out")
         return
@@ -110,13 +148,14 @@ def run_and_tell(
     """Results by model, and failures; a line for each run as it finishes."""
     results: dict[str, list[dict[str, Any]]] = {}
     failures = []
+    unit = "fold" if protocol.folds else "seed"
     for done in run_all(protocol, models, seeds):
         if isinstance(done, Failure):
             failures.append(done)
-            print(f"{done.model}, seed {done.seed}: failed: {done.reason}", flush=True)
+            print(f"{done.model}, {unit} {done.seed}: failed: {done.reason}", flush=True)
             continue
         results.setdefault(done["model"], []).append(done)
-        print(f"{done['model']}, seed {done['seed']}: accuracy {done['accuracy']:.2%}, "
+        print(f"{done['model']}, {unit} {done['seed']}: accuracy {done['accuracy']:.2%}, "
               f"macro F1 {done['f1_macro']:.4f}; trained in {done['train_s']:,.1f} s, scored "
               f"{done['reviews_per_s']:,.0f} reviews/s, {done['bytes'] / 1e6:,.1f} MB, "
               f"peak memory {done['peak_bytes'] / 1e6:,.0f} MB", flush=True)
@@ -124,26 +163,36 @@ def run_and_tell(
 
 
 def write_comparison(
-    out: Path, about: Mapping[str, Any], classes: list[str],
+    protocol: Protocol, about: Mapping[str, Any],
     results: Mapping[str, list[dict[str, Any]]], failures: Sequence[Failure],
 ) -> None:
     """Write compare.json, .csv and .md, and print the accuracies.
 
     Without a finished run of the reference there are no differences.
     """
-    right = {model: _right(out, runs, classes) for model, runs in results.items()}
+    store, folds = protocol.store, bool(protocol.folds)
+    judged = {model: [_judged(protocol, run) for run in runs] for model, runs in results.items()}
+    right = {model: [run.right for run in runs] for model, runs in judged.items()}
+    summaries = [summarize(runs, folds) for runs in results.values()]
     comparison = {
         **about,
-        "models": [summarize(runs) for runs in results.values()],
-        "differences": (compare(results, right, about["reference"])
+        "models": summaries,
+        "differences": (compare(results, right, about["reference"], folds)
                         if about["reference"] in results else []),
+        "slices": slices.by_slice(store, protocol.split, judged),
+        "mistakes": None,
         "runs": [run for runs in results.values() for run in runs],
         "failures": [vars(failure) for failure in failures],
     }
-    write_files(out, comparison)
-    for summary in comparison["models"]:
+    if protocol.texts and summaries:
+        best = max(summaries, key=lambda summary: summary["accuracy"])["model"]
+        runs = judged[best] if folds else judged[best][:1]
+        comparison["mistakes"] = {
+            "model": best, "reviews": slices.mistakes(protocol.texts, runs, store.classes)}
+    write_files(protocol.out, comparison)
+    for summary in summaries:
         print(f"{summary['model']}: accuracy {accuracy_text(summary)} "
-              "(± seeds' deviation ± test reviews' standard error)")
+              f"(± {'folds' if folds else 'seeds'}' deviation ± test reviews' standard error)")
 
 
 def write_page(out: Path) -> int:
@@ -152,12 +201,7 @@ def write_page(out: Path) -> int:
     return subprocess.run(command).returncode
 
 
-def _right(out: Path, runs: Sequence[Mapping[str, Any]], classes: list[str]) -> np.ndarray:
-    """(S, n): 1.0 where a run judged a test review as its label says."""
-    rows = []
-    for run in runs:
-        folder = run_folder(out, run["model"], run["seed"])
-        _, labels, logits = read_predictions(folder / PREDICTIONS, classes)
-        predicted = logits >= 0 if logits.ndim == 1 else logits.argmax(1)
-        rows.append(predicted == labels)
-    return np.array(rows, float)
+def _judged(protocol: Protocol, run: Mapping[str, Any]) -> slices.Judged:
+    """What a finished run said of its test reviews."""
+    folder = run_folder(protocol.out, run["model"], run["seed"])
+    return slices.Judged(*read_predictions(folder / PREDICTIONS, protocol.store.classes))

@@ -48,8 +48,9 @@ def flat_row(summary: Mapping[str, Any], difference: Mapping[str, Any] | None) -
 
 def markdown_table(comparison: Comparison) -> str:
     """The table for a README: scores with seeds' deviation and test error, costs, difference."""
+    unit = "folds" if comparison["folds"] else "seeds"
     lines = [
-        "| | accuracy ± seeds ± test reviews | macro F1 | training | scoring | size | memory "
+        f"| | accuracy ± {unit} ± test reviews | macro F1 | training | scoring | size | memory "
         "| difference (95 %) | p, Holm | equal within 0.2 |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
@@ -60,7 +61,7 @@ def markdown_table(comparison: Comparison) -> str:
             f"{summary['train_s']:,.1f} s", f"{summary['reviews_per_s']:,.0f} reviews/s",
             f"{summary['bytes'] / 1e6:,.1f} MB", f"{summary['peak_bytes'] / 1e6:,.0f} MB",
             *(("reference", "", "") if summary["model"] == comparison["reference"]
-              else _difference_cells(row))]
+              else _difference_cells(row, comparison["quoted"]))]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -73,12 +74,12 @@ def accuracy_text(summary: Mapping[str, Any]) -> str:
             f"{100 * summary['accuracy_test_error']:.2f} %")
 
 
-def _difference_cells(row: Mapping[str, Any] | None) -> tuple[str, str, str]:
+def _difference_cells(row: Mapping[str, Any] | None, quoted: str) -> tuple[str, str, str]:
     if row is None:
         return "–", "–", "–"
     found = row["difference"]
     return (f"{100 * found['mean']:+.2f} ({100 * found['low']:+.2f} to {100 * found['high']:+.2f})",
-            f"{row['p']['seeds_and_reviews']['holm']:.2g}", f"{found['equal']:.0%}")
+            f"{row['p'][quoted]['holm']:.2g}", f"{found['equal']:.0%}")
 
 
 def _difference(comparison: Comparison, model: str) -> Mapping[str, Any] | None:

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from compare.statistics import (
+    Difference,
     binomial_error,
     bonferroni,
     bootstrap,
+    corrected_t,
     holm,
     mcnemar,
     paired_t,
@@ -21,12 +23,13 @@ from compare.statistics import (
 Array = np.ndarray
 Result = Mapping[str, Any]
 SCORES = ("accuracy", "f1_macro", "roc_auc")
-TESTS = ("t", "mcnemar", "bootstrap", "seeds_and_reviews")
+SEEDS, FOLDS = "seeds_and_reviews", "folds"  # the test to quote over seeds, and over folds
 
 
-def summarize(results: Sequence[Result]) -> dict[str, Any]:
+def summarize(results: Sequence[Result], folds: bool = False) -> dict[str, Any]:
     """One system's figures: means over its runs with their deviation over seeds, and of the
-    accuracy the standard error of drawing the test reviews. Memory is the most of any run."""
+    accuracy the standard error of drawing the test reviews. Memory is the most of any run. Folds
+    count as seeds do."""
     summary: dict[str, Any] = {"model": results[0]["model"],
                                "seeds": [result["seed"] for result in results]}
     for name in SCORES:
@@ -34,7 +37,8 @@ def summarize(results: Sequence[Result]) -> dict[str, Any]:
         known = None not in values
         summary[name] = fmean(values) if known else None
         summary[f"{name}_seed_deviation"] = seed_deviation(values) if known else None
-    summary["accuracy_test_error"] = binomial_error(summary["accuracy"], results[0]["n"])
+    summary["accuracy_test_error"] = binomial_error(
+        summary["accuracy"], sum(result["n"] for result in results) if folds else results[0]["n"])
     for name in ("train_s", "reviews_per_s", "bytes"):
         summary[name] = fmean(result[name] for result in results)
     summary["peak_bytes"] = max(result["peak_bytes"] for result in results)
@@ -42,29 +46,36 @@ def summarize(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def compare(
-    results: Mapping[str, Sequence[Result]], right: Mapping[str, Array], reference: str
+    results: Mapping[str, Sequence[Result]], right: Mapping[str, Sequence[Array]],
+    reference: str, folds: bool = False,
 ) -> list[dict[str, Any]]:
     """Differences of all systems from the reference, in the order of the mapping.
 
     Args:
         results: finished runs by system.
-        right: (S, n) by system, as compare.statistics has it.
+        right: by system, of each of these runs (n,): 1.0 where it judged a review as its label
+            says. Runs of one seed have the same n reviews; each fold has its own.
+        folds: the runs are folds of a cross-validation, and not seeds.
 
     Each has `difference` (Difference as a mapping), `bootstrap_low` and `bootstrap_high`, and
     under `p` for each test its p, and p by Holm and by Bonferroni over all systems that it could
-    be done for; None where it could not.
+    be done for; None where it could not. A system that shares fewer than two folds with the
+    reference has no difference.
     """
-    others = [name for name in results if name != reference]
-    found: dict[str, dict[str, float]] = {test: {} for test in TESTS}
+    tests = (FOLDS, "mcnemar", "bootstrap") if folds else ("t", "mcnemar", "bootstrap", SEEDS)
+    found: dict[str, dict[str, float]] = {test: {} for test in tests}
     rows = []
-    for name in others:
-        t = _paired_by_seed(results[name], results[reference])
+    for name in (name for name in results if name != reference):
+        pair = _pair(name, reference, results, right, folds)
+        if pair is None:
+            continue
+        difference, first, second = pair
+        found[FOLDS if folds else SEEDS][name] = difference.p
+        t = None if folds else _paired_by_seed(results[name], results[reference])
         if t is not None:
             found["t"][name] = t
-        found["mcnemar"][name] = mcnemar(right[name][0], right[reference][0])
-        low, high, found["bootstrap"][name] = bootstrap(right[name], right[reference])
-        difference = seeds_and_reviews(right[name], right[reference])
-        found["seeds_and_reviews"][name] = difference.p
+        found["mcnemar"][name] = mcnemar(first[0], second[0])
+        low, high, found["bootstrap"][name] = bootstrap(first, second)
         rows.append({"model": name, "difference": asdict(difference),
                      "bootstrap_low": low, "bootstrap_high": high})
     adjusted = {test: (values, holm(values), bonferroni(values))
@@ -75,6 +86,26 @@ def compare(
                    "bonferroni": by_bonferroni[row["model"]]} if row["model"] in p else None
             for test, (p, by_holm, by_bonferroni) in adjusted.items()}
     return rows
+
+
+def _pair(
+    name: str, reference: str, results: Mapping[str, Sequence[Result]],
+    right: Mapping[str, Sequence[Array]], folds: bool,
+) -> tuple[Difference, Array, Array] | None:
+    """The difference of two systems, and `right` (S, n) of both over the same reviews: a row for
+    each seed, or one for all folds that both have."""
+    if not folds:
+        first, second = np.array(right[name]), np.array(right[reference])
+        return seeds_and_reviews(first, second), first, second
+    by_fold = [{result["seed"]: (result["accuracy"], judged)
+                for result, judged in zip(results[one], right[one], strict=True)}
+               for one in (name, reference)]
+    both = sorted(by_fold[0].keys() & by_fold[1].keys())
+    difference = corrected_t(*([of[fold][0] for fold in both] for of in by_fold))
+    if difference is None:
+        return None
+    pooled = [np.concatenate([of[fold][1] for fold in both])[None] for of in by_fold]
+    return difference, pooled[0], pooled[1]
 
 
 def _paired_by_seed(one: Sequence[Result], other: Sequence[Result]) -> float | None:

@@ -45,6 +45,12 @@ def draw_sample(ids: Array, fraction: float) -> Array:
     return np.sort(order[: max(1, round(fraction * len(ids)))])
 
 
+def fold_of(ids: Array, folds: int) -> Array:
+    """The fold (n,) of each review_id; reviews of one id are in one fold."""
+    found: Array = (mix(ids ^ np.uint64(hash_key(1))) % np.uint64(folds)).astype(np.int64)
+    return found
+
+
 def write_rows(path: Path, ids: Array, positions: Array) -> None:
     """Write the Parquet file by which `train --rows` trains once on each of these positions.
 

@@ -6,6 +6,7 @@ A run's folder holds result.json, written last, predictions.parquet, log.txt and
 with its result.json is finished and not done again; any other begins anew.
 """
 
+import functools
 import json
 import shutil
 import sys
@@ -14,21 +15,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from compare import baselines
 from compare.measure import CommandFailed, run_measured
+from compare.rows import column, fold_of, write_rows
 from compare.systems import SYSTEMS
 from reviews.metrics import evaluate_scores
-from reviews.predictions import read_predictions
+from reviews.predictions import read_predictions, write_predictions
 from reviews.run_folder import CHECKPOINTS, MODEL, SUMMARY
 from reviews.storage.folders import write_atomically
 from reviews.store import Store
 
+Array = np.ndarray
 RESULT, PREDICTIONS, LOG = "result.json", "predictions.parquet", "log.txt"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that did not finish, and the reason in one line."""
+    """A run that did not finish, and the reason in one line; `seed` is also that of its fold."""
 
     model: str
     seed: int
@@ -36,7 +41,8 @@ class Failure:
 
 
 def run_folder(out: Path, model: str, seed: int) -> Path:
-    """Folder of one run of the comparison in `out`."""
+    """Folder of one run of the comparison in `out`; under cross-validation, the seed is the number
+    of the fold, too."""
     return out / "runs" / f"{model}-{seed}"
 
 
@@ -44,32 +50,68 @@ def run_folder(out: Path, model: str, seed: int) -> Path:
 class Protocol:
     """Store, folder and training rows, the same for all runs of a comparison.
 
-    rows: file of the training rows, as `train --rows` takes it; None for all of them.
+    positions: (n,) of the training split, the rows to train on, or to cut into folds.
+    folds: number of folds of a cross-validation; 0 trains on all positions and tests on the test
+        split.
+    texts: file of the reviews' raw texts, if there is one.
     """
 
     store: Store
     out: Path
-    rows: Path | None
+    positions: Array
+    folds: int = 0
+    texts: Path | None = None
+
+    @property
+    def split(self) -> str:
+        """The split that is evaluated."""
+        return "train" if self.folds else "test"
+
+    @functools.cached_property
+    def _ids(self) -> Array:
+        return column(self.store, "train", "review_id")
+
+    def held_out(self, fold: int) -> Array:
+        """review_id of the rows that are tested on, but not trained on."""
+        ids = self._ids[self.positions]
+        found: Array = ids[fold_of(ids, self.folds) == fold]
+        return found
+
+    def rows(self, seed: int) -> Path | None:
+        """File of a run's training rows, as `train --rows` takes it; None for the whole split."""
+        positions, name = self.positions, "rows.parquet"
+        if self.folds:
+            positions = positions[fold_of(self._ids[positions], self.folds) != seed]
+            name = f"rows-{seed}.parquet"
+        elif len(positions) == len(self._ids):
+            return None
+        file = self.out / name
+        if not file.is_file():
+            write_rows(file, self._ids, positions)
+        return file
 
     def commands(self, model: str, seed: int) -> tuple[list[str], list[str], Path]:
         """Commands of training and of evaluation, and the file that holds the weights."""
         folder, store = run_folder(self.out, model, seed), str(self.store.address)
+        chosen_rows = self.rows(seed)
+        rows = ["--rows", str(chosen_rows)] if chosen_rows else []
         chosen = SYSTEMS[model].options
         predictions = str(folder / PREDICTIONS)
         # -P: a module of the user's in the current folder does not take the place of one of ours.
         python = [sys.executable, "-P", "-m"]
         if chosen is None:
-            rows = [str(self.rows)] if self.rows else []
             own = [model, store, str(folder)]
-            return ([*python, "compare.baselines", "train", *own, str(seed), *rows],
-                    [*python, "compare.baselines", "evaluate", *own, predictions],
-                    folder / baselines.MODEL)
+            if SYSTEMS[model].raw:
+                own += ["--texts", str(self.texts)]
+            return ([*python, "compare.baselines", "train", *own, "--seed", str(seed), *rows],
+                    [*python, "compare.baselines", "evaluate", *own, "--split", self.split,
+                     "--predictions", predictions], folder / baselines.MODEL)
         run = folder / "run"
-        rows = ["--rows", str(self.rows)] if self.rows else []
         return ([*python, "reviewmill", "train", store, "--out", str(run), "--ranks", "1",
                  "--seed", str(seed), *chosen, *rows],
-                [*python, "reviewmill", "evaluate", str(run), "--store", store,
-                 "--predictions", predictions, "--json"], run / MODEL / "weights.safetensors")
+                [*python, "reviewmill", "evaluate", str(run), "--store", store, "--split",
+                 self.split, "--predictions", predictions, "--json"],
+                run / MODEL / "weights.safetensors")
 
 
 def run_all(
@@ -78,7 +120,7 @@ def run_all(
     """Results of all runs, one after another, so that none takes another's cores; those of
     earlier calls as they were kept. A run that fails leaves the rest."""
     for model in models:
-        for seed in range(seeds if SYSTEMS[model].seeded else 1):
+        for seed in range(protocol.folds or (seeds if SYSTEMS[model].seeded else 1)):
             kept = run_folder(protocol.out, model, seed) / RESULT
             if kept.is_file():
                 yield json.loads(kept.read_bytes())
@@ -103,7 +145,12 @@ def run(protocol: Protocol, model: str, seed: int) -> dict[str, Any]:
         train_s = json.loads((folder / "run" / SUMMARY).read_bytes())["seconds"]
     shutil.rmtree(folder / "run" / CHECKPOINTS, ignore_errors=True)
     classes = protocol.store.classes
-    _, labels, logits = read_predictions(folder / PREDICTIONS, classes)
+    ids, labels, logits = read_predictions(folder / PREDICTIONS, classes)
+    scored = len(ids)
+    if protocol.folds:
+        mine = np.isin(ids, protocol.held_out(seed))
+        ids, labels, logits = ids[mine], labels[mine], logits[mine]
+        write_predictions(str(folder / PREDICTIONS), ids, labels, logits, classes)
     figures = evaluate_scores(labels, logits, classes)
     result = {
         "model": model,
@@ -111,7 +158,7 @@ def run(protocol: Protocol, model: str, seed: int) -> dict[str, Any]:
         **{name: figures[name] for name in ("n", "accuracy", "f1_macro", "roc_auc",
                                             "confusion_matrix")},
         "train_s": train_s,
-        "reviews_per_s": len(labels) / json.loads(evaluation.last_line)["seconds"],
+        "reviews_per_s": scored / json.loads(evaluation.last_line)["seconds"],
         "bytes": weights.stat().st_size,
         "peak_bytes": max(training.peak_bytes, evaluation.peak_bytes),
     }

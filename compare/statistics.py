@@ -4,6 +4,7 @@ Two kinds of noise stand behind an accuracy: the seed of the training, and the d
 reviews. The t-test sees the first alone, McNemar's test and the bootstrap the second alone;
 `seeds_and_reviews` adds their variances. `right` is 1.0 where a model judged a review as its
 label says, else 0.0: (S, n) for S seeds and n test reviews, in the same order for both models.
+Over folds, trainings share most of their rows, which `corrected_t` takes into account.
 Differences are the first model's accuracy minus the second's, as fractions.
 """
 
@@ -106,12 +107,30 @@ def seeds_and_reviews(first: Array, second: Array) -> Difference:
         if len(right) > 1:
             parts.append((right.mean(1).var(ddof=1) / len(right), len(right) - 1))
     variance = sum(part for part, _ in parts)
-    mean = float(each.mean())
+    freedom = variance**2 / sum(part**2 / n for part, n in parts) if variance else math.inf
+    return _difference(float(each.mean()), variance, freedom)
+
+
+def corrected_t(first: Sequence[float], second: Sequence[float]) -> Difference | None:
+    """Difference of mean accuracies over the K folds of a cross-validation.
+
+    The variance of the mean is that of the differences times 1/K + n_test/n_train = 1/K + 1/(K-1)
+    (Nadeau and Bengio 2003), with K - 1 degrees of freedom. None for fewer than two folds.
+    """
+    folds = len(first)
+    if folds < 2 or folds != len(second):
+        return None
+    each = np.subtract(first, second)
+    variance = float(each.var(ddof=1)) * (1 / folds + 1 / (folds - 1))
+    return _difference(float(each.mean()), variance, folds - 1)
+
+
+def _difference(mean: float, variance: float, freedom: float) -> Difference:
+    """What is known of a difference with an estimated variance and its degrees of freedom."""
     if variance == 0:
         beyond = float(mean > PRACTICAL), float(mean < -PRACTICAL)
         return Difference(mean, mean, mean, float(mean == 0), beyond[1],
                           1 - sum(beyond), beyond[0], 1.0)
-    freedom = variance**2 / sum(part**2 / n for part, n in parts)
     error = math.sqrt(variance)
     spread = stats.t(freedom, mean, error)
     low, high = spread.interval(1 - LEVEL)

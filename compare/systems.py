@@ -11,6 +11,7 @@ from reviews.store import Store
 
 TORCH = {"torch": "train", "mpi4py": "train", "safetensors": "train"}
 SKLEARN = {"sklearn": "compare"}
+FASTTEXT = {"fasttext": "bench"}
 
 
 @dataclass(frozen=True)
@@ -20,26 +21,36 @@ class System:
     options: of `reviewmill train`; None for a baseline.
     packages: modules that it needs, each with the extra that brings it.
     seeded: false where every training gives the same model, so that one run is enough.
+    raw: it reads the raw texts of the reviews.
     """
 
     options: tuple[str, ...] | None
     packages: dict[str, str]
     seeded: bool = True
+    raw: bool = False
 
 
 SYSTEMS = {
     "majority": System(None, {}, seeded=False),
     "tfidf-logistic": System(None, SKLEARN, seeded=False),
     "tfidf-svm": System(None, SKLEARN, seeded=False),
-    "fasttext": System(None, {"fasttext": "bench"}),
+    "random-forest": System(None, SKLEARN),
+    # Its trees draw nothing: all rows, all columns.
+    "xgboost": System(None, {**SKLEARN, "xgboost": "compare"}, seeded=False),
+    "fasttext": System(None, FASTTEXT),
+    **{f"fasttext-raw-{n}": System(None, FASTTEXT, raw=True) for n in (1, 2, 3)},
+    "vader": System(None, {"nltk": "compare"}, seeded=False, raw=True),
     **{name: System(("--model", name), TORCH) for name in RECORDS},
     **{name: System(("--config", name), TORCH) for name in ("default", "views")},
 }
 
 
-def check_systems(names: Sequence[str], reference: str, store: Store) -> None:
-    """Raise UserError where a system is unknown, named twice, or cannot run here or on this store;
-    and where the reference is not among them."""
+def check_systems(
+    names: Sequence[str], reference: str, store: Store, inputs: Sequence[str] = ()
+) -> None:
+    """Raise UserError where a system is unknown, named twice, or cannot run here, on this store or
+    without the files that the store was prepared from; and where the reference is not among them.
+    """
     for name in names:
         if name not in SYSTEMS:
             raise UserError(f"no model {name!r}{near(name, SYSTEMS) or '; ' + ', '.join(SYSTEMS)}")
@@ -48,6 +59,12 @@ def check_systems(names: Sequence[str], reference: str, store: Store) -> None:
         for package, extra in SYSTEMS[name].packages.items():
             if importlib.util.find_spec(package) is None:
                 raise UserError(f"{name} needs {package}: pip install 'reviewmill[{extra}]'")
+        if SYSTEMS[name].raw and not inputs:
+            raise UserError(f"{name} reads raw texts: give the files that {store.address} was "
+                            "prepared from as --input")
+        if name == "vader" and len(store.classes) > 3:
+            raise UserError(f"vader tells two or three classes apart, and {store.address} has "
+                            f"{len(store.classes)}")
         if name == "mlp" and not store.feature_names:
             raise UserError(f"mlp reads features, and {store.address} has none: prepare it with "
                             "--features")

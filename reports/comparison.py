@@ -17,6 +17,7 @@ from reviews.errors import UserError
 FILE, FORMAT = "compare.json", "reviewmill-comparison/1"
 TESTS = {
     "seeds_and_reviews": "seeds and reviews",
+    "folds": "t-test over folds, corrected",
     "t": "t-test over seeds",
     "mcnemar": "McNemar, reviews",
     "bootstrap": "bootstrap over reviews",
@@ -45,6 +46,8 @@ def render_comparison(comparison: Comparison, name: str) -> str:
         _notices(comparison),
         section("results", "Results", *_results(comparison)),
         section("differences", "Differences", *_differences(comparison)),
+        section("slices", "Slices", _slices(comparison)),
+        section("mistakes", "Mistakes", _mistakes(comparison)),
         section("runs", "Runs", _runs(comparison)),
         section("protocol", "Protocol", _protocol(comparison)),
     )
@@ -63,7 +66,7 @@ def _header(comparison: Comparison, name: str) -> Html:
              f"{count(comparison['training_rows'])} training reviews",
              f"{count(comparison['test_rows'])} test reviews"]
     return header(("comparison", name, el("span", state, cls=f"state {state}")), sentence, facts,
-                  [], ("Results", "Differences", "Runs", "Protocol"))
+                  [], ("Results", "Differences", "Slices", "Mistakes", "Runs", "Protocol"))
 
 
 def _verdict(comparison: Comparison, best: str) -> str:
@@ -73,7 +76,7 @@ def _verdict(comparison: Comparison, best: str) -> str:
         return "it is the reference"
     for row in comparison["differences"]:
         if row["model"] == best:
-            p = row["p"]["seeds_and_reviews"]["holm"]
+            p = row["p"][comparison["quoted"]]["holm"]
             found = "significant" if p < 0.05 else "not significant"
             return f"its difference from {reference} is {found} (p = {p:.2g} by Holm)"
     return f"{reference}, the reference, has no finished run"
@@ -81,7 +84,7 @@ def _verdict(comparison: Comparison, best: str) -> str:
 
 def _notices(comparison: Comparison) -> Html:
     return join(*(
-        notice("bad", f"{failure['model']}, seed {failure['seed']}, failed:",
+        notice("bad", f"{_name(comparison, failure)}, failed:",
                f" {failure['reason']}.")
         for failure in comparison["failures"]))
 
@@ -100,11 +103,12 @@ def _results(comparison: Comparison) -> list[Html | None]:
             _score(summary, "roc_auc"), duration(summary["train_s"]),
             count(summary["reviews_per_s"]), _megabytes(summary["bytes"]),
             _megabytes(summary["peak_bytes"])])
-    head = ["model", "runs", "accuracy", "± seeds", "± test reviews", "macro F1", "ROC AUC",
+    unit = _unit(comparison)
+    head = ["model", "runs", "accuracy", f"± {unit}s", "± test reviews", "macro F1", "ROC AUC",
             "training", "reviews/s scored", "size", "peak memory"]
-    says = ("± seeds: standard deviation over seeds, of scores behind their mean; ± test reviews: "
-            "standard error from the draw of the test reviews. Means over runs; memory is the most "
-            "of any process. Times are without the start of the program.")
+    says = (f"± {unit}s: standard deviation over {unit}s, of scores behind their mean; "
+            "± test reviews: standard error from the draw of the test reviews. Means over runs; "
+            "memory is the most of any process. Times are without the start of the program.")
     return [el("div", _accuracy_chart(comparison).html(wide=True), cls="grid"),
             el("figure", el("figcaption", el("h3", "Scores and costs"), el("p", says)),
                table(head, rows), cls="card wide")]
@@ -132,14 +136,14 @@ def _accuracy_chart(comparison: Comparison) -> Chart:
 
     return Chart("accuracy", "Accuracy on the test reviews", draw,
                  "Bars: 95 % intervals over the draw of the test reviews.",
-                 [("mean over seeds", SERIES[0]), ("one run", SERIES[1])], height)
+                 [(f"mean over {_unit(comparison)}s", SERIES[0]), ("one run", SERIES[1])], height)
 
 
 def _differences(comparison: Comparison) -> list[Html | None]:
     reference = comparison["reference"]
     if not comparison["differences"]:
         return [el("p", f"There is nothing to set against {reference}.", cls="empty")]
-    head = ["model", "points", "95 %, seeds and reviews", "95 %, reviews", "better by 0.2",
+    head = ["model", "points", "95 %", "95 %, reviews alone", "better by 0.2",
             "equal within 0.2", "worse by 0.2", "power at 0.5"]
     rows, tests = [], []
     for row in comparison["differences"]:
@@ -148,17 +152,20 @@ def _differences(comparison: Comparison) -> list[Html | None]:
             row["model"], _signed(found["mean"]), _interval(found["low"], found["high"]),
             _interval(row["bootstrap_low"], row["bootstrap_high"]),
             *(percent(found[name], 0) for name in ("better", "equal", "worse", "power"))])
-        for test, title in TESTS.items():
-            values = row["p"][test]
+        for test in (test for test in TESTS if test in row["p"]):
+            title, values = TESTS[test], row["p"][test]
             shown = (["–"] * 3 if values is None
                      else [f"{values[kind]:.2g}" for kind in ("p", "holm", "bonferroni")])
             tests.append([f"{row['model']}: {title}", *shown])
     says = (f"Accuracy less that of {reference}, in points. Chances of a true difference above, "
             "within and below 0.2 points; power: chance that a true difference of 0.5 points "
             "would be found.")
-    tested = (f"p of no difference from {reference}, and corrected for the number of models. "
-              "McNemar compares the first run of each. There is no t where accuracies do not vary "
-              "with the seed: a deterministic model is tested by reviews alone.")
+    tested = f"p of no difference from {reference}, and corrected for the number of models. "
+    tested += (
+        "Folds share most of their training rows, so the variance of their t-test is that of "
+        "Nadeau and Bengio; tests of reviews see all folds together." if comparison["folds"] else
+        "McNemar compares the first run of each. There is no t where accuracies do not vary "
+        "with the seed: a deterministic model is tested by reviews alone.")
     return [el("figure", el("figcaption", el("h3", f"Difference from {reference}"), el("p", says)),
                table(head, rows), cls="card wide"),
             el("figure", el("figcaption", el("h3", "Tests"), el("p", tested)),
@@ -168,7 +175,7 @@ def _differences(comparison: Comparison) -> list[Html | None]:
 def _runs(comparison: Comparison) -> Html:
     if not comparison["runs"]:
         return el("p", "No run finished.", cls="empty")
-    rows = [[f"{run['model']}, seed {run['seed']}", percent(run["accuracy"], 2),
+    rows = [[_name(comparison, run), percent(run["accuracy"], 2),
              score(run["f1_macro"], 4), score(run["roc_auc"], 4), duration(run["train_s"]),
              count(run["reviews_per_s"]), _megabytes(run["peak_bytes"])]
             for run in comparison["runs"]]
@@ -178,9 +185,45 @@ def _runs(comparison: Comparison) -> Html:
               cls="card wide")
 
 
+def _slices(comparison: Comparison) -> Html:
+    if not comparison["slices"]:
+        return el("p", "No slice has enough reviews.", cls="empty")
+    models = [summary["model"] for summary in comparison["models"]]
+    rows = [[f"{one['by']} {one['slice']}", count(one["n"]),
+             *(f"{percent(one['accuracy'][model], 2)} ± {_points(one['error'][model])}"
+               for model in models)] for one in comparison["slices"]]
+    says = ("Accuracy, means over runs, ± standard error from the draw of the reviews. Lengths "
+            "count the token ids that the store keeps of a review.")
+    return el("figure", el("figcaption", el("h3", "Accuracy by kind of review"), el("p", says)),
+              table(["slice", "reviews", *models], rows), cls="card wide")
+
+
+def _mistakes(comparison: Comparison) -> Html:
+    found = comparison["mistakes"]
+    if found is None:
+        return el("p", "Mistakes are shown as text where --input names the files that the store "
+                  "was prepared from.", cls="empty")
+    rows = [[one["label"], f"{one['said']}, {percent(one['probability'], 1)}", one["text"]]
+            for one in found["reviews"]]
+    says = "Wrong predictions of the highest probability. Some of the labels are wrong, too."
+    return el("figure", el("figcaption", el("h3", f"What {found['model']} was surest of"),
+                           el("p", says)),
+              table(["label", "said", "review"], rows), cls="card wide")
+
+
+def _unit(comparison: Comparison) -> str:
+    return "fold" if comparison["folds"] else "seed"
+
+
+def _name(comparison: Comparison, run: Mapping[str, Any]) -> str:
+    return f"{run['model']}, {_unit(comparison)} {run['seed']}"
+
+
 def _protocol(comparison: Comparison) -> Html:
     values = {name: comparison[name] for name in (
-        "store", "reference", "sample", "training_rows", "test_rows")}
+        "store", "reference", "sample", "folds", "training_rows", "test_rows")}
+    if comparison["folds"]:
+        values["vocabulary"] = "the store's, of the whole training split: folds share it"
     return settings("Shared by all runs", "compare.json",
                     {**values, "store sha256": comparison["fingerprint"]})
 

@@ -1,20 +1,25 @@
 """Baselines: what they learn from, and what they say of the test reviews."""
 
 import importlib.util
+import json
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from compare.baselines import predict, train
+import reviewmill
+from compare import raw_texts, vader
+from compare.baselines import Source, predict, train
+from compare.learners import TREES
 from compare.rows import column, texts, write_rows
+from reviews.errors import UserError
 from reviews.metrics import probabilities
 from reviews.store import Store
 from tests.requirements import need
 from tests.stores import make_store
 
-LEARNERS = ["tfidf-logistic", "tfidf-svm", "fasttext"]
+DETERMINISTIC = ["tfidf-logistic", "tfidf-svm", "xgboost"]
 
 
 def make(folder: Path, classes: int) -> Store:
@@ -23,11 +28,14 @@ def make(folder: Path, classes: int) -> Store:
                       classes=names)
 
 
-def fit(name: str, store: Store, folder: Path, rows: Path | None = None) -> np.ndarray:
-    if name == "fasttext":
+def fit(
+    name: str, store: Store, folder: Path, rows: Path | None = None, texts: Path | None = None
+) -> np.ndarray:
+    if name.startswith("fasttext"):
         need(importlib.util.find_spec("fasttext") is not None, "fasttext (extra bench)")
-    train(name, store, folder / "model", 0, rows)
-    return predict(name, store, folder / "model")
+    source = Source(store, texts)
+    train(name, source, folder / "model", 0, rows)
+    return predict(name, source, folder / "model")
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -41,15 +49,27 @@ def test_the_majority_is_said_of_all(tmp_path: Path, classes: int) -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("name", LEARNERS[:2])
-def test_linear_models_learn(tmp_path: Path, name: str, classes: int) -> None:
+@pytest.mark.parametrize("name", [*DETERMINISTIC, "random-forest"])
+def test_learners_learn(tmp_path: Path, name: str, classes: int) -> None:
     store = make(tmp_path / "store", classes)
     logits = fit(name, store, tmp_path)
     labels = column(store, "test", "label")
     said = logits >= 0 if classes == 2 else logits.argmax(1)
     assert logits.shape == ((200,) if classes == 2 else (200, 3))
     assert np.mean(said == labels) > np.bincount(labels).max() / 200 + 0.05
-    assert np.array_equal(fit(name, store, tmp_path), logits)  # no seed, no noise
+    if name in DETERMINISTIC:
+        assert np.array_equal(fit(name, store, tmp_path), logits)
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_trees_read_a_stores_features_beside_its_tokens(tmp_path: Path, name: str) -> None:
+    accuracies = []
+    for features in ((), ("hint", "noise")):
+        store = make_store(tmp_path / f"store{len(features)}", {"train": 600, "test": 300},
+                           length=4, vocabulary=60, features=features)
+        said = fit(name, store, tmp_path) >= 0
+        accuracies.append(np.mean(said == column(store, "test", "label")))
+    assert accuracies[1] > accuracies[0] + 0.05
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -73,3 +93,68 @@ def test_only_chosen_rows_are_learned_from(tmp_path: Path) -> None:
     write_rows(tmp_path / "rows.parquet", column(store, "train", "review_id"), negative)
     fit("majority", store, tmp_path, tmp_path / "rows.parquet")
     assert pickle.loads((tmp_path / "model").read_bytes()).tolist() == [len(negative), 0]
+
+
+RAW = {"negative": "Awful, terrible junk. I hate item{n}!", "positive": "I LOVE item{n} - great!"}
+
+
+def raw_store(folder: Path, dedupe: str = "text") -> tuple[Store, list[Path]]:
+    """A store of reviews whose sentiment is plain, and its two files, some reviews in both."""
+    lines = [json.dumps({"reviewText": RAW[label].format(n=n), "overall": rating,
+                         "reviewerID": f"r{n}", "asin": f"p{rating}"})
+             for n in range(150) for label, rating in (("negative", 1.0), ("positive", 5.0))]
+    files = [folder / "a.json", folder / "b.json"]
+    files[0].write_text("\n".join(lines[:200]) + "\n")
+    files[1].write_text("\n".join(lines[150:]) + "\n")
+    assert reviewmill.main(["prepare", *map(str, files), "--out", str(folder / "store"),
+                            "--split", "0.6,0.1,0.3", "--dedupe", dedupe]) == 0
+    return Store(folder / "store"), files
+
+
+def test_raw_texts_are_those_of_the_stores_reviews(tmp_path: Path) -> None:
+    store, files = raw_store(tmp_path)
+    texts = tmp_path / "texts.parquet"
+    raw_texts.write(texts, store, [str(file) for file in files])
+    for split in ("train", "test"):
+        labels = [store.classes[label] for label in column(store, split, "label")]
+        read = raw_texts.read(texts, column(store, split, "review_id"))
+        assert len(set(read)) == store.rows(split)
+        assert [text.startswith("I LOVE") for text in read] == [
+            label == "positive" for label in labels]
+    with pytest.raises(UserError, match=r"of the \d+ training and test reviews of .* are not in"):
+        raw_texts.write(texts, store, [str(files[0])])
+
+
+def test_texts_are_not_found_by_their_words_where_these_are_no_identity(tmp_path: Path) -> None:
+    store, files = raw_store(tmp_path, dedupe="reviewer-product")
+    with pytest.raises(UserError, match="prepared with --dedupe reviewer-product"):
+        raw_texts.write(tmp_path / "texts.parquet", store, [str(file) for file in files])
+
+
+@pytest.mark.parametrize("name", ["fasttext-raw-1", "fasttext-raw-2", "vader"])
+def test_raw_baselines_read_raw_texts(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "vader":
+        data = Path(__file__).parents[3] / "shared" / "nltk_data"
+        need(data.is_dir(), "NLTK's VADER lexicon")
+        monkeypatch.setattr("nltk.data.path", [str(data)])
+    store, files = raw_store(tmp_path)
+    texts = tmp_path / "texts.parquet"
+    raw_texts.write(texts, store, [str(file) for file in files])
+    said = fit(name, store, tmp_path, texts=texts) >= 0
+    assert np.mean(said == column(store, "test", "label")) > 0.95
+
+
+def test_vader_has_a_logit_for_each_of_three_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Path(__file__).parents[3] / "shared" / "nltk_data"
+    need(data.is_dir(), "NLTK's VADER lexicon")
+    monkeypatch.setattr("nltk.data.path", [str(data)])
+    said = vader.logits(["Horrible, awful.", "The box is a box.", "Wonderful, I love it."], 3)
+    assert said.argmax(1).tolist() == [0, 1, 2]
+
+
+def test_a_missing_lexicon_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nltk.data.path", [])
+    with pytest.raises(UserError, match=r"python -m nltk\.downloader vader_lexicon"):
+        vader.check_lexicon()

@@ -1,6 +1,7 @@
 """`reviewmill compare`: what it writes, goes on with, and refuses."""
 
 import csv
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -13,11 +14,13 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 import reviewmill
 from compare.command import main
+from compare.rows import column
 from compare.systems import SYSTEMS
 from models.records import RECORDS
 from mpi_train.configuration.presets import CONFIGS
 from reviews.errors import UserError
 from reviews.store import Store
+from tests.compare.test_baselines import raw_store
 from tests.reports.document import parse
 from tests.stores import make_store
 
@@ -149,6 +152,11 @@ def test_a_failure_leaves_the_rest_and_is_tried_again(
     ("--models bag --reference majority", "--reference majority is not one of --models bag"),
     ("--models majority,mlp", "mlp reads features, and .* has none"),
     ("--models majority --seeds 0", "--seeds is 0: give 1 or more"),
+    ("--models majority --folds 1", "--folds is 1: give 2 or more"),
+    ("--models majority --folds 2 --seeds 2", "give either --folds or --seeds"),
+    ("--models majority --folds 90", "fold . of 90 has 0 rows of .*: give fewer --folds"),
+    ("--models majority,vader", "vader reads raw texts: give the files .* as --input"),
+    ("--models fasttext-raw-3", "fasttext-raw-3 reads raw texts"),
     ("--models majority --sample 0", "--sample is 0: give more than 0, at most 1"),
     ("--models majority --sample 1.5", "--sample is 1.5: give more than 0, at most 1"),
     ("--models majority --sample 0.01", "1 of the 2 training rows are .*: a comparison needs 3"),
@@ -196,7 +204,8 @@ def test_a_missing_package_is_named_with_its_extra(
 
 
 @pytest.mark.parametrize(("change", "name"), [
-    (["--sample", "0.4"], "sample"), (["--reference", "mlp"], "reference"), (None, "fingerprint")])
+    (["--sample", "0.4"], "sample"), (["--folds", "2"], "folds"),
+    (["--reference", "mlp"], "reference"), (None, "fingerprint")])
 def test_a_folder_keeps_to_its_plan(
     finished: Path, store: Store, tmp_path: Path, change: list[str] | None, name: str
 ) -> None:
@@ -221,3 +230,53 @@ def test_every_model_of_the_program_and_trainings_by_name_can_be_compared() -> N
     named = {system.options[1]: name for name, system in SYSTEMS.items()
              if system.options and system.options[0] == "--config"}
     assert set(named) == {"default", "views"} <= set(CONFIGS)
+
+
+def test_folds_are_trained_without_what_they_are_tested_on(store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert main([str(store.path), "--models", "mlp,majority", "--folds", "2", "--out",
+                 str(out)]) == 0
+    found = comparison(out)
+    assert [(run["model"], run["seed"]) for run in found["runs"]] == [
+        (model, fold) for model in ("mlp", "majority") for fold in range(2)]
+    train = column(store, "train", "review_id")
+    for model in ("mlp", "majority"):
+        tested = [pq.read_table(out / "runs" / f"{model}-{fold}" / "predictions.parquet")
+                  ["review_id"].to_pylist() for fold in range(2)]
+        assert sorted(itertools.chain(*tested)) == sorted(train.tolist())
+        for fold in range(2):
+            trained = pq.read_table(out / f"rows-{fold}.parquet")["review_id"].to_pylist()
+            assert not set(trained) & set(tested[fold])
+            assert len(trained) + len(tested[fold]) == len(train)
+    [difference] = found["differences"]
+    assert difference["p"].keys() == {"folds", "mcnemar", "bootstrap"}
+    assert f"p = {difference['p']['folds']['holm']:.2g} by Holm" in (
+        text := parse((out / "compare.html").read_text()).text) or "it is the reference" in text
+    assert "folds share it" in text
+
+
+def test_slices_hold_every_test_review_once(finished: Path, store: Store) -> None:
+    found = comparison(finished)
+    by_rating = [one for one in found["slices"] if one["by"] == "length"]
+    assert sum(one["n"] for one in by_rating) == store.rows("test")
+    for summary in found["models"]:
+        mean = sum(one["n"] * one["accuracy"][summary["model"]] for one in by_rating)
+        assert mean / store.rows("test") == pytest.approx(summary["accuracy"])
+    assert found["mistakes"] is None
+
+
+def test_with_the_files_mistakes_are_shown_as_text(tmp_path: Path) -> None:
+    store, files = raw_store(tmp_path)
+    line = [str(store.path), "--models", "majority", "--out", str(tmp_path / "out"), "--input",
+            *map(str, files)]
+    assert main(line) == 0
+    found = comparison(tmp_path / "out")["mistakes"]
+    assert found["model"] == "majority" and len(found["reviews"]) == 20
+    [said] = {one["said"] for one in found["reviews"]}
+    for one in found["reviews"]:
+        assert one["label"] != said
+        assert one["text"].startswith("I LOVE") == (one["label"] == "positive")
+    assert found["reviews"][0]["text"] in parse(
+        (tmp_path / "out" / "compare.html").read_text()).text
+    files[0].unlink()  # the texts are in the folder
+    assert main(line) == 0

@@ -5,8 +5,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 
-from compare.rows import draw_sample, read_rows, texts, write_rows
+from compare.rows import draw_sample, fold_of, read_rows, texts, write_rows
 from tests.stores import make_store
 
 
@@ -34,3 +35,10 @@ def test_rows_are_kept_by_position(tmp_path: Path) -> None:
     assert read_rows(tmp_path / "rows.parquet").tolist() == [1, 2]
     assert pq.read_table(tmp_path / "rows.parquet").to_pydict() == {
         "review_id": [5, 9], "row": [1, 2], "count": [1, 1]}
+
+
+def test_folds_are_about_equal_and_a_review_is_always_in_the_same() -> None:
+    ids = np.random.default_rng(1).integers(0, 2**63, 10_000).astype(np.uint64)
+    folds = fold_of(ids, 5)
+    assert np.bincount(folds, minlength=5) == pytest.approx(np.full(5, 2_000), rel=0.1)
+    assert np.array_equal(fold_of(ids[::-1], 5), folds[::-1])

@@ -1,6 +1,7 @@
 """Statistics of a comparison, against SciPy and by simulation."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from compare.statistics import (
     binomial_error,
     bonferroni,
     bootstrap,
+    corrected_t,
     holm,
     mcnemar,
     paired_t,
@@ -158,3 +160,44 @@ def test_holm_and_bonferroni_by_hand() -> None:
     values = {"a": 0.01, "b": 0.04, "c": 0.03}
     assert holm(values) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
     assert bonferroni(values) == pytest.approx({"a": 0.03, "b": 0.12, "c": 0.09})
+
+
+def cross_validations(rounds: int, folds: int = 5) -> Iterator[tuple[list[float], list[float]]]:
+    """Accuracies over folds of two models of equal worth, trained on rows that folds share: each is
+    the nearest class mean in a column of its own."""
+    rng = np.random.default_rng(8)
+    for _ in range(rounds):
+        labels = rng.integers(0, 2, 100)
+        columns = rng.normal(0, 1, (100, 2)) + 0.5 * labels[:, None]
+        fold = np.arange(100) % folds
+        accuracies: list[list[float]] = [[], []]
+        for number in range(folds):
+            train, test = fold != number, fold == number
+            for own, values in zip(accuracies, columns.T, strict=True):
+                middle = (values[train & (labels == 0)].mean()
+                          + values[train & (labels == 1)].mean()) / 2
+                own.append(float(np.mean((values[test] > middle) == labels[test])))
+        yield accuracies[0], accuracies[1]
+
+
+def test_folds_without_a_difference_reject_at_most_6_4_percent() -> None:
+    found = [corrected_t(*pair) for pair in cross_validations(1_000)]
+    assert np.mean([one is not None and one.p < 0.05 for one in found]) <= 0.064
+
+
+def test_the_corrected_variance_is_nadeaus_and_bengios() -> None:
+    one, other = [0.91, 0.92, 0.93, 0.90, 0.94], [0.90, 0.92, 0.91, 0.90, 0.91]
+    found = corrected_t(one, other)
+    assert found is not None
+    each = np.subtract(one, other)
+    t = each.mean() / np.sqrt((1 / 5 + 1 / 4) * each.var(ddof=1))
+    assert found.mean == pytest.approx(each.mean())
+    assert found.p == pytest.approx(2 * stats.t.sf(t, 4))
+    plain = paired_t(one, other)
+    assert plain is not None and plain < found.p
+
+
+def test_one_fold_has_no_variance() -> None:
+    assert corrected_t([0.9], [0.8]) is None
+    same = corrected_t([0.9, 0.8], [0.9, 0.8])
+    assert same is not None and (same.p, same.equal) == (1.0, 1.0)

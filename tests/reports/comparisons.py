@@ -14,7 +14,8 @@ def make_comparison(folder: Path, other: str = "bag", **changes: Any) -> Path:
     tested = {"p": 0.0123, "holm": 0.0246, "bonferroni": 0.0369}
     found = {
         "format": FORMAT, "store": "stores/amazon", "fingerprint": "ab" * 32, "sample": 0.5,
-        "reference": "tfidf-svm", "training_rows": 95_386, "test_rows": 22_437, "runs": runs,
+        "reference": "tfidf-svm", "folds": 0, "quoted": "seeds_and_reviews",
+        "training_rows": 95_386, "test_rows": 22_437, "runs": runs,
         "models": [_summary("tfidf-svm", [0], 0.915, None),
                    _summary(other, [0, 1, 2], 0.924, 0.0026)],
         "differences": [{
@@ -23,6 +24,12 @@ def make_comparison(folder: Path, other: str = "bag", **changes: Any) -> Path:
                            "equal": 0.011, "better": 0.989, "power": 0.83},
             "p": {"t": None, "mcnemar": tested, "bootstrap": tested,
                   "seeds_and_reviews": tested}}],
+        "slices": [{"by": "length", "slice": "1 to 25 ids", "n": 4_321,
+                    "accuracy": {"tfidf-svm": 0.8765, other: 0.8888},
+                    "error": {"tfidf-svm": 0.005, other: 0.0048}}],
+        "mistakes": {"model": other, "reviews": [
+            {"text": "<b>Not</b> what I hoped for", "label": "positive", "said": "negative",
+             "probability": 0.987}]},
         "failures": [],
         **changes,
     }
