@@ -15,7 +15,8 @@ from pathlib import Path
 from benchmarks.measure import machine, measure, table
 from cluster.spark import LocalSpark
 from mapreduce.engines import hadoop
-from mapreduce.engines.options import RUNNERS, EngineOptions
+from mapreduce.engines.options import EngineOptions
+from mapreduce.engines.run_job import ENGINES
 from reviews.errors import UserError
 from reviews.generate import generate
 from reviews.options import make_parser
@@ -35,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--reviews", type=int, nargs="+", default=REVIEWS, metavar="N",
                         help="reviews for each worker (default: 200,000, and then 2,000,000)")
-    parser.add_argument("--runners", nargs="+", choices=RUNNERS, metavar="RUNNER",
+    parser.add_argument("--runners", nargs="+", choices=tuple(ENGINES), metavar="RUNNER",
                         help="engines (default: all that are here; EMR only by name)")
     options = parser.parse_args(argv)
     if min(options.reviews) < FEW:
@@ -50,7 +51,7 @@ def _compare(top: Path, options: argparse.Namespace) -> None:
     print(f"{machine()}\nfrom raw files to a store")
     # Kernels are compiled once per installation; that is not part of any run.
     measure([sys.executable, "-m", "mapreduce.compile_kernels"])
-    runners = options.runners or [name for name in RUNNERS if name != "emr"]
+    runners = options.runners or [name for name in ENGINES if name != "emr"]
     absent = {runner: why for runner in runners if (why := why_absent(runner))}
     present = [runner for runner in runners if runner not in absent]
     starts: dict[str, float] = {}

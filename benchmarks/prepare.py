@@ -24,8 +24,8 @@ from reviews.recipe import Recipe
 REVIEWS, FILES = 200_000, 8
 LENGTH = 0.6  # of what is generated else: 600 bytes a review, those of Amazon's corpus have 647
 # The plainest rules that all sides know; three stars are negative, so that none drops rows.
-RECIPE = Recipe(tokens="letters", html=False, vocabulary_size=30_000, length=100, keep="head",
-                negative_to=3.0)
+RECIPE = Recipe.of(tokens="letters", html=False, vocabulary_size=30_000, length=100, keep="head",
+                   negative_to=3.0)
 # Whatever may start threads gets one; Arrow and numba would take a pool each.
 ONE_THREAD = {name: "1" for name in (
     "OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ARROW_IO_THREADS",

@@ -24,7 +24,7 @@ from typing import Any
 
 Results = dict[str, Any]  # name of a case: its hash, or a mapping of keys to values
 
-RUNNERS = ("inline", "local", "dask")
+ENGINES = ("inline", "local", "dask")
 REVIEWS = 1500
 # Limits the vocabulary, so that some words are unknown, and cuts longer reviews.
 SMALL = ("--vocabulary-size", "400", "--length", "24")
@@ -117,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not options.command or not options.out:
         parser.error("give --command and --out, or --compare")
     command = os.path.abspath(options.command)
-    runners = RUNNERS + ("spark",) * options.spark
+    runners = ENGINES + ("spark",) * options.spark
     with tempfile.TemporaryDirectory(prefix="reviewmill-same-") as folder:
         results = run_all(command, Path(folder), runners, options.only)
     options.out.write_text(json.dumps(results, indent=1) + "\n", "utf-8")

@@ -1,7 +1,6 @@
 """`reviewmill bench train`: beside plain torch DDP, and beside what the hardware allows."""
 
 import argparse
-import dataclasses
 import json
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from benchmarks.measure import machine, table
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.monitoring.phase_timer import PHASES
 from reviews.errors import UserError
-from reviews.options import make_parser
+from reviews.options import flatten, make_parser, replace_flat
 from reviews.run_folder import read_records
 from reviews.store import Store
 
@@ -62,12 +61,13 @@ def main(argv: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="reviewmill-bench-") as folder:
         path = store_or_generated(options.store, Path(folder), 30_000)
         store, run = Store(path), Path(folder) / "run"
-        config = TrainingConfig(batch_size=options.batch_size, hidden_dim=options.hidden_dim,
-                                bidirectional=options.bidirectional)
+        config = TrainingConfig.of(batch_size=options.batch_size, hidden_dim=options.hidden_dim,
+                                   bidirectional=options.bidirectional)
+        shape = flatten(config.network)
         print(f"{machine()}; {options.ranks} ranks\n{config.model}, embedding "
-              f"{config.embedding_dim}, hidden {config.hidden_dim}"
-              f"{' x 2' if config.bidirectional else ''}, mean and maximum, batch "
-              f"{config.batch_size}, length {store.length}; median of {options.repeat}\n")
+              f"{shape['embedding_dim']}, hidden {shape['hidden_dim']}"
+              f"{' x 2' if shape['bidirectional'] else ''}, mean and maximum, batch "
+              f"{config.data.batch_size}, length {store.length}; median of {options.repeat}\n")
         _compare(store, config, options, run)
         _figures(store, config, options, run)
     return 0
@@ -100,7 +100,7 @@ def _figures(
     bare, crowd, alone, one, several = [], [], [], [], []
     loop_of = [sys.executable, "-m", "benchmarks.peers.bare_loop", str(store.path), "--updates",
                str(options.updates), "--ranks", str(options.ranks), *_shape(config)]
-    larger = dataclasses.replace(config, batch_size=2 * config.batch_size)
+    larger = replace_flat(config, batch_size=2 * config.data.batch_size)
     for _ in range(options.repeat):
         bare += at_once(loop_of, 1)
         crowd.append(sum(loops["tokens_per_s"] for loops in at_once(loop_of, options.ranks)))
@@ -115,7 +115,7 @@ def _figures(
     rows = [
         ["tokens/s of one rank, of a bare forward and backward loop's", f"{speed / loop:.1%}"],
         ["real tokens among those computed", f"{bare[0]['real_part']:.1%}"],
-        [f"{options.ranks} ranks, of one rank's speed, batch {larger.batch_size}",
+        [f"{options.ranks} ranks, of one rank's speed, batch {larger.data.batch_size}",
          f"{median(several) / median(one):.2f}"],
         [f"{options.ranks} bare loops at once, of one's speed: what the cores allow",
          f"{median(crowd) / loop:.2f}"],
@@ -130,8 +130,9 @@ def _figures(
 
 def _shape(config: TrainingConfig) -> list[str]:
     """What all contenders are told."""
-    return ["--batch-size", str(config.batch_size), "--hidden-dim", str(config.hidden_dim),
-            *(["--bidirectional"] if config.bidirectional else [])]
+    shape = flatten(config.network)
+    return ["--batch-size", str(config.data.batch_size), "--hidden-dim", str(shape["hidden_dim"]),
+            *(["--bidirectional"] if shape["bidirectional"] else [])]
 
 
 def plain(
@@ -139,20 +140,21 @@ def plain(
     warm_up: int = WARM_UP,
 ) -> float:
     """Reviews a second of a plain script."""
+    shape = flatten(config.network)
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks),
         "-m", "benchmarks.peers.plain_ddp", str(store.path), "--updates", str(warm_up + updates),
-        "--embedding-dim", str(config.embedding_dim), "--dropout", str(config.dropout),
-        "--learning-rate", str(config.learning_rate), *_shape(config), *extra,
+        "--embedding-dim", str(shape["embedding_dim"]), "--dropout", str(shape["dropout"]),
+        "--learning-rate", str(config.schedule.learning_rate), *_shape(config), *extra,
     ]
     seconds = json.loads(_output(command).splitlines()[-1])
-    return config.batch_size * updates / sum(seconds[warm_up:])
+    return config.data.batch_size * updates / sum(seconds[warm_up:])
 
 
 def own(store: Store, config: TrainingConfig, ranks: int, counted: int, run: Path) -> Steps:
     """What the trainer does in so many updates, on ranks of one thread each."""
     updates = WARM_UP + counted
-    epochs = -(-updates * config.batch_size // store.rows("train"))
+    epochs = -(-updates * config.data.batch_size // store.rows("train"))
     _output([
         sys.executable, "-m", "reviewmill", "train", str(store.path), "--out", str(run),
         "--overwrite", "--config", "plain-lstm", "--ranks", str(ranks), "--max-steps",

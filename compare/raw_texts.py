@@ -12,8 +12,8 @@ from reviews.corpora import plan_splits, read_blocks
 from reviews.errors import UserError
 from reviews.storage.folders import whole_file
 from reviews.store import Store
-from reviews.text.cleaning import clean
 from reviews.text.subwords import tokenizer_for
+from reviews.text.tokenize_block import tokenize
 
 Array = np.ndarray
 SPLITS = ("train", "test")
@@ -27,7 +27,7 @@ def write(path: Path, store: Store, inputs: Sequence[str]) -> None:
     Raises UserError where a review of the store is not in the files, or where the store tells
     reviews apart by more than their text.
     """
-    if store.recipe.dedupe == "reviewer-product":
+    if store.recipe.selection.dedupe == "reviewer-product":
         raise UserError(f"{store.address} was prepared with --dedupe reviewer-product: its reviews "
                         "are not found in --input by their text")
     wanted = np.unique(np.concatenate([column(store, s, "review_id") for s in SPLITS]))
@@ -35,10 +35,10 @@ def write(path: Path, store: Store, inputs: Sequence[str]) -> None:
     found: list[pa.Array] = []
     total = 0
     for split in plan_splits(inputs, store.recipe):
-        tokenizer = tokenizer_for(store.recipe, store.tokenizer_file)
+        tokenizer = tokenizer_for(store.recipe.tokens, store.tokenizer_file)
         for block in read_blocks(split, store.recipe):
             texts = block.reviews["text"]
-            ids = tokenizer.tokenize(clean(texts, store.recipe)).identity[:, 0]
+            ids = tokenize(texts, tokenizer, store.recipe).identity[:, 0]
             at = np.minimum(np.searchsorted(wanted, ids), len(wanted) - 1)
             rows = np.flatnonzero((wanted[at] == ids) & (place[at] < 0))
             _, first = np.unique(at[rows], return_index=True)

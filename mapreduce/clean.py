@@ -58,7 +58,7 @@ def clean_files(
     texts and of what was dropped by rule; and of bad records by reason.
     """
     options.check()
-    if recipe.tokenizer != "words":
+    if recipe.tokens.tokenizer != "words":
         raise UserError("clean writes words: its recipe cannot have another tokenizer")
     refuse_unless_free(out, overwrite=False)
     engine = ENGINES[options.runner or "inline"]

@@ -22,7 +22,7 @@ from reviews.labels import NO_LABEL, settle_labels
 from reviews.recipe import Recipe
 from reviews.record import RatingsSeen
 from reviews.storage.folders import join, whole_file
-from reviews.text.cleaning import clean, too_short, wordless
+from reviews.text.tokenize_block import tokenize_block
 from reviews.text.tokenizer import Tokenizer
 
 SCHEMA = pa.schema([pa.field("text", pa.string(), nullable=False), pa.field("label", pa.string())])
@@ -48,7 +48,7 @@ class CleanReviews(ReviewsJob):
         seen = RatingsSeen()
         with (whole_file(join(self.options.out, name)) as file,
               pq.ParquetWriter(file, SCHEMA, use_dictionary=["label"]) as writer):
-            tokenizer = Tokenizer(self.recipe)
+            tokenizer = Tokenizer(self.recipe.tokens)
             for block in read_blocks(split, self.recipe):
                 cleaned, dropped = clean_block(block.reviews, tokenizer, self.recipe)
                 writer.write_batch(cleaned)
@@ -78,18 +78,16 @@ def clean_block(
     rows: pa.RecordBatch, tokenizer: Tokenizer, recipe: Recipe
 ) -> tuple[pa.RecordBatch, dict[str, int]]:
     """The texts and labels of a block's reviews that have words enough, and how many have not."""
-    tokens = tokenizer.tokenize(clean(rows["text"], recipe))
-    words = tokenizer.table.words().take(pa.array(tokens.ids))
-    bounds = pa.array(np.concatenate([[0], tokens.ends]), pa.int32())
+    texts = tokenize_block(rows["text"], tokenizer, recipe)
+    words = tokenizer.table.words().take(pa.array(texts.tokens.ids))
+    bounds = pa.array(np.concatenate([[0], texts.tokens.ends]), pa.int32())
     text = pc.binary_join(pa.ListArray.from_arrays(bounds, words), " ")
     if len(tokenizer.table) >= RESTART_WORDS:
         tokenizer.restart()
-    label, _ = settle_labels(rows["label"], rows["rating"], recipe)
-    names = pa.array(recipe.class_names).take(pa.array(label, mask=label == NO_LABEL))
-    empty = wordless(tokens, tokenizer, recipe)
-    short = ~empty & too_short(tokens, tokenizer, recipe)
-    kept = pa.record_batch([text, names], schema=SCHEMA).filter(pa.array(~empty & ~short))
-    return kept, {"no_words": int(empty.sum()), "too_few_words": int(short.sum())}
+    label, _ = settle_labels(rows["label"], rows["rating"], recipe.labels)
+    names = pa.array(recipe.labels.class_names).take(pa.array(label, mask=label == NO_LABEL))
+    kept = pa.record_batch([text, names], schema=SCHEMA).filter(pa.array(texts.keep))
+    return kept, texts.dropped
 
 
 if __name__ == "__main__":

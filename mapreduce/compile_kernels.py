@@ -15,7 +15,7 @@ from mapreduce.engines.options import EngineOptions
 from mapreduce.prepare import prepare
 from reviews.encoding import encode_files
 from reviews.generate import generate
-from reviews.recipe import Recipe
+from reviews.recipe import Cleaning, Recipe
 from reviews.text.cleaning import RULES, clean
 
 
@@ -30,9 +30,9 @@ def main() -> None:
         (files / "objects.json").write_text('{"reviewText": "a &amp; b",\n"overall": 5}\n' * 9)
         (files / "table.csv").write_text("reviewText,overall\n" + "good <b>tea</b>,5\n" * 9)
         for dedupe in ("text", "reviewer-product"):
-            recipe = Recipe(dedupe=dedupe)
+            recipe = Recipe.of(dedupe=dedupe)
             prepare({"corpus": [str(files)]}, str(folder / dedupe), recipe, inline)
-        clean(pa.array(["I don't, no\u2026"]), Recipe(**dict.fromkeys(RULES, True)))
+        clean(pa.array(["I don't, no\u2026"]), Cleaning(**dict.fromkeys(RULES, True)))
         (fast := folder / "fast.txt").write_text("__label__2 good tea\n__label__1 bad tea\n" * 9)
         prepare({"corpus": [str(fast)]}, str(folder / "fast"), Recipe(), inline)
         list(encode_files([str(fast)], Recipe(), ["good"]))

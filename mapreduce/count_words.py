@@ -57,7 +57,7 @@ class CountWords(ReviewsJob):
             if len(here):
                 words = found.words.take(pa.array(here))
                 yield number, writer.write(pa.table({"word": words, "count": counts[here]}))
-        for number, feature in enumerate(features_of(self.recipe)):
+        for number, feature in enumerate(features_of(self.recipe.input)):
             values = found.rows[f"feature_{number}"].take(pa.array(train))
             line = {"feature": number, "partition": partition}
             yield parts + number, line | count_feature(values, feature, writer)
@@ -85,7 +85,7 @@ class CountWords(ReviewsJob):
                 counts = np.concatenate([counts, np.zeros(2 * len(table), np.int64)])
             counts[ids] += np.asarray(found)
         counts = counts[: len(table)]
-        size = self.recipe.vocabulary_size
+        size = self.recipe.encoding.vocabulary_size
         # Only words that are at least as frequent as the last one that fits can matter.
         least = np.partition(counts, -size)[-size] if len(counts) > size else 0
         some = np.flatnonzero(counts >= least)

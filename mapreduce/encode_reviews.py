@@ -127,9 +127,9 @@ def read_counts(path: Path, recipe: Recipe) -> tuple[list[str], dict[str, int]]:
     if not words:
         return [], {}
     every, counted = pa.concat_arrays(words), np.concatenate(counts)
-    enough = counted >= recipe.min_count
+    enough = counted >= recipe.encoding.min_count
     vocabulary = most_frequent(
-        every.filter(pa.array(enough)), counted[enough], recipe.vocabulary_size)
+        every.filter(pa.array(enough)), counted[enough], recipe.encoding.vocabulary_size)
     return vocabulary, dict(totals)
 
 
@@ -137,19 +137,21 @@ def encode(
     partition: Partition, split: Array, coding: Coding, recipe: Recipe, encoding: Encoding
 ) -> tuple[dict[str, dict[str, Array]], dict[str, dict[str, Any]]]:
     """The columns of a shard for each split, and what the manifest says about them."""
-    room = room_for_words(recipe.length, coding)
+    length, keep = recipe.encoding.length, recipe.encoding.keep
+    room, classes = room_for_words(length, coding), len(recipe.labels.class_names)
     ids = partition.ids()
     numbers = coding.numbers(partition.words).astype(coding.dtype)[partition.numbers]
     rows = {name: np.asarray(partition.rows[name]) for name in ("label", "rating", "review_id")}
     if encoding.names:
-        rows["features"] = encoding.encode([partition.rows[n] for n in feature_columns(recipe)])
+        rows["features"] = encoding.encode(
+            [partition.rows[name] for name in feature_columns(recipe.input)])
     columns: dict[str, dict[str, Array]] = {}
     statistics: dict[str, dict[str, Any]] = {}
     for number, name in enumerate(SPLITS):
         here = np.flatnonzero(split == number)
         chosen = ids.take(here)
-        tokens, length, unknown = cut(chosen, numbers, recipe.length, recipe.keep, coding)
-        columns[name] = {"tokens": tokens, "length": length}
+        tokens, kept, unknown = cut(chosen, numbers, length, keep, coding)
+        columns[name] = {"tokens": tokens, "length": kept}
         columns[name] |= {column: values[here] for column, values in rows.items()}
         words = chosen.size
         stars, counts = np.unique(rows["rating"][here], return_counts=True)
@@ -160,7 +162,7 @@ def encode(
         lengths = np.bincount(np.searchsorted(LENGTHS, words), minlength=len(LENGTHS))
         statistics[name] = {
             "rows": len(here),
-            "labels": np.bincount(rows["label"][here], minlength=len(recipe.class_names)).tolist(),
+            "labels": np.bincount(rows["label"][here], minlength=classes).tolist(),
             "ratings": ratings,
             "lengths": lengths.tolist(),
             "words": int(words.sum()),
@@ -178,19 +180,20 @@ def build_manifest(
     totals: dict[str, int],
 ) -> dict[str, Any]:
     """The manifest of all shards; no number in it comes from an engine's counters."""
-    manifest = empty_manifest(to_mapping(recipe), recipe.class_names)
+    classes = recipe.labels.class_names
+    manifest = empty_manifest(to_mapping(recipe), classes)
     manifest["vocabulary_size"] = coding.size
     manifest["distinct_words"] = totals.get("distinct", 0)
     manifest["files"] = {shard["name"]: shard["file"] for shard in shards}
     manifest["splits"] = {
-        name: _sum([s["splits"][name] for s in shards], recipe.class_names) for name in SPLITS
+        name: _sum([s["splits"][name] for s in shards], classes) for name in SPLITS
     }
     counts = dict(gathered.counts)
     dropped = {
         rule: counts.get(rule, 0)
         for rule in ("no_words", "too_few_words", "not_sampled", "overlap", "duplicate", "neutral")
     }
-    if recipe.missing == "drop":
+    if recipe.labels.missing == "drop":
         dropped["missing"] = counts.get("missing", 0)
     dropped["unused"] = sum(shard["unused"] for shard in shards)
     manifest["records"] = {
@@ -199,7 +202,7 @@ def build_manifest(
         "dropped": dropped,
         "bad": dict(sorted(gathered.bad.items())),
     }
-    if recipe.dedupe == "reviewer-product":
+    if recipe.selection.dedupe == "reviewer-product":
         manifest["records"]["without_reviewer_or_product"] = counts.get("without_key", 0)
     return manifest
 

@@ -31,7 +31,7 @@ def count_feature(
 def merge_feature(lines: Sequence[dict[str, Any]], recipe: Recipe) -> dict[str, Any]:
     """The encoding of a feature, from the lines of all partitions in any order."""
     number = lines[0]["feature"]
-    feature = features_of(recipe)[number]
+    feature = features_of(recipe.input)[number]
     present = sum(line["present"] for line in lines)
     if feature.kind == "category":
         counts: dict[str, int] = {}
@@ -39,7 +39,7 @@ def merge_feature(lines: Sequence[dict[str, Any]], recipe: Recipe) -> dict[str, 
             values, of_one = (column.to_pylist() for column in read_tables(line)[0].columns)
             for value, n in zip(values, of_one, strict=True):
                 counts[value] = counts.get(value, 0) + n
-        encoding = category_encoding(feature, counts.items(), recipe.feature_values)
+        encoding = category_encoding(feature, counts.items(), recipe.input.feature_values)
     else:
         numbers = Numbers(0, 0.0, 0.0)
         # Sums of floating point depend on their order.
@@ -57,7 +57,7 @@ def read_encoding(path: Path, recipe: Recipe) -> Encoding:
     lines = [orjson.loads(line.split(b"\t", 1)[1]) for line in path.read_bytes().splitlines()]
     found = {line["feature"]: line for line in lines if "feature" in line}
     entries = []
-    for number, feature in enumerate(features_of(recipe)):
+    for number, feature in enumerate(features_of(recipe.input)):
         if not found.get(number, {}).get("present"):
             hint = "" if feature.kind == "category" else "; names take :category, dates :time"
             raise UserError(

@@ -34,10 +34,10 @@ from reviews.runtime.progress import PROGRESS
 from reviews.storage.files import is_remote
 from reviews.storage.folders import join
 from reviews.storage.work_files import WorkFileWriter
-from reviews.text.cleaning import clean, too_short, wordless
 from reviews.text.sequences import Compactor, Ragged, gather
 from reviews.text.strings import hash_strings, mix_hashes
 from reviews.text.subwords import Subwords, tokenizer_for
+from reviews.text.tokenize_block import tokenize_block
 from reviews.text.tokenizer import Tokenizer
 from reviews.text.word_table import grown
 
@@ -81,7 +81,7 @@ class GatherReviews(ReviewsJob):
             self.increment_counter("reviews", "bytes read", block.size)
             PROGRESS.add(block.size)
 
-        tokenizer = tokenizer_for(self.recipe, self.tokenizer_file)
+        tokenizer = tokenizer_for(self.recipe.tokens, self.tokenizer_file)
         return _Gather(self.recipe, tokenizer, self.work, options.partitions, role,
                        SEGMENT_IDS // options.threads, count)
 
@@ -141,22 +141,16 @@ class _Gather:
         rows = block.reviews
         if not len(rows):
             return
-        tokens = self.tokenizer.tokenize(clean(rows["text"], self.recipe))
+        texts = tokenize_block(rows["text"], self.tokenizer, self.recipe)
+        tokens = texts.tokens
         columns, key = _columns(self.recipe, rows, tokens.identity, self.role)
-        keep = ~wordless(tokens, self.tokenizer, self.recipe)
-        self.counts["no_words"] += int((~keep).sum())
-        short = keep & too_short(tokens, self.tokenizer, self.recipe)
-        self.counts["too_few_words"] += int(short.sum())
-        keep &= ~short
         if "keyed" in columns.schema.names:
             self.counts["without_key"] += columns["keyed"].false_count
-        if self.role == CORPUS and self.recipe.sample < 1:
-            chosen = sampled(key, self.recipe)
-            self.counts["not_sampled"] += int((keep & ~chosen).sum())
-            keep &= chosen
-        kept = np.flatnonzero(keep)
-        ids, ends = tokens.ids, tokens.ends
-        if len(kept) < len(keep):
+        if self.role == CORPUS and self.recipe.selection.sample < 1:
+            texts.leave_out("not_sampled", ~sampled(key, self.recipe.selection))
+        self.counts.update(texts.dropped)
+        kept, ids, ends = texts.rows, tokens.ids, tokens.ends
+        if len(kept) < len(rows):
             ids, ends = gather(ids, ends, kept)
             columns = columns.take(pa.array(kept))
         self.rows.append(columns)
@@ -180,7 +174,7 @@ class _Gather:
                 partition = partition.astype(np.uint16)  # narrow numbers sort by their digits
             order = np.argsort(partition, kind="stable")
             bounds = np.searchsorted(partition[order], np.arange(self.partitions + 1))
-            if self.recipe.dedupe != "reviewer-product":
+            if self.recipe.selection.dedupe != "reviewer-product":
                 rows = rows.drop_columns(["key_a"])
             ids = Ragged.of(self.ids, np.concatenate(self.ends))
             rows = rows.append_column("size", pa.array(ids.size)).take(pa.array(order))
@@ -215,7 +209,7 @@ def _columns(
     """What a row carries besides its words, and the first hash of what de-duplication compares."""
     columns: dict[str, Any] = {}
     key = identity
-    if recipe.dedupe == "reviewer-product":
+    if recipe.selection.dedupe == "reviewer-product":
         reviewer, product = hash_strings(rows["reviewer"]), hash_strings(rows["product"])
         pair = np.stack(
             [mix_hashes(reviewer[:, i] ^ mix_hashes(product[:, i], 5 + i), 7 + i) for i in (0, 1)],
@@ -244,12 +238,12 @@ def _columns(
 def carried_fields(recipe: Recipe) -> list[str]:
     """The optional fields of a review that this recipe looks at."""
     fields = set()
-    if recipe.split_by != "review":
+    if recipe.selection.split_by != "review":
         # Which of several equal reviews stays decides where it goes.
-        fields |= {"time", recipe.split_by}
-    if recipe.dedupe == "reviewer-product" or recipe.features:
+        fields |= {"time", recipe.selection.split_by}
+    if recipe.selection.dedupe == "reviewer-product" or recipe.input.features:
         fields |= {"time"}
-    return sorted(fields) + feature_columns(recipe)
+    return sorted(fields) + feature_columns(recipe.input)
 
 
 def finish_partition(
@@ -276,8 +270,8 @@ def finish_partition(
         counts.update(distinct.dropped)
         rows = merged.rows.take(pa.array(distinct.kept))
         identity = np.stack([np.asarray(rows["identity_a"]), np.asarray(rows["identity_b"])], 1)
-        keys = split_keys(recipe, identity, rows)
-        stratum = strata_of(recipe, strata(identity, distinct.label))
+        keys = split_keys(recipe.selection, identity, rows)
+        stratum = strata_of(recipe.selection, strata(identity, distinct.label))
         role = np.asarray(rows["role"])
         for one in np.unique(stratum[role == CORPUS]):
             chosen = keys[(role == CORPUS) & (stratum == one)]
@@ -294,7 +288,7 @@ def finish_partition(
                 "stratum": stratum,
                 "split_key": keys,
             }
-            | {name: rows[name] for name in feature_columns(recipe)}
+            | {name: rows[name] for name in feature_columns(recipe.input)}
         )
         writer = WorkFileWriter(join(work, "partitions"), f"{partition:05d}")
         out |= replace(merged, rows=columns).write(writer)

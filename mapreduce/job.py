@@ -152,7 +152,7 @@ class ReviewsJob(MRJob):
     def tokenizer_file(self) -> Path | None:
         """The tokenizer.json of a recipe that names one."""
         given = self.options.tokenizer_file
-        return Path(given) if given else tokenizer_file(self.recipe)
+        return Path(given) if given else tokenizer_file(self.recipe.tokens)
 
     @cached_property
     def recipe(self) -> Recipe:

@@ -206,14 +206,14 @@ def prepare(
 
 def _check_tokenizer(recipe: Recipe, words: Words) -> Path | None:
     """The tokenizer.json that the recipe names, None for words; UserError if it cannot be used."""
-    file = tokenizer_file(recipe)
+    file = tokenizer_file(recipe.tokens)
     if file is None:
         return None
     if words != NO_WORDS:
         raise UserError("--vocabulary and --vectors are for words; a tokenizer has its own")
-    room = room_for_words(recipe.length, Subwords(file).coding)
-    if room < 1:
-        raise UserError(f"length {recipe.length} has no room beside the tokenizer's special ids")
+    length = recipe.encoding.length
+    if room_for_words(length, Subwords(file).coding) < 1:
+        raise UserError(f"length {length} has no room beside the tokenizer's special ids")
     return file.resolve()
 
 

@@ -1,12 +1,23 @@
-"""LSTM in both directions, pooled by attention: tensors and ONNX graph."""
+"""LSTM in both directions, pooled by attention: options, tensors and ONNX graph."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from models.graph import Graph
 from models.ngrams import mean_with_view, view_tensors
-from models.options import ModelOptions
+from models.options import HiddenLayers, ModelOptions, NgramView, Words, WordVectors
 from models.record import ModelRecord, Shapes
 from models.recurrent import layer_tensors, layers, words_last
+from reviews.options import with_default
+
+
+@dataclass(frozen=True)
+class AttentionConfig(WordVectors, NgramView, HiddenLayers, Words):
+    """Options of bilstm-attention."""
+
+    dropout: float = with_default(Words, "dropout", 0.3)
+    word_dropout: float = with_default(Words, "word_dropout", 0.05)
 
 
 def _tensors(options: ModelOptions) -> Shapes:
@@ -33,4 +44,5 @@ def _graph(graph: Graph, options: ModelOptions) -> str:
     return mean_with_view(graph, graph.linear(pooled, "output"), options)
 
 
-ATTENTION = ModelRecord(_tensors, _graph)
+ATTENTION = ModelRecord(
+    AttentionConfig, _tensors, _graph, training={"batch_size": 256, "learning_rate": 3e-3})

@@ -1,8 +1,27 @@
-"""Convolutions of several widths and the maximum of each: tensors and ONNX graph."""
+"""Convolutions of several widths and the maximum of each: options, tensors and ONNX graph."""
+
+from dataclasses import dataclass
 
 from models.graph import Graph
-from models.options import ModelOptions
+from models.options import ModelOptions, Words, WordVectors
 from models.record import ModelRecord, Shapes
+from reviews.errors import UserError
+from reviews.options import option, with_default
+
+
+@dataclass(frozen=True)
+class CnnConfig(WordVectors, Words):
+    """Options of cnn."""
+
+    dropout: float = with_default(Words, "dropout", 0.3)
+    widths: tuple[int, ...] = option(
+        (2, 3, 4), "widths of the convolutions in words", at_least=1, fixed=True)
+    filters: int = option(64, "number of outputs of each convolution", at_least=1, fixed=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.widths:
+            raise UserError("--widths is : give numbers of 1 or more")
 
 
 def _tensors(options: ModelOptions) -> Shapes:
@@ -36,4 +55,5 @@ def _graph(graph: Graph, options: ModelOptions) -> str:
     return graph.linear(graph.node("Concat", *highest, axis=1), "output")
 
 
-CNN = ModelRecord(_tensors, _graph)
+CNN = ModelRecord(
+    CnnConfig, _tensors, _graph, training={"batch_size": 256, "learning_rate": 1e-3})

@@ -1,9 +1,19 @@
-"""Layers over the numbers beside the text, and over its n-grams: tensors and ONNX graph."""
+"""Layers over the numbers beside the text and its n-grams: options, tensors and ONNX graph."""
+
+from dataclasses import dataclass
 
 from models.graph import Graph
 from models.ngrams import mean_of_rows, table_shape
-from models.options import ModelOptions
+from models.options import HiddenLayers, ModelOptions, NgramView
 from models.record import ModelRecord, Shapes
+from reviews.options import with_default
+
+
+@dataclass(frozen=True)
+class MlpConfig(NgramView, HiddenLayers):
+    """Options of mlp."""
+
+    layers: int = with_default(HiddenLayers, "layers", 2)
 
 
 def _tensors(options: ModelOptions) -> Shapes:
@@ -30,4 +40,5 @@ def _graph(graph: Graph, options: ModelOptions) -> str:
     return graph.linear(x, "output")
 
 
-MLP = ModelRecord(_tensors, _graph)
+MLP = ModelRecord(MlpConfig, _tensors, _graph, training={"micro_batch_tokens": 1 << 18},
+                  reads_features=True)

@@ -1,38 +1,83 @@
-"""Options of a model: the part of model.json that `build` needs."""
+"""Options of models: those that several models have, and what a model is built from.
 
-from dataclasses import asdict, dataclass
-from typing import Any
+The configuration of a model, in its own file, is derived from the groups here that it has; the
+options of the last group come first.
+"""
 
-_WORDS = ("embedding_dim", "word_dropout")
-_NGRAMS = ("ngrams", "buckets")
-_JOINED = (*_NGRAMS, "ngram_dim", "ngram_rate")
-_VECTORS = ("word_vectors", "freeze_vectors")
-_RECURRENT = (*_WORDS, "hidden_dim", "layers", "bidirectional", "pooling", *_JOINED, *_VECTORS)
+from dataclasses import dataclass
 
-# The options that only some models have.
-OWN_OPTIONS: dict[str, tuple[str, ...]] = {
-    "lstm": _RECURRENT,
-    "gru": _RECURRENT,
-    "bilstm-attention": (*_WORDS, "hidden_dim", "layers", *_JOINED, *_VECTORS),
-    "cnn": (*_WORDS, "widths", "filters", *_VECTORS),
-    "bag": (*_WORDS, *_NGRAMS),
-    "mlp": ("hidden_dim", "layers", *_JOINED),
-}
+from reviews.options import AtLeast, check_bounds, flag, option
 
 
-def unread(model: str, ngrams: int) -> set[str]:
-    """The options that a model does not read: those of others, and of n-grams that it has not."""
-    found = {name for names in OWN_OPTIONS.values() for name in names} - {*OWN_OPTIONS[model]}
-    if ngrams == 0:
-        found |= {*_JOINED} - {"ngrams"}
-    elif ngrams == 1:  # words, which have rows of their own
-        found.add("buckets")
-    return found
+@dataclass(frozen=True)
+class ModelConfig:
+    """Options of every model."""
+
+    dropout: float = option(
+        0.2, "locked dropout: inputs of every layer, and the pooled vector", at_least=0, below=1)
+
+    def __post_init__(self) -> None:
+        check_bounds(self, flag)
+
+
+@dataclass(frozen=True)
+class Words(ModelConfig):
+    """Word vectors."""
+
+    embedding_dim: int = option(100, "width of the word vectors", at_least=1, fixed=True)
+    word_dropout: float = option(
+        0.0, "fraction of words replaced by the unknown word", at_least=0, below=1)
+
+
+@dataclass(frozen=True)
+class WordVectors(ModelConfig):
+    """Vectors that words begin with."""
+
+    word_vectors: str = option(
+        "none", "vectors that words begin with, random ones or those of the store (prepare "
+        "--vectors), as wide as they are", ("none", "store"), fixed=True)
+    freeze_vectors: bool = option(
+        False, "keep the vectors of --word-vectors store as they are", fixed=True)
+
+
+@dataclass(frozen=True)
+class HiddenLayers(ModelConfig):
+    """Layers on one another."""
+
+    hidden_dim: int = option(
+        64, "width of a layer; of a recurrent one, per direction", at_least=1, fixed=True)
+    layers: int = option(1, "number of layers, recurrent ones or those of an mlp", at_least=1,
+                         fixed=True)
+
+
+@dataclass(frozen=True)
+class Ngrams(ModelConfig):
+    """Table of words and hashed n-grams."""
+
+    ngrams: int = option(
+        0, "words of the longest n-gram: of a bag, of one that votes beside a recurrent model "
+        "(0: none does), or of one that an mlp reads beside the features (0: it reads no text)",
+        at_least=0, fixed=True)
+    buckets: int = option(
+        2_000_000, "number of rows that n-grams are hashed into", at_least=1, fixed=True,
+        only_if={"ngrams": AtLeast(2)})  # words alone have rows of their own
+
+
+@dataclass(frozen=True)
+class NgramView(Ngrams):
+    """Bag of n-grams beside what else the model reads."""
+
+    ngram_dim: int = option(
+        16, "width of the vectors of n-grams", at_least=1, fixed=True,
+        only_if={"ngrams": AtLeast(1)})
+    ngram_rate: float = option(
+        0.3, "learning rate of the rows of n-grams, by adagrad", above=0,
+        only_if={"ngrams": AtLeast(1)})
 
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Everything that decides a model's shape and its dropout."""
+    """Everything that decides a model's shape and its dropout, as model.json has it."""
 
     model: str
     dropout: float
@@ -51,12 +96,4 @@ class ModelOptions:
     ngrams: int = 0
     buckets: int = 0
     ngram_dim: int = 0
-    features: int = 0  # of a review, beside its text; read by mlp alone
-
-    def to_mapping(self) -> dict[str, Any]:
-        """The options as plain values, without those that the model does not read."""
-        others = unread(self.model, self.ngrams)
-        if not self.features:
-            others.add("features")
-        plain = {name: value for name, value in asdict(self).items() if name not in others}
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in plain.items()}
+    features: int = 0  # of a review, beside its text, where the model reads them

@@ -1,21 +1,30 @@
-"""Record of a model: its tensors and its ONNX graph. Nothing here imports torch or onnx."""
+"""Record of a model, without its weights and without torch or onnx."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from models.graph import Graph
-from models.options import ModelOptions
+from models.options import ModelConfig, ModelOptions
 
 Shapes = dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """A model without its weights: the tensors it has, and its ONNX graph.
+    """A model: its options, its tensors and its ONNX graph.
 
+    config: its options with their defaults.
     tensors: shapes of its weights, by the names of docs/bundle-format.md.
     graph: writes its operations; returns the name of the logits (n, C).
+    training: defaults of a training that the model changes, by the names of options.
+    reads_features: it reads the numbers that stand beside the text.
+    table_only: its words are rows of a table, of which an update changes those that it reads.
     """
 
+    config: type[ModelConfig]
     tensors: Callable[[ModelOptions], Shapes]
     graph: Callable[[Graph, ModelOptions], str]
+    training: Mapping[str, Any] = field(default_factory=dict)
+    reads_features: bool = False
+    table_only: bool = False

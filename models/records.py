@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from models.record import ModelRecord
 from models.recurrent import RECURRENT
 from reviews.bundle import Bundle
 from reviews.errors import UserError
-from reviews.options import from_mapping
+from reviews.options import flatten, from_mapping, leaves, unread_among
 
 RECORDS: dict[str, ModelRecord] = {
     "lstm": RECURRENT,
@@ -34,6 +35,23 @@ def options_of(bundle: Bundle) -> ModelOptions:
     if options.model not in RECORDS:
         raise UserError(f"{where}: this program knows no model {options.model!r}")
     return options
+
+
+def options_mapping(options: ModelOptions) -> dict[str, Any]:
+    """The options as plain values for model.json, without those that the model does not read."""
+    values = flatten(options)
+    every = {leaf.name for record in RECORDS.values() for leaf in leaves(record.config)}
+    own = own_options(options)
+    return {name: list(value) if isinstance(value, tuple) else value
+            for name, value in values.items()
+            if (name in own or name not in every) and (name != "features" or value)}
+
+
+def own_options(options: ModelOptions) -> list[str]:
+    """Names of the options of its configuration that the model reads, in order."""
+    config = RECORDS[options.model].config
+    without_effect = unread_among(config, flatten(options))
+    return [leaf.name for leaf in leaves(config) if leaf.name not in without_effect]
 
 
 def check_shapes(bundle: Bundle, options: ModelOptions) -> None:

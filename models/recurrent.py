@@ -1,15 +1,33 @@
-"""LSTM and GRU over the words, pooled over the real length: tensors and ONNX graph."""
+"""LSTM and GRU over the words, pooled over the real length: options, tensors and ONNX graph."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from models.graph import Graph
 from models.ngrams import mean_with_view, view_tensors
-from models.options import ModelOptions
+from models.options import HiddenLayers, ModelOptions, NgramView, Words, WordVectors
 from models.record import ModelRecord, Shapes
+from reviews.options import option
 
 _GATES = {"LSTM": 4, "GRU": 3}
 # Where each gate of ONNX's order (LSTM: i o f c, GRU: z r h) stands in torch's (i f g o; r z n).
 _ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}
+
+
+@dataclass(frozen=True)
+class RecurrentLayers(HiddenLayers):
+    """Recurrent layers and what becomes of their outputs."""
+
+    bidirectional: bool = option(False, "read every review in both directions", fixed=True)
+    pooling: str = option(
+        "mean+max", "pooling of a review's outputs into one vector", ("last", "max", "mean+max"),
+        fixed=True)
+
+
+@dataclass(frozen=True)
+class RecurrentConfig(WordVectors, NgramView, RecurrentLayers, Words):
+    """Options of lstm and gru."""
 
 
 def layer_tensors(options: ModelOptions, cell: str, directions: int) -> Shapes:
@@ -107,4 +125,4 @@ def _pool(graph: Graph, outputs: str, states: str, options: ModelOptions) -> str
     return graph.node("Concat", graph.node("Div", total, counts), highest, axis=1)
 
 
-RECURRENT = ModelRecord(_tensors, _graph)
+RECURRENT = ModelRecord(RecurrentConfig, _tensors, _graph)

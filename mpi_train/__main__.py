@@ -37,15 +37,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     def start() -> TrainingConfig:
         options = make_training_parser("python -m mpi_train").parse_args(argv)
         config = resolve(given(options, TrainingConfig), communicator.size)
-        config.ratios(communicator.size)
+        config.balance.ratios(communicator.size)
         return config
 
     with communicator.together():
         config = communicator.from_root(start)
-        communicator.watchdog.stall_s = 60 * config.stall_minutes
-        prepare_process(config.threads, communicator.core_sharers, communicator.local_rank,
-                        config.pin)
-        communicator.connect(config.backend, config.interface)
+        communicator.watchdog.stall_s = 60 * config.run.stall_minutes
+        prepare_process(config.run.threads, communicator.core_sharers, communicator.local_rank,
+                        config.run.pin)
+        communicator.connect(config.exchange.backend, config.exchange.interface)
         _check_exchange(config, communicator)
         try:
             train(config, communicator)
@@ -58,14 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _check_exchange(config: TrainingConfig, communicator: Communicator) -> None:
     """Agree on a UserError where the hardware or the backend lacks what the options ask for."""
     problem = None
-    if config.precision == "bf16" and not has_bf16(communicator.device):
+    if config.run.precision == "bf16" and not has_bf16(communicator.device):
         problem = ("--precision bf16 is for hardware that multiplies such numbers: "
                    "give --precision fp32")
         if communicator.size > 1:
             problem = f"{platform.node()}: {problem}"
     communicator.agree(problem)
-    if config.exchange != "full" and communicator.backend in ("mpi", "shm"):
-        communicator.agree(f"--exchange {config.exchange} is for gradients that travel with gloo "
+    exchange = config.exchange.exchange
+    if exchange != "full" and communicator.backend in ("mpi", "shm"):
+        communicator.agree(f"--exchange {exchange} is for gradients that travel with gloo "
                            f"or nccl, and here the backend is {communicator.backend}")
 
 

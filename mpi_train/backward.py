@@ -50,8 +50,8 @@ class BackPropagation:
         gradients: GradientExchange, device: torch.device, timer: PhaseTimer,
     ) -> None:
         self._config, self._model, self._gradients = config, model, gradients
-        self._device, self._loss, self._timer = device, Loss.of(config), timer
-        self.max_tokens = config.micro_batch_tokens
+        self._device, self._loss, self._timer = device, Loss.of(config.loss), timer
+        self.max_tokens = config.data.micro_batch_tokens
         self.seconds = 0.0
         self._fitting = 0  # tokens of the largest micro-batch that went through
 
@@ -135,10 +135,11 @@ class BackPropagation:
         labels = on_device(rows.labels, self._device)
         self._timer.mark("data")
         positions = torch.arange(begin, end, device=self._device)
-        draws = DropoutRandom.of(self._config.seed, *place, positions)
-        with torch.autocast(self._device.type, torch.bfloat16, self._config.precision == "bf16"):
+        draws = DropoutRandom.of(self._config.run.seed, *place, positions)
+        rounds = self._config.run.precision == "bf16"
+        with torch.autocast(self._device.type, torch.bfloat16, rounds):
             logits = self._model(*tensors, draws=draws)
-        if self._config.precision == "bf16":
+        if rounds:
             logits = logits.float()
         loss = self._loss.sum(logits, labels)
         self._timer.mark("forward")

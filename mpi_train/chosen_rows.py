@@ -33,7 +33,7 @@ class ChosenRows:
         table = _read(file)
         self._file = str(file)
         self.digest = hashlib.sha256(Path(file).read_bytes()).hexdigest()
-        self._by_row = store.recipe.dedupe == "none"
+        self._by_row = store.recipe.selection.dedupe == "none"
         ids, counts = (_numbers(table, name, file) for name in ("review_id", "count"))
         if len(counts) and not 0 <= counts.min() <= counts.max() <= MOST_COUNT:
             raise UserError(f"{file}: a count is a whole number from 0 to {MOST_COUNT}")

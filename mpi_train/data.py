@@ -1,6 +1,7 @@
 """Rows of a store, in the order of the plan and with bounded memory."""
 
 import itertools
+import platform
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
@@ -10,11 +11,33 @@ import numpy as np
 
 from models.rows import Rows
 from mpi_train.chosen_rows import ChosenRows
+from mpi_train.configuration.groups import Locations
+from mpi_train.exchange.communicator import Communicator
+from mpi_train.monitoring.run_log import versions
 from mpi_train.plan import Plan, cut
+from reviews.errors import UserError
 from reviews.store import CHUNK_ROWS, ChunkReader, Shard, Store
 
 Array = np.ndarray
 OPEN_FILES = 64
+
+
+def open_store(files: Locations, communicator: Communicator) -> Store:
+    """The store, the same on every rank.
+
+    Raises UserError, agreed by all ranks, where a host cannot open it, has another one, or runs
+    other versions.
+    """
+    problem, store = None, None
+    try:
+        store = Store(files.store, files.stage)
+    except UserError as error:
+        where = f"{platform.node()}: " if communicator.size > 1 else ""
+        problem = f"{where}{error}"
+    communicator.agree(problem)
+    assert store is not None
+    communicator.agree_on({"store": store.fingerprint, **versions()})
+    return store
 
 
 class SplitReader:

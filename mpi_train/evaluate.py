@@ -19,7 +19,7 @@ from reviews.encoding import encode_files
 from reviews.errors import UserError
 from reviews.features import Encoding
 from reviews.metrics import evaluate_scores
-from reviews.options import add_options, flag, given, make_parser, to_mapping
+from reviews.options import add_options, flag, given, make_parser, replace_flat, to_mapping
 from reviews.predictions import write_predictions
 from reviews.recipe import SPLITS, Recipe, limits_on
 from reviews.run_folder import METRICS, append_record
@@ -104,7 +104,7 @@ def file_blocks(
     if "rating_field" in named:  # else the field of labels that the model was trained by decides
         named.setdefault("label_field", None)
     limits = limits_on(named, to_mapping(bundle.recipe))
-    recipe = dataclasses.replace(bundle.recipe, **named, **limits)
+    recipe = replace_flat(bundle.recipe, **named, **limits)
     if bundle.model.get("features"):
         if "feature_encoding" not in bundle.model:
             raise UserError(f"{request.model} does not say how the features it reads are made from "
@@ -112,7 +112,7 @@ def file_blocks(
         features = Encoding(bundle.model["feature_encoding"])
     else:
         # What no model reads, files need not have.
-        recipe = dataclasses.replace(recipe, features=())
+        recipe = replace_flat(recipe, features=())
     encoded = encode_files(
         request.inputs, recipe, bundle.vocabulary, features, bundle.tokenizer_file)
     for number, block in enumerate(encoded):

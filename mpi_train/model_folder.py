@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from models.options import OWN_OPTIONS, ModelOptions
-from models.records import can_export, onnx_file
+from models.options import ModelOptions
+from models.records import can_export, onnx_file, options_mapping, own_options
 from mpi_train.configuration.config import TrainingConfig
 from reviews.bundle import write_bundle
 from reviews.store import Store
@@ -16,17 +16,17 @@ def save_model(
 ) -> None:
     """Write the bundle of a run with weights (arrays by name), in place of an earlier one."""
     description = {
-        "options": options.to_mapping(),
+        "options": options_mapping(options),
         "classes": store.classes,
         "length": store.length,
         "features": store.feature_names if config.reads_features else [],
         "feature_encoding": store.feature_encoding if config.reads_features else [],
         "store": store.fingerprint,
-        "seed": config.seed,
+        "seed": config.run.seed,
         "validation": figures,
     }
     card = model_card(config, options, store, figures)
-    write_bundle(Path(config.out) / "model", weights, description, store.recipe.to_yaml(),
+    write_bundle(Path(config.files.out) / "model", weights, description, store.recipe.to_yaml(),
                  store.vocabulary_file, card, store.tokenizer_file, _onnx(options, weights))
 
 
@@ -49,19 +49,19 @@ def model_card(
         else "not measured"
     )
     begun = ""
-    if config.word_vectors == "store":
+    if config.vectors is not None:
         begun = (f"- Words began with given vectors of {options.embedding_dim} numbers"
-                 f"{', which were kept' if config.freeze_vectors else ''}.\n")
-    shown = options.to_mapping()
+                 f"{', which were kept' if config.vectors.freeze_vectors else ''}.\n")
+    shown = options_mapping(options)
     shape = ", ".join([options.model, *(
         name.replace("_", " ") + (f" {shown[name]}" if shown[name] is not True else "")
-        for name in OWN_OPTIONS[options.model] if shown.get(name))])
+        for name in own_options(options) if shown.get(name) and name != "dropout")])
     return (
         f"# Sentiment of reviews\n\n"
         f"Says whether a review is {' or '.join(store.classes)}.\n\n"
         f"- Model: {shape}.\n"
         f"- Trained on {store.rows('train'):,} reviews (store {store.fingerprint[:16]}), "
-        f"seed {config.seed}.\n"
+        f"seed {config.run.seed}.\n"
         f"{begun}"
         f"- Knows {store.vocabulary_size:,} word ids, reads {store.length} words of a review.\n"
         f"- Accuracy: {accuracy}.\n\n"

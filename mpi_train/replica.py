@@ -30,11 +30,11 @@ PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.float3
 
 def new_model(config: TrainingConfig, options: ModelOptions, store: Store) -> nn.Module:
     """The model before its first update, the same on every rank."""
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.run.seed)
     model = build(options)
-    if config.word_vectors == "store":
+    if words := config.vectors:
         assert isinstance(model.embedding, Embedding)
-        model.embedding.begin_with(torch.from_numpy(store.vectors()), config.freeze_vectors)
+        model.embedding.begin_with(torch.from_numpy(store.vectors()), words.freeze_vectors)
     return model
 
 
@@ -53,12 +53,13 @@ class Replica:
         self, config: TrainingConfig, model: nn.Module, group: Group, device: torch.device,
         timer: PhaseTimer,
     ) -> None:
-        self.model = model.to(device, PRECISIONS[config.precision])
+        self.model = model.to(device, PRECISIONS[config.run.precision])
         self._config, self._group = config, group
-        self._optimizer = make_optimizer(config, self.model)
-        averaged = config.keep == "average"
-        self._average = EMA(self.model, config.average_decay) if averaged else None
-        self._gradients = gradients_of(self.model, group, config.exchange)
+        self._optimizer = make_optimizer(
+            config.optimizer, config.schedule, config.network, self.model)
+        averaged = config.keep.keep == "average"
+        self._average = EMA(self.model, config.keep.average_decay) if averaged else None
+        self._gradients = gradients_of(self.model, group, config.exchange.exchange)
         self._backward = BackPropagation(config, self.model, self._gradients, device, timer)
 
     @property
@@ -85,8 +86,8 @@ class Replica:
 
     def step(self, rate: float) -> None:
         """Update the parameters from the summed gradient at a learning rate."""
-        if self._config.clip_norm:
-            self._gradients.clip(self._config.clip_norm)
+        if self._config.optimizer.clip_norm:
+            self._gradients.clip(self._config.optimizer.clip_norm)
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group.get("scale", 1.0)
         self._optimizer.step()

@@ -18,13 +18,13 @@ from mpi_train.balance.efficiency import efficiency
 from mpi_train.checkpoint import CheckpointWriter, last_checkpoint
 from mpi_train.chosen_rows import ChosenRows
 from mpi_train.configuration.config import TrainingConfig
-from mpi_train.data import BatchReader, SplitReader
+from mpi_train.data import BatchReader, SplitReader, open_store
 from mpi_train.exchange.communicator import Communicator, Stopped
 from mpi_train.gather_logits import gather_logits
 from mpi_train.model_folder import save_model
 from mpi_train.monitoring.profiler import Profiler
 from mpi_train.monitoring.run_lock import RunLock
-from mpi_train.monitoring.run_log import RunLog, environment, store_entry, versions
+from mpi_train.monitoring.run_log import RunLog, environment, store_entry
 from mpi_train.monitoring.stop_signals import StopSignals
 from mpi_train.optimization.schedules import Schedule
 from mpi_train.replica import new_model
@@ -33,7 +33,6 @@ from mpi_train.train_state import EpochTotals, TrainState
 from mpi_train.update import NotFinite, Update, Updater
 from reviews.errors import UserError, disk_is_full
 from reviews.metrics import evaluate_scores
-from reviews.store import Store
 
 
 def train(config: TrainingConfig, communicator: Communicator) -> dict[str, Any]:
@@ -42,7 +41,7 @@ def train(config: TrainingConfig, communicator: Communicator) -> dict[str, Any]:
     Raises Stopped, on all ranks: before the update when a loss is not finite, after it and a
     checkpoint when a rank was asked to end. UserError, on rank 0, when its disk is full.
     """
-    lock = RunLock(Path(config.out), platform.node())
+    lock = RunLock(Path(config.files.out), platform.node())
     try:
         communicator.from_root(lock.acquire)
         with StopSignals() as interruption:
@@ -62,7 +61,8 @@ def train(config: TrainingConfig, communicator: Communicator) -> dict[str, Any]:
             return run.summarize()
     except (OSError, SafetensorError) as error:
         if disk_is_full(error):
-            raise UserError(f"no space left on the disk of {Path(config.out).resolve()}") from None
+            out = Path(config.files.out).resolve()
+            raise UserError(f"no space left on the disk of {out}") from None
         raise
     finally:
         lock.release()
@@ -78,17 +78,18 @@ class Run:
         self._started = time.perf_counter()
         self.config, self.communicator, self.interruption = config, communicator, interruption
         self._lock = lock
-        self.store = open_store(config, communicator)
-        chosen = ChosenRows(config.rows, self.store) if config.rows else None
-        reader = BatchReader(self.store, "train", config.batch_size, config.seed, config.window,
-                             config.times, config.reads_features,
-                             synthetic_rows(self.store, config.seed) if config.smote else None,
-                             chosen)
+        self.store = open_store(config.files, communicator)
+        data, seed = config.data, config.run.seed
+        chosen = ChosenRows(data.rows, self.store) if data.rows else None
+        reader = BatchReader(
+            self.store, "train", data.batch_size, seed, data.window, data.times,
+            config.reads_features, synthetic_rows(self.store, seed) if data.smote else None, chosen)
         self.validation = SplitReader(self.store, "validation", config.reads_features)
         self.plan = reader.plan
-        updates = config.epochs * self.plan.updates
-        self.total = min(updates, config.max_steps) if config.max_steps else updates
-        self.schedule = Schedule.of(config, self.total, self.plan.updates)
+        updates, most = config.duration.epochs * self.plan.updates, config.duration.max_steps
+        self.total = min(updates, most) if most else updates
+        self.schedule = Schedule.of(
+            config.schedule, data.batch_size, self.total, self.plan.updates)
 
         self.options = config.model_options(self.store)
         self.updater = Updater(config, communicator, reader,
@@ -96,7 +97,7 @@ class Run:
         self.replica = self.updater.replica
         self.state = TrainState(self.store.fingerprint, chosen.digest if chosen else "")
         self.starts_anew = False  # though it was to be resumed
-        if config.resume:
+        if config.run.resume:
             self._resume()
         self._earlier_s = self.state.seconds
         self._asked = 0  # signal that asked a rank to end in an epoch's last update
@@ -104,9 +105,9 @@ class Run:
         self.updater.coordinator.restore(self.state.balancer)
         self.run_log = RunLog(config, communicator.rank == 0)
         self.run_log.forget_after(self.step, self.step // self.plan.updates)
-        self.writer = CheckpointWriter(self.run_log.out, config.checkpoints_kept)
+        self.writer = CheckpointWriter(self.run_log.out, config.checkpoints.checkpoints_kept)
         self._checkpointed = time.monotonic()
-        profiles = config.profile and communicator.rank == 0
+        profiles = config.run.profile and communicator.rank == 0
         self.profiler = Profiler(self.run_log.out / "profile") if profiles else None
 
     @property
@@ -116,17 +117,17 @@ class Run:
 
     def _resume(self) -> None:
         """Go on from the last checkpoint, if there is one."""
-        out = Path(self.config.out)
+        out = Path(self.config.files.out)
         checkpoint = self.communicator.from_root(lambda: last_checkpoint(out))
         self.starts_anew = checkpoint is None
         if checkpoint is None:
             return
         state = checkpoint.state
         if state.rows != self.state.rows:
-            self.communicator.agree(f"{self.config.rows} is not what {out} was trained on")
+            self.communicator.agree(f"{self.config.data.rows} is not what {out} was trained on")
         if state.store != self.store.fingerprint:
             self.communicator.agree(
-                f"{self.config.store} is not the store that {out} was trained on")
+                f"{self.config.files.store} is not the store that {out} was trained on")
         self.state = state
         self.replica.load(checkpoint.tensors)
 
@@ -134,8 +135,8 @@ class Run:
         """Say what is about to happen."""
         ranks = self.communicator
         if self.starts_anew:
-            self.run_log.log(f"{self.config.out} has no checkpoint to resume from: the run starts "
-                             "with its first update")
+            self.run_log.log(f"{self.run_log.out} has no checkpoint to resume from: the run "
+                             "starts with its first update")
         self.run_log.log(
             f"{self.plan.rows:,} reviews, {self.plan.updates:,} updates an epoch, "
             f"{self.replica.parameters:,} parameters, {ranks.size} ranks ({ranks.backend}), "
@@ -145,7 +146,7 @@ class Run:
         """True when no update is left, or --patience is at its end; all ranks ask together."""
         # Rank 0 validates, and what it writes is no waiting for a reduction.
         worse: int = self.communicator.from_root(lambda: self.state.worse)
-        return self.step >= self.total or 0 < self.config.patience <= worse
+        return self.step >= self.total or 0 < self.config.duration.patience <= worse
 
     def train_epoch(self, epoch: int) -> None:
         """Do an epoch's updates, or those that are left of it and of the run."""
@@ -154,7 +155,7 @@ class Run:
         self._epoch_started = time.perf_counter()
         self.updater.timer.take()  # what lies between epochs belongs to no update
         self.run_log.start_epoch(self.plan.rows, self.state.epoch.reviews,
-                                 f"epoch {epoch + 1}/{config.epochs}")
+                                 f"epoch {epoch + 1}/{config.duration.epochs}")
         number = self.step - before
         try:
             while number < last:
@@ -210,7 +211,8 @@ class Run:
         return Stopped(reason, 128 + asked)
 
     def _checkpoint_is_due(self) -> bool:
-        every, seconds = self.config.checkpoint_every, 60 * self.config.checkpoint_minutes
+        options = self.config.checkpoints
+        every, seconds = options.checkpoint_every, 60 * options.checkpoint_minutes
         late = bool(seconds) and time.monotonic() - self._checkpointed >= seconds
         return late or (every > 0 and self.step % every == 0)
 
@@ -275,13 +277,13 @@ class Run:
         # A slow rank has less to do here, too, and a parked one, with its old weights, nothing.
         ratios = self.communicator.from_root(lambda: self.updater.coordinator.ratios)
         figures = None
-        if (epoch + 1) % config.evaluate_every == 0 or self.step == self.total:
+        if (epoch + 1) % config.duration.evaluate_every == 0 or self.step == self.total:
             figures = self._evaluate(epoch, ratios)
         loss, speed = done.loss / reviews, reviews / seconds
         self.run_log.record("epoch", epoch=epoch, step=self.step, loss=loss, reviews=reviews,
                             seconds=seconds, reviews_per_s=speed, validation=figures)
         accuracy = f", validation accuracy {figures['accuracy']:.2%}" if figures else ""
-        self.run_log.log(f"epoch {epoch + 1}/{config.epochs}: loss {loss:.4f}, "
+        self.run_log.log(f"epoch {epoch + 1}/{config.duration.epochs}: loss {loss:.4f}, "
                          f"{speed:,.0f} reviews/s{accuracy}")
         if self.step == (epoch + 1) * self.plan.updates:
             self.state.epoch = EpochTotals()
@@ -296,15 +298,15 @@ class Run:
         if not self.updater.coordinator.parked:
             self.replica.broadcast_average()
         with self.replica.averaged():
-            figures = validate(self.replica.model, self.validation, self.config,
-                               self.communicator, ratios, self.store.classes)
+            figures = validate(self.replica.model, self.validation, self.communicator, ratios,
+                               self.store.classes, self.config.data.micro_batch_tokens)
             if self.communicator.rank == 0:
                 self._keep(epoch, figures)
         return figures
 
     def _keep(self, epoch: int, figures: dict[str, Any] | None) -> None:
         """Write the model if it is the one to keep; count the validations that were no better."""
-        by, state = self.config.keep_by, self.state
+        by, state = self.config.keep.keep_by, self.state
         accuracy, score = (figures["accuracy"], figures[by]) if figures else (None, None)
         score = -score if score is not None and by == "loss" else score
         better = bool(figures) and (
@@ -313,7 +315,7 @@ class Run:
             state.highest, state.worse = score, 0
         else:
             state.worse += 1
-        if better or self.config.keep != "best":
+        if better or self.config.keep.keep != "best":
             state.best = {"epoch": epoch, "accuracy": accuracy}
             save_model(self.config, self.options, self.replica.arrays(), self.store, figures)
 
@@ -340,31 +342,13 @@ class Run:
         return summary
 
 
-def open_store(config: TrainingConfig, communicator: Communicator) -> Store:
-    """The store, the same on every rank.
-
-    Raises UserError, agreed by all ranks, where a host cannot open it, has another one, or runs
-    other versions.
-    """
-    problem, store = None, None
-    try:
-        store = Store(config.store, config.stage)
-    except UserError as error:
-        where = f"{platform.node()}: " if communicator.size > 1 else ""
-        problem = f"{where}{error}"
-    communicator.agree(problem)
-    assert store is not None
-    communicator.agree_on({"store": store.fingerprint, **versions()})
-    return store
-
-
 def validate(
-    model: nn.Module, reader: SplitReader, config: TrainingConfig, communicator: Communicator,
-    ratios: Sequence[float], classes: Sequence[str],
+    model: nn.Module, reader: SplitReader, communicator: Communicator, ratios: Sequence[float],
+    classes: Sequence[str], max_tokens: int,
 ) -> dict[str, Any] | None:
     """Figures on the validation split; None on other ranks than 0, or without such a split."""
     blocks = reader.blocks(communicator.rank, ratios)
-    scored = gather_logits(model, blocks, communicator, config.micro_batch_tokens)
+    scored = gather_logits(model, blocks, communicator, max_tokens)
     if scored is None or len(scored.labels) == 0:
         return None
     figures = evaluate_scores(scored.labels, scored.logits, classes)

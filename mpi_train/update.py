@@ -74,9 +74,9 @@ class Updater:
         model: nn.Module,
     ) -> None:
         self._config, self._communicator, self._reader = config, communicator, reader
-        self.group, self._loss, self.timer = Group(communicator), Loss.of(config), PhaseTimer()
+        self.group, self._loss, self.timer = Group(communicator), Loss.of(config.loss), PhaseTimer()
         self.replica = Replica(config, model, self.group, communicator.device, self.timer)
-        self.coordinator = ShareCoordinator(config, communicator, self.group)
+        self.coordinator = ShareCoordinator(config.balance, communicator, self.group)
         self._optimizer_s = 0.0
 
     def divide(self, coordinator: ShareCoordinator) -> None:
@@ -96,7 +96,7 @@ class Updater:
         started = time.perf_counter()
         self.timer.mark("rest")
         batch = self._reader.batch(epoch, number)
-        prefix = prefix_cost(batch.lengths, self._config.micro_batch_tokens)
+        prefix = prefix_cost(batch.lengths, self._config.data.micro_batch_tokens)
         self.timer.mark("data")
         read = time.perf_counter()
         decision = self.coordinator.decide(epoch, number, int(prefix[-1]))
@@ -168,7 +168,7 @@ class Updater:
         """Time this rank on a middle piece of an update, and throw the gradient away."""
         started = time.perf_counter()
         batch = self._reader.batch(trial.epoch, trial.number)
-        prefix = prefix_cost(batch.lengths, self._config.micro_batch_tokens)
+        prefix = prefix_cost(batch.lengths, self._config.data.micro_batch_tokens)
         piece = min(trial.tokens / int(prefix[-1]), 1.0)
         _, first, last, _ = cut(prefix, [(1 - piece) / 2, piece, (1 - piece) / 2]).tolist()
         if first == last:  # less than half a review

@@ -11,9 +11,9 @@ from reviews.corpora import plan_splits, read_blocks
 from reviews.features import Encoding, feature_columns
 from reviews.labels import NO_LABEL, settle_labels
 from reviews.recipe import Recipe
-from reviews.text.cleaning import clean, too_short, wordless
 from reviews.text.sequences import Ragged, cut
 from reviews.text.subwords import Subwords, tokenizer_for
+from reviews.text.tokenize_block import tokenize_block
 from reviews.text.tokenizer import Tokenizer
 from reviews.vocabulary import Coding
 
@@ -45,7 +45,7 @@ def encode_files(
     `tokenizer_json` the store's copy of a tokenizer that the recipe names.
     """
     for split in plan_splits(inputs, recipe):
-        tokenizer = tokenizer_for(recipe, tokenizer_json)
+        tokenizer = tokenizer_for(recipe.tokens, tokenizer_json)
         if isinstance(tokenizer, Subwords):
             coding = tokenizer.coding
         else:
@@ -64,22 +64,18 @@ def encode_block(
     tokenizer: Tokenizer | Subwords, coding: Coding, features: Encoding | None = None,
 ) -> Encoded:
     """Encode the reviews of one block; `bad` is passed on."""
-    tokens = tokenizer.tokenize(clean(reviews["text"], recipe))
-    short = too_short(tokens, tokenizer, recipe)
-    label, rating = settle_labels(reviews["label"], reviews["rating"], recipe)
-    empty = wordless(tokens, tokenizer, recipe)
-    short &= ~empty
-    neutral = ~empty & ~short & (label == NO_LABEL)
-    rows = np.flatnonzero(~empty & ~short & ~neutral)
-    ids, numbers = Ragged.of(tokens.ids, tokens.ends), coding.numbers(tokenizer.table.words())
-    kept = ids.take(rows)
-    out, length, unknown = cut(kept, numbers, recipe.length, recipe.keep, coding)
-    dropped = {"no_words": int(empty.sum()), "too_few_words": int(short.sum()),
-               "neutral": int(neutral.sum())}
-    encoded = Encoded(out, length, label[rows], rating[rows], dropped, bad,
+    texts = tokenize_block(reviews["text"], tokenizer, recipe)
+    label, rating = settle_labels(reviews["label"], reviews["rating"], recipe.labels)
+    texts.leave_out("neutral", label == NO_LABEL)
+    rows, tokens = texts.rows, texts.tokens
+    kept = Ragged.of(tokens.ids, tokens.ends).take(rows)
+    numbers = coding.numbers(tokenizer.table.words())
+    rules = recipe.encoding
+    out, length, unknown = cut(kept, numbers, rules.length, rules.keep, coding)
+    encoded = Encoded(out, length, label[rows], rating[rows], texts.dropped, bad,
                       int(kept.size.sum()), unknown)
     if features is None:
         return encoded
-    columns = [reviews[name].take(pa.array(rows)) for name in feature_columns(recipe)]
+    columns = [reviews[name].take(pa.array(rows)) for name in feature_columns(recipe.input)]
     return replace(encoded, features=features.encode(columns))
 

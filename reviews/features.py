@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reviews.recipe import Recipe
+from reviews.recipe import InputFormat
 
 Array = np.ndarray
 KINDS = ("number", "category", "time")
@@ -27,10 +27,10 @@ class Feature:
     kind: str  # one of KINDS
 
 
-def features_of(recipe: Recipe) -> list[Feature]:
-    """The features that a recipe names, as FIELD or FIELD:KIND."""
+def features_of(rules: InputFormat) -> list[Feature]:
+    """The features that the rules name, as FIELD or FIELD:KIND."""
     found = []
-    for entry in recipe.features:
+    for entry in rules.features:
         field, mark, kind = entry.rpartition(":")
         if not mark or kind not in KINDS:
             field, kind = entry, "number"
@@ -38,9 +38,9 @@ def features_of(recipe: Recipe) -> list[Feature]:
     return found
 
 
-def feature_columns(recipe: Recipe) -> list[str]:
+def feature_columns(rules: InputFormat) -> list[str]:
     """What the features are called in a block of reviews: by number, float64 or strings."""
-    return [f"feature_{number}" for number in range(len(recipe.features))]
+    return [f"feature_{number}" for number in range(len(rules.features))]
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,12 @@
         epochs: int = option(3, "number of epochs", at_least=1)
 
 A configuration is such a dataclass, or a tree of them. The command line, YAML and JSON are flat:
-they know the leaves alone, each by its own name, which no other leaf or group of the tree has.
-The options of a tree come in the order of its fields.
+they know the leaves alone, each by its own name, which no other leaf of the tree has. The options
+of a tree come in the order of its fields. A group may be of one of several kinds, as the value of
+an option before it says (`variant`): what only some kinds have is read with these alone.
 
-- `leaves(Config)`: every Leaf (path, name, kind, default, option), without the groups.
+- `leaves(Config)`: every Leaf (path, name, kind, default, option), without the groups;
+  `groups(Config)`: every dataclass of the tree.
 - `flatten(config)`, `build(Config, values)`, `replace_flat(config, **values)`: between a tree
   and its values by name.
 - `check_bounds(config)` refuses a value out of bounds; `check_conditions(config, named)` a named
@@ -31,18 +33,19 @@ import argparse
 import dataclasses
 import functools
 import math
-import types
 import typing
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from reviews.errors import UserError
+from reviews.runtime.option_values import converter, from_plain, metavar
 from reviews.runtime.parser import Parser, flag, make_parser, near
 
 __all__ = [
     "AtLeast", "Leaf", "Option", "Parser", "add_options", "build", "check_bounds",
-    "check_conditions", "config_from", "flag", "flatten", "from_mapping", "given", "leaves",
-    "make_parser", "near", "option", "replace_flat", "to_mapping", "unread",
+    "check_conditions", "condition_text", "config_from", "default_text", "flag", "flatten",
+    "from_mapping", "given", "groups", "has_command", "leaves", "make_parser", "near", "option",
+    "replace_flat", "to_mapping", "unread", "unread_among", "variant", "with_default",
 ]  # fmt: skip
 
 C = TypeVar("C")
@@ -136,8 +139,29 @@ class Leaf(NamedTuple):
 def option(default: Any, help: str, choices: Sequence[str] | None = None, **declared: Any) -> Any:
     """A dataclass field that is also an option; `declared`: the other fields of Option."""
     made = Option(help, choices, **declared)
-    return dataclasses.field(
-        default=default, metadata={"option": made, "help": help, "choices": choices})
+    return dataclasses.field(default=default, metadata={"option": made})
+
+
+def with_default(group: type, name: str, default: Any) -> Any:
+    """The option of a dataclass with another default, for a field of a class derived from it."""
+    [declared] = [field for field in dataclasses.fields(group) if field.name == name]
+    return dataclasses.field(default=default, metadata=declared.metadata)
+
+
+def variant(by: str, kinds: Mapping[str, type]) -> dict[str, Any]:
+    """Arguments of dataclasses.field for a group of one of several kinds, by the value of the
+    option `by`; by default the first."""
+    return {"default_factory": next(iter(kinds.values())), "metadata": {"by": by, "kinds": kinds}}
+
+
+def groups(config: type) -> set[type]:
+    """The dataclass and those of all its groups, of every kind."""
+    hints, found = typing.get_type_hints(config), {config}
+    for field in dataclasses.fields(config):
+        for kind in field.metadata.get("kinds", {0: hints[field.name]}).values():
+            if dataclasses.is_dataclass(kind):
+                found |= groups(typing.cast(type, kind))
+    return found
 
 
 def leaves(config: type) -> tuple[Leaf, ...]:
@@ -150,16 +174,7 @@ def _leaves(config: type) -> tuple[Leaf, ...]:
     found: list[Leaf] = []
     names: set[str] = set()
 
-    def walk(group: type, above: tuple[str, ...]) -> Iterator[Leaf]:
-        hints = typing.get_type_hints(group)
-        for field in dataclasses.fields(group):
-            kind, path = hints[field.name], (*above, field.name)
-            if dataclasses.is_dataclass(kind):
-                yield from walk(typing.cast(type, kind), path)
-            else:
-                yield Leaf(path, kind, field.default, field.metadata.get("option"))
-
-    for leaf in walk(config, ()):
+    for leaf in _walk(config, ()):
         if leaf.name in names:
             raise ValueError(f"{config.__name__} has two options {leaf.name}")
         names.add(leaf.name)
@@ -167,14 +182,47 @@ def _leaves(config: type) -> tuple[Leaf, ...]:
     return tuple(found)
 
 
+def _walk(group: type, above: tuple[str, ...]) -> Iterator[Leaf]:
+    hints = typing.get_type_hints(group)
+    for field in dataclasses.fields(group):
+        kind, path = hints[field.name], (*above, field.name)
+        if "kinds" in field.metadata:
+            yield from _of_all_kinds(field.metadata["by"], field.metadata["kinds"], path)
+        elif dataclasses.is_dataclass(kind):
+            yield from _walk(typing.cast(type, kind), path)
+        else:
+            yield Leaf(path, kind, field.default, field.metadata.get("option"))
+
+
+def _of_all_kinds(by: str, kinds: Mapping[str, type], path: tuple[str, ...]) -> Iterator[Leaf]:
+    """The leaves of all kinds of a group, once each, as the first kind that has it declares it."""
+    found: dict[str, Leaf] = {}
+    owners: dict[str, list[str]] = {}
+    for name, kind in kinds.items():
+        for leaf in _walk(kind, path):
+            found.setdefault(leaf.name, leaf)
+            owners.setdefault(leaf.name, []).append(name)
+    for name, leaf in found.items():
+        if len(owners[name]) < len(kinds) and leaf.option is not None:
+            condition = {by: tuple(owners[name]), **leaf.option.only_if}
+            leaf = leaf._replace(option=dataclasses.replace(leaf.option, only_if=condition))
+        yield leaf
+
+
 def flatten(config: Any) -> dict[str, Any]:
     """The values of all leaves by name, in order."""
-    return {leaf.name: functools.reduce(getattr, leaf.path, config)
-            for leaf in leaves(type(config))}
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        values |= flatten(value) if dataclasses.is_dataclass(value) else {field.name: value}
+    return values
 
 
 def build(config: type[C], values: Mapping[str, Any]) -> C:
-    """The tree with these values of leaves over its defaults; TypeError for an unknown name."""
+    """The tree with these values of leaves over its defaults; TypeError for an unknown name.
+
+    Options that only other kinds of a group have are left out.
+    """
     unknown = set(values) - {leaf.name for leaf in leaves(config)}
     if unknown:
         raise TypeError(f"{config.__name__} has no option {', '.join(sorted(unknown))}")
@@ -186,6 +234,9 @@ def _build(config: type[C], values: Mapping[str, Any]) -> C:
     made: dict[str, Any] = {}
     for field in dataclasses.fields(config):  # type: ignore[arg-type]
         kind = hints[field.name]
+        if "kinds" in field.metadata:
+            by, kinds = field.metadata["by"], field.metadata["kinds"]
+            kind = kinds[values.get(by, getattr(config, by))]
         if dataclasses.is_dataclass(kind):
             made[field.name] = _build(typing.cast(type, kind), values)
         elif field.name in values:
@@ -193,7 +244,7 @@ def _build(config: type[C], values: Mapping[str, Any]) -> C:
     return config(**made)
 
 
-def replace_flat(config: C, **values: Any) -> C:
+def replace_flat(config: C, /, **values: Any) -> C:
     """The tree with other values of these leaves."""
     return build(type(config), {**flatten(config), **values})
 
@@ -203,10 +254,11 @@ def check_bounds(config: Any, spell: Callable[[str], str] = str) -> None:
 
     spell: the name as a user knows it, `flag` for options of the command line alone.
     """
+    values = flatten(config)
     for leaf in leaves(type(config)):
-        if leaf.option is None or not leaf.option.has_bounds:
+        if leaf.option is None or not leaf.option.has_bounds or leaf.name not in values:
             continue
-        value = functools.reduce(getattr, leaf.path, config)
+        value = values[leaf.name]
         numbers = value if isinstance(value, tuple) else () if value is None else (value,)
         if not all(map(leaf.option.allows, numbers)):
             several = isinstance(value, tuple)
@@ -217,8 +269,12 @@ def check_bounds(config: Any, spell: Callable[[str], str] = str) -> None:
 
 def unread(config: Any) -> set[str]:
     """The names of the options that have no effect beside the others' values."""
-    values = flatten(config)
-    return {leaf.name for leaf in leaves(type(config)) if _unmet(leaf, values)}
+    return unread_among(type(config), flatten(config))
+
+
+def unread_among(config: type, values: Mapping[str, Any]) -> set[str]:
+    """The same for a tree that has these values."""
+    return {leaf.name for leaf in leaves(config) if _unmet(leaf, values)}
 
 
 def check_conditions(
@@ -263,24 +319,24 @@ def add_options(
     """
     for leaf in leaves(config):
         declared = leaf.option
-        if declared is None or leaf.name in skip or not _has(command, leaf):
+        if declared is None or leaf.name in skip or not has_command(command, leaf):
             continue
-        help = declared.help
+        conditions = " and ".join(condition_text(declared, other) for other in declared.only_if)
         shown = default_text(leaf)
-        if shown:
-            help += f" (default: {shown})"
+        notes = ["with " + conditions] * bool(conditions) + [f"default: {shown}"] * bool(shown)
+        help = declared.help + (f" ({'; '.join(notes)})" if notes else "")
         help = help.replace("%", "%%")
         if leaf.kind is bool:
             parser.add_argument(flag(leaf.name), action=argparse.BooleanOptionalAction,
                                 default=argparse.SUPPRESS, help=help)
         else:
             parser.add_argument(
-                flag(leaf.name), type=_converter(leaf.kind), choices=declared.choices,
+                flag(leaf.name), type=converter(leaf.kind), choices=declared.choices,
                 default=argparse.SUPPRESS, help=help,
-                metavar=None if declared.choices else _metavar(leaf.kind))
+                metavar=None if declared.choices else metavar(leaf.kind))
 
 
-def _has(command: str | None, leaf: Leaf) -> bool:
+def has_command(command: str | None, leaf: Leaf) -> bool:
     """True where the command has the option."""
     commands = leaf.option.commands if leaf.option else None
     return command is None or commands is None or command in commands
@@ -302,7 +358,7 @@ def given(args: argparse.Namespace, config: type, command: str | None = None) ->
 
     command: the one of add_options; what it does not have may be another option of that name.
     """
-    names = {leaf.name for leaf in leaves(config) if _has(command, leaf)}
+    names = {leaf.name for leaf in leaves(config) if has_command(command, leaf)}
     return {name: value for name, value in vars(args).items() if name in names}
 
 
@@ -321,7 +377,7 @@ def from_mapping(config: type[C], values: Mapping[str, Any], where: str) -> C:
         if name not in known:
             hint = near(str(name), known) or "; allowed: " + ", ".join(known)
             raise UserError(f"{where}: unknown key {name!r}{hint}")
-        checked[name] = _from_plain(value, known[name].kind, f"{where}: {name}")
+        checked[name] = from_plain(value, known[name].kind, f"{where}: {name}")
         choices = getattr(known[name].option, "choices", None)
         if choices and checked[name] not in choices:
             raise UserError(f"{where}: {name} is {value!r}, not one of {', '.join(choices)}")
@@ -339,62 +395,3 @@ def to_mapping(config: Any, every: bool = False) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value
             for name, value in values.items()
             if every or value != kept[name].default or not getattr(kept[name].option, "later", 0)}
-
-
-def _bare(kind: Any) -> Any:
-    """T for `T | None`, otherwise the type itself."""
-    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
-        return next(part for part in typing.get_args(kind) if part is not type(None))
-    return kind
-
-
-def _converter(kind: Any) -> Any:
-    """Converter of the text on the command line to a value."""
-    kind = _bare(kind)
-    if typing.get_origin(kind) is tuple:
-        part = _converter(typing.get_args(kind)[0])
-        return lambda text: tuple(map(part, text.split(","))) if text else ()
-
-    def convert(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
-        if value is None or not _is(value, kind):
-            raise argparse.ArgumentTypeError(f"{text!r} is not {_NAMES[kind]}")
-        return value
-
-    return convert
-
-
-def _metavar(kind: Any) -> str:
-    kind = _bare(kind)
-    if typing.get_origin(kind) is tuple:
-        return "A,B,.."
-    return {int: "N", float: "X"}.get(kind, "TEXT")
-
-
-def _from_plain(value: Any, kind: Any, where: str) -> Any:
-    """Check one value of a file against its type; whole numbers may stand for floats."""
-    if value is None:
-        if type(None) in typing.get_args(kind):
-            return None
-        raise UserError(f"{where} has no value")
-    kind = _bare(kind)
-    if typing.get_origin(kind) is tuple:
-        if isinstance(value, str | bytes) or not isinstance(value, Sequence):
-            raise UserError(f"{where} is {value!r}, not a list")
-        return tuple(_from_plain(part, typing.get_args(kind)[0], where) for part in value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if not _is(value, kind):
-        raise UserError(f"{where} is {value!r}, not {_NAMES[kind]}")
-    return value
-
-
-_NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
-
-
-def _is(value: Any, kind: Any) -> bool:
-    """True when a value is of this very kind; what is not finite is no number."""
-    return type(value) is kind and (kind is not float or math.isfinite(value))

@@ -1,6 +1,8 @@
-"""Every choice of the preparation in one frozen dataclass, and the presets."""
+"""Rules of the preparation as a tree of options, and the presets.
 
-import dataclasses
+The keys of recipe files are the leaves of the tree, in this order.
+"""
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -10,7 +12,15 @@ from typing import Any
 import yaml
 
 from reviews.errors import UserError
-from reviews.options import check_bounds, from_mapping, near, option, to_mapping
+from reviews.options import (
+    build,
+    check_bounds,
+    from_mapping,
+    near,
+    option,
+    replace_flat,
+    to_mapping,
+)
 
 SPLITS = ("train", "validation", "test")
 HUGGING_FACE = "huggingface:"
@@ -30,8 +40,20 @@ _LABELS = (*_TEXTS, "evaluate")
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Rules that make raw reviews rows of a store. `resolved` replaces names of word lists."""
+class Rules:
+    """Options that are checked as soon as they are there."""
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+        self._check()
+
+    def _check(self) -> None:
+        """Raise UserError for values that are no good, alone or together."""
+
+
+@dataclass(frozen=True)
+class InputFormat(Rules):
+    """Format of the input, and the fields to read."""
 
     format: str = option(
         "auto", "format of the input", ("auto", "amazon", "jsonl", "fasttext", "csv", "parquet")
@@ -62,6 +84,24 @@ class Recipe:
     feature_values: int = option(
         32, "number of values of a category that get columns, most frequent first",
         at_least=1, commands=_STORES)
+
+    def _check(self) -> None:
+        mark = self.delimiter_mark
+        if mark is not None and (len(mark) != 1 or not mark.isascii() or mark in '"\r\n'):
+            raise UserError(f"delimiter is {self.delimiter!r}: give one ASCII character, or tab")
+        if len(set(self.features)) < len(self.features) or "" in self.features:
+            raise UserError(f"features {','.join(self.features)}: name each field once")
+
+    @property
+    def delimiter_mark(self) -> str | None:
+        """The mark between CSV columns, None where the file shows it."""
+        return "\t" if self.delimiter in ("tab", "\\t") else self.delimiter
+
+
+@dataclass(frozen=True)
+class Labels(Rules):
+    """Ratings and labels, and the classes made from them."""
+
     rating_scale: tuple[float, ...] = option(
         (), "lowest,highest rating, 1,5 by default; the two limits below then are three and one "
         "quarter of it, or in its units", later=True, commands=_LABELS)
@@ -85,104 +125,8 @@ class Recipe:
         (), "values of the label field, class by class, such as 1,2 or 'bad|poor,good'",
         commands=_LABELS
     )
-    escaped_newlines: str = option(
-        "by-layout", "newlines written as a backslash and an n: undone in CSV that has the "
-        "columns of Amazon polarity alone; where they are found; always; or never",
-        ("by-layout", "find", "always", "never"), later=True, commands=_TEXTS)
-    html: bool = option(True, "decode HTML entities and remove tags", commands=_TEXTS)
-    nfkc: bool = option(
-        False, "bring characters into Unicode's compatibility form NFKC",
-        commands=_TEXTS)
-    remove_links: bool = option(False, "remove addresses of the web", commands=_TEXTS)
-    remove_emails: bool = option(False, "remove e-mail addresses", commands=_TEXTS)
-    squeeze_repeats: bool = option(
-        False, "cut three or more equal letters or marks to two",
-        commands=_TEXTS)
-    emoticon_words: bool = option(
-        False, "turn :) and the like into words of their own",
-        commands=_TEXTS)
-    emoji_words: bool = option(False, "turn emoji into words of their own", commands=_TEXTS)
-    mark_capitals: bool = option(
-        False, "put a word, allcaps, before words in capitals",
-        commands=_TEXTS)
-    expand_contractions: bool = option(
-        False, "write don't as do not, it's as it is",
-        commands=_TEXTS)
-    fold_ascii: bool = option(
-        False, "bring letters and marks to ASCII; emoji stay",
-        commands=_TEXTS)
-    tokenizer: str = option(
-        "words", "tokenizer: words, or huggingface:FOLDER for the tokenizer.json of a folder",
-        commands=_STORES)
-    tokens: str = option(
-        "words+marks",
-        "kind of tokens: runs of a-z; words of any script with inner apostrophes; "
-        "or these and single punctuation marks",
-        ("letters", "words", "words+marks"),
-        commands=_TEXTS)
-    unspaced_characters: bool = option(
-        False, "characters of scripts without spaces (Han, Kana, Thai, Lao, Khmer, Myanmar) are "
-        "words by themselves", later=True, commands=_TEXTS)
-    stop_words: tuple[str, ...] = option(
-        (), "stop words, which are left out; @nltk stands for NLTK's list",
-        commands=_TEXTS)
-    min_words: int = option(
-        1, "number of words below which a review is dropped; marks are no words",
-        at_least=1, commands=_TEXTS)
-    drop_marks_alone: bool = option(
-        False, "reviews of marks alone are dropped, as those without any word are", later=True,
-        commands=_TEXTS)
-    dedupe: str = option(
-        "text", "key of equal reviews, of which one is kept", ("none", "text", "reviewer-product"),
-        commands=_STORES)
-    sample: float = option(
-        1.0, "fraction of the corpus to keep, chosen by hash",
-        above=0, at_most=1, wanted="a fraction above 0, at most 1", commands=_STORES)
-    split: tuple[float, ...] = option(
-        (0.8, 0.1, 0.1), "sizes of train,validation,test: fractions or rows",
-        commands=_STORES)
-    shrink_split: bool = option(
-        False, "take the fractions of --split where there are fewer rows than it names",
-        commands=_STORES)
-    split_by: str = option(
-        "review", "key of reviews that stay together in one split",
-        ("review", "reviewer", "product", "time"),
-        commands=_STORES)
-    seed: int = option(
-        0, "seed of sampling and splitting",
-        at_least=0, at_most=2**32 - 1, commands=_STORES)
-    vocabulary_size: int = option(
-        30_000, "number of words in the vocabulary, most frequent first",
-        at_least=1, commands=_STORES)
-    min_count: int = option(
-        1, "number of occurrences in the training split below which a word is unknown",
-        at_least=1, commands=_STORES)
-    length: int = option(
-        256, "number of token ids per review", at_least=1, at_most=65_535, commands=_STORES)
-    keep: str = option(
-        "head+tail", "truncation of longer reviews: words that are kept", ("head", "head+tail"),
-        commands=_STORES)
-    max_bad_fraction: float = option(
-        0.01, "fraction of records that may be unreadable; more stop the run",
-        at_least=0, at_most=1, commands=_TEXTS)
 
-    def __post_init__(self) -> None:
-        check_bounds(self)
-        if len(self.split) != 3 or min(self.split) < 0 or sum(self.split) <= 0:
-            raise UserError(f"split is {_commas(self.split)}: give three numbers >= 0, not all 0")
-        if self.split_is_rows and any(part % 1 for part in self.split):
-            raise UserError(f"split rows {_commas(self.split)} are not whole numbers")
-        if not self.split_is_rows and sum(self.split) > 1 + 1e-9:
-            raise UserError(f"split fractions {_commas(self.split)} add up to more than 1")
-        mark = self.delimiter_mark
-        if mark is not None and (len(mark) != 1 or not mark.isascii() or mark in '"\r\n'):
-            raise UserError(f"delimiter is {self.delimiter!r}: give one ASCII character, or tab")
-        if self.tokenizer != "words" and not self.tokenizer.removeprefix(HUGGING_FACE):
-            raise UserError("tokenizer huggingface: needs a folder, huggingface:FOLDER")
-        if self.tokenizer != "words" and not self.tokenizer.startswith(HUGGING_FACE):
-            raise UserError(f"tokenizer is {self.tokenizer!r}: give words or huggingface:FOLDER")
-        if len(set(self.features)) < len(self.features) or "" in self.features:
-            raise UserError(f"features {','.join(self.features)}: name each field once")
+    def _check(self) -> None:
         self._check_scale()
         if self.negative_to >= self.positive_from:
             raise UserError(
@@ -217,26 +161,156 @@ class Recipe:
         return (self.rating_scale[0], self.rating_scale[1]) if self.rating_scale else STARS
 
     @property
-    def delimiter_mark(self) -> str | None:
-        """The mark between CSV columns, None where the file shows it."""
-        return "\t" if self.delimiter in ("tab", "\\t") else self.delimiter
-
-    @property
     def class_names(self) -> tuple[str, ...]:
         """The names of the classes, in the order of their numbers."""
         return CLASSES[self.classes]
+
+
+@dataclass(frozen=True)
+class Cleaning(Rules):
+    """Changes of the text before it is cut into tokens."""
+
+    escaped_newlines: str = option(
+        "by-layout", "newlines written as a backslash and an n: undone in CSV that has the "
+        "columns of Amazon polarity alone; where they are found; always; or never",
+        ("by-layout", "find", "always", "never"), later=True, commands=_TEXTS)
+    html: bool = option(True, "decode HTML entities and remove tags", commands=_TEXTS)
+    nfkc: bool = option(
+        False, "bring characters into Unicode's compatibility form NFKC",
+        commands=_TEXTS)
+    remove_links: bool = option(False, "remove addresses of the web", commands=_TEXTS)
+    remove_emails: bool = option(False, "remove e-mail addresses", commands=_TEXTS)
+    squeeze_repeats: bool = option(
+        False, "cut three or more equal letters or marks to two",
+        commands=_TEXTS)
+    emoticon_words: bool = option(
+        False, "turn :) and the like into words of their own",
+        commands=_TEXTS)
+    emoji_words: bool = option(False, "turn emoji into words of their own", commands=_TEXTS)
+    mark_capitals: bool = option(
+        False, "put a word, allcaps, before words in capitals",
+        commands=_TEXTS)
+    expand_contractions: bool = option(
+        False, "write don't as do not, it's as it is",
+        commands=_TEXTS)
+    fold_ascii: bool = option(
+        False, "bring letters and marks to ASCII; emoji stay",
+        commands=_TEXTS)
+
+
+@dataclass(frozen=True)
+class Tokenization(Rules):
+    """Tokens of a text, and texts that have too few."""
+
+    tokenizer: str = option(
+        "words", "tokenizer: words, or huggingface:FOLDER for the tokenizer.json of a folder",
+        commands=_STORES)
+    tokens: str = option(
+        "words+marks",
+        "kind of tokens: runs of a-z; words of any script with inner apostrophes; "
+        "or these and single punctuation marks",
+        ("letters", "words", "words+marks"),
+        commands=_TEXTS)
+    unspaced_characters: bool = option(
+        False, "characters of scripts without spaces (Han, Kana, Thai, Lao, Khmer, Myanmar) are "
+        "words by themselves", later=True, commands=_TEXTS)
+    stop_words: tuple[str, ...] = option(
+        (), "stop words, which are left out; @nltk stands for NLTK's list",
+        commands=_TEXTS)
+    min_words: int = option(
+        1, "number of words below which a review is dropped; marks are no words",
+        at_least=1, commands=_TEXTS)
+    drop_marks_alone: bool = option(
+        False, "reviews of marks alone are dropped, as those without any word are", later=True,
+        commands=_TEXTS)
+
+    def _check(self) -> None:
+        if self.tokenizer != "words" and not self.tokenizer.removeprefix(HUGGING_FACE):
+            raise UserError("tokenizer huggingface: needs a folder, huggingface:FOLDER")
+        if self.tokenizer != "words" and not self.tokenizer.startswith(HUGGING_FACE):
+            raise UserError(f"tokenizer is {self.tokenizer!r}: give words or huggingface:FOLDER")
+
+
+@dataclass(frozen=True)
+class Selection(Rules):
+    """Reviews that are kept, and the split that each goes to."""
+
+    dedupe: str = option(
+        "text", "key of equal reviews, of which one is kept", ("none", "text", "reviewer-product"),
+        commands=_STORES)
+    sample: float = option(
+        1.0, "fraction of the corpus to keep, chosen by hash",
+        above=0, at_most=1, wanted="a fraction above 0, at most 1", commands=_STORES)
+    split: tuple[float, ...] = option(
+        (0.8, 0.1, 0.1), "sizes of train,validation,test: fractions or rows",
+        commands=_STORES)
+    shrink_split: bool = option(
+        False, "take the fractions of --split where there are fewer rows than it names",
+        commands=_STORES)
+    split_by: str = option(
+        "review", "key of reviews that stay together in one split",
+        ("review", "reviewer", "product", "time"),
+        commands=_STORES)
+    seed: int = option(
+        0, "seed of sampling and splitting",
+        at_least=0, at_most=2**32 - 1, commands=_STORES)
+
+    def _check(self) -> None:
+        if len(self.split) != 3 or min(self.split) < 0 or sum(self.split) <= 0:
+            raise UserError(f"split is {_commas(self.split)}: give three numbers >= 0, not all 0")
+        if self.split_is_rows and any(part % 1 for part in self.split):
+            raise UserError(f"split rows {_commas(self.split)} are not whole numbers")
+        if not self.split_is_rows and sum(self.split) > 1 + 1e-9:
+            raise UserError(f"split fractions {_commas(self.split)} add up to more than 1")
 
     @property
     def split_is_rows(self) -> bool:
         """True when the split names numbers of rows instead of fractions of all rows."""
         return any(part > 1 for part in self.split)
 
+
+@dataclass(frozen=True)
+class Encoding(Rules):
+    """Vocabulary, and the token ids of a review."""
+
+    vocabulary_size: int = option(
+        30_000, "number of words in the vocabulary, most frequent first",
+        at_least=1, commands=_STORES)
+    min_count: int = option(
+        1, "number of occurrences in the training split below which a word is unknown",
+        at_least=1, commands=_STORES)
+    length: int = option(
+        256, "number of token ids per review", at_least=1, at_most=65_535, commands=_STORES)
+    keep: str = option(
+        "head+tail", "truncation of longer reviews: words that are kept", ("head", "head+tail"),
+        commands=_STORES)
+
+
+@dataclass(frozen=True)
+class Recipe(Rules):
+    """Rules that make raw reviews rows of a store. `resolved` replaces names of word lists."""
+
+    input: InputFormat = InputFormat()
+    labels: Labels = Labels()
+    cleaning: Cleaning = Cleaning()
+    tokens: Tokenization = Tokenization()
+    selection: Selection = Selection()
+    encoding: Encoding = Encoding()
+    max_bad_fraction: float = option(
+        0.01, "fraction of records that may be unreadable; more stop the run",
+        at_least=0, at_most=1, commands=_TEXTS)
+
+    @classmethod
+    def of(cls, **values: Any) -> "Recipe":
+        """The recipe with these values of keys over the defaults."""
+        return build(cls, values)
+
     def resolved(self) -> "Recipe":
         """The recipe with named word lists replaced by their words, so it stands by itself."""
         words: set[str] = set()
-        for entry in self.stop_words:
+        for entry in self.tokens.stop_words:
             words.update(_nltk_stop_words() if entry == "@nltk" else [entry])
-        return dataclasses.replace(self, stop_words=tuple(sorted(words)))
+        return replace_flat(self, stop_words=tuple(sorted(words)))
 
     def to_yaml(self, every: bool = False) -> str:
         """The recipe as YAML, one key a line; `every` as in `to_mapping`."""

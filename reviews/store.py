@@ -286,7 +286,7 @@ def empty_manifest(recipe_values: dict[str, Any], classes: Sequence[str]) -> dic
         "padding": PADDING,
         "unknown": UNKNOWN,
         "special": {},
-        "length": recipe.length,
+        "length": recipe.encoding.length,
     }
 
 

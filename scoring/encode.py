@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 from reviews.bundle import Bundle
-from reviews.text.cleaning import clean
 from reviews.text.sequences import Ragged, cut
 from reviews.text.subwords import Subwords, tokenizer_for
+from reviews.text.tokenize_block import tokenize
 from reviews.text.tokenizer import Tokenizer
 from reviews.vocabulary import Coding
 
@@ -39,7 +39,7 @@ class TextEncoder:
 
     def __init__(self, bundle: Bundle) -> None:
         self._recipe = bundle.recipe
-        self._tokenizer = tokenizer_for(bundle.recipe, bundle.tokenizer_file)
+        self._tokenizer = tokenizer_for(bundle.recipe.tokens, bundle.tokenizer_file)
         if isinstance(self._tokenizer, Subwords):
             self.coding = self._tokenizer.coding
             self._numbers = self.coding.numbers(self._tokenizer.table.words())
@@ -62,13 +62,13 @@ class TextEncoder:
         """Rows of the texts (n, no nulls, valid UTF-8)."""
         if len(self._tokenizer.table) > self._most:
             self._begin()
-        tokens = self._tokenizer.tokenize(clean(texts, self._recipe))
+        tokens = tokenize(texts, self._tokenizer, self._recipe)
         if len(self._tokenizer.table) > len(self._numbers):
             more = np.full(len(self._tokenizer.table), self.coding.unknown, np.int32)
             self._numbers = np.concatenate([self._numbers, more])
         words = Ragged.of(tokens.ids, tokens.ends)
-        rows, kept, _ = cut(
-            words, self._numbers, self._recipe.length, self._recipe.keep, self.coding)
+        rules = self._recipe.encoding
+        rows, kept, _ = cut(words, self._numbers, rules.length, rules.keep, self.coding)
         lengths = kept.astype(np.int32)
         around = len(self.coding.prefix) + len(self.coding.suffix)
         cut_off = np.maximum(words.size - (lengths - around), 0)

@@ -15,6 +15,7 @@ from reviews.corpora import InputSplit, Part, Reading, read_parts
 from reviews.errors import UserError
 from reviews.features import Encoding, feature_columns
 from reviews.metrics import probabilities
+from reviews.options import replace_flat
 from reviews.recipe import Recipe
 from reviews.record import BadRecord, Block
 from reviews.runtime.progress import PROGRESS
@@ -98,11 +99,11 @@ class FileScorer:
                                 "from fields; train it again")
             self._features = Encoding(bundle.model["feature_encoding"])
         else:  # what no model reads, files need not have
-            recipe = dataclasses.replace(recipe, features=())
+            recipe = replace_flat(recipe, features=())
         # Nothing is de-duplicated or split, so that reviewer, product and time are read for a
         # summary alone.
         self._summary = summary
-        self._recipe = dataclasses.replace(
+        self._recipe = replace_flat(
             recipe, dedupe="text" if summary is None else "reviewer-product",
             split_by="review", missing="bad")
         self._own = threading.local()
@@ -193,6 +194,6 @@ class FileScorer:
         features = None
         if self._features is not None:
             features = self._features.encode(
-                [reviews[name] for name in feature_columns(self._recipe)])
+                [reviews[name] for name in feature_columns(self._recipe.input)])
         found = probabilities(self._model.logits(rows, features))
         return [self._decision.labels(found), *found.T, rows.n_words, rows.n_cut]

@@ -22,6 +22,7 @@ from reviews.options import (
     given,
     make_parser,
     option,
+    replace_flat,
     to_mapping,
 )
 from reviews.recipe import Recipe
@@ -103,7 +104,7 @@ def score_files(
     bundle, model = load_model(path)
     decision = Decision(tuple(bundle.model["classes"]), options.threshold,
                         options.unsure or None)
-    recipe = dataclasses.replace(bundle.recipe, **about_files)  # type: ignore[arg-type]
+    recipe = replace_flat(bundle.recipe, **about_files)
     summary = Summary(decision.names) if options.summary is not None else None
     scorer = FileScorer(bundle, model, recipe, decision, options.key_field,
                         options.workers or len(os.sched_getaffinity(0)), summary)

@@ -29,8 +29,8 @@ def make_store(
     are put into the store as they are.
     """
     rng = np.random.default_rng(seed)
-    recipe = Recipe(length=length, vocabulary_size=vocabulary, seed=seed)
-    classes = list(classes) or recipe.class_names
+    recipe = Recipe.of(length=length, vocabulary_size=vocabulary, seed=seed)
+    classes = list(classes) or recipe.labels.class_names
     manifest = empty_manifest(to_mapping(recipe), classes)
     manifest["vocabulary_size"] = vocabulary + FIRST_WORD
     manifest["distinct_words"] = vocabulary

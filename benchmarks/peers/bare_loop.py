@@ -35,7 +35,7 @@ CPU = torch.device("cpu")
 def tokens_a_second(store: Store, config: TrainingConfig, batches: list[Batch], size: int) -> float:
     """Padded tokens a second, forward and backward; the first batch warms up."""
     torch.manual_seed(0)
-    model, loss = build(config.model_options(store)), Loss.of(config)
+    model, loss = build(config.model_options(store)), Loss.of(config.loss)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     pieces = []
@@ -46,7 +46,7 @@ def tokens_a_second(store: Store, config: TrainingConfig, batches: list[Batch], 
             pieces.append((number, *to_tensors(rows, CPU), torch.from_numpy(rows.labels), draws))
     tokens, started = 0, time.perf_counter()
     for number, words, lengths, labels, draws in pieces:
-        (loss.sum(model(words, lengths, draws), labels) / config.batch_size).backward()
+        (loss.sum(model(words, lengths, draws), labels) / config.data.batch_size).backward()
         tokens += words.numel()
         if number == 0:
             tokens, started = 0, time.perf_counter()
@@ -69,14 +69,15 @@ def loaded_a_second(store: Store, config: TrainingConfig) -> float:
 
     The median of some epochs; what the first one does besides, checks and opens files.
     """
-    reader = BatchReader(store, "train", config.batch_size, config.seed, config.window)
+    data = config.data
+    reader = BatchReader(store, "train", data.batch_size, config.run.seed, data.window)
     speeds = []
     for epoch in range(1 + LOADED):
         started = time.process_time()
         for update in range(reader.plan.updates):
             batch = reader.batch(epoch, update)
             for first, last in pairwise(
-                    micro_batches(batch.lengths, config.micro_batch_tokens).tolist()):
+                    micro_batches(batch.lengths, data.micro_batch_tokens).tolist()):
                 to_tensors(batch.take(first, last), CPU)
         speeds.append(reader.plan.rows / (time.process_time() - started))
     return median(speeds[1:])
@@ -94,16 +95,17 @@ def main() -> None:
     options = parser.parse_args()
     prepare_process(1, 1)
     store = Store(options.store)
-    config = TrainingConfig(batch_size=options.batch_size, hidden_dim=options.hidden_dim,
-                            bidirectional=options.bidirectional)
-    reader = BatchReader(store, "train", config.batch_size, config.seed, config.window)
+    config = TrainingConfig.of(batch_size=options.batch_size, hidden_dim=options.hidden_dim,
+                               bidirectional=options.bidirectional)
+    data = config.data
+    reader = BatchReader(store, "train", data.batch_size, config.run.seed, data.window)
     updates = np.arange(1 + options.updates) % reader.plan.updates
     batches = [reader.batch(0, int(update)) for update in updates]
     speeds = {size: tokens_a_second(store, config, batches, size) for size in SIZES}
     best = max(speeds, key=speeds.__getitem__)
     print(json.dumps({
         "tokens_per_s": speeds[best], "micro_batch_tokens": best,
-        "real_part": real_part(batches, config.micro_batch_tokens, options.ranks),
+        "real_part": real_part(batches, config.data.micro_batch_tokens, options.ranks),
         "loaded_per_s": loaded_a_second(store, config),
     }))
 

@@ -52,7 +52,7 @@ def _numbered(sizes: Any, recipe: Recipe) -> Rows:
     rows = sizes.drop_duplicates("text")
     words = rows["text"].str.split(" ")
     flat = words.explode()
-    common = flat.value_counts().index[: recipe.vocabulary_size]
+    common = flat.value_counts().index[: recipe.encoding.vocabulary_size]
     ids = pd.Index(common).get_indexer(flat) + FIRST
     return ids, words.list.len().to_numpy(), rows[RATING].to_numpy()
 
@@ -89,7 +89,7 @@ def run_polars(source: Path, recipe: Recipe) -> Rows:
         .collect()
     )  # fmt: skip
     flat = rows.select(pl.col("words").explode())
-    common = flat["words"].value_counts(sort=True)["words"].head(recipe.vocabulary_size)
+    common = flat["words"].value_counts(sort=True)["words"].head(recipe.encoding.vocabulary_size)
     known = pl.DataFrame({"words": common, "id": np.arange(len(common)) + FIRST})
     ids = flat.join(known, on="words", how="left", maintain_order="left")["id"]
     return ids.fill_null(1).to_numpy(), rows["words"].list.len().to_numpy(), rows[RATING].to_numpy()
@@ -111,7 +111,7 @@ def run_pyarrow(source: Path, recipe: Recipe) -> Rows:
     coded = words.flatten().dictionary_encode()
     counts = np.bincount(coded.indices, minlength=len(coded.dictionary))
     numbers = np.ones(len(counts), np.int64)
-    common = np.argsort(-counts, kind="stable")[: recipe.vocabulary_size]
+    common = np.argsort(-counts, kind="stable")[: recipe.encoding.vocabulary_size]
     numbers[common] = np.arange(len(common)) + FIRST
     return numbers[coded.indices], pc.list_value_length(words).to_numpy(), rows[
         "rating_first"].to_numpy()
@@ -126,15 +126,15 @@ def write_rows(rows: Rows, target: Path, recipe: Recipe) -> int:
     """Cut or pad all rows at once; returns their number."""
     ids, sizes, ratings = rows[0], rows[1].astype(np.int64), rows[2]
     place = np.arange(len(ids)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    inside = place < recipe.length
-    tokens = np.zeros((len(sizes), recipe.length), np.uint16)
+    inside = place < recipe.encoding.length
+    tokens = np.zeros((len(sizes), recipe.encoding.length), np.uint16)
     tokens[np.repeat(np.arange(len(sizes)), sizes)[inside], place[inside]] = np.maximum(
         ids[inside], 1)
     with h5py.File(target, "w") as store:
-        chunks = (min(1024, len(sizes)), recipe.length)
+        chunks = (min(1024, len(sizes)), recipe.encoding.length)
         how = {"chunks": chunks, "compression": "gzip", "compression_opts": 1}
         store.create_dataset("tokens", data=tokens, shuffle=True, **how)
-        store.create_dataset("label", data=ratings >= recipe.positive_from)
+        store.create_dataset("label", data=ratings >= recipe.labels.positive_from)
     return len(sizes)
 
 

@@ -62,7 +62,7 @@ def is_positive(rating: str) -> bool:
 
 def run(source: Path, target: Path, text_field: str, rating_field: str, recipe: Recipe) -> int:
     """All of it; returns the number of rows written."""
-    stop_words = set(recipe.stop_words)
+    stop_words = set(recipe.tokens.stop_words)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         mapped, by_text, merged = (Path(folder, name) for name in ("mapped", "sorted", "merged"))
         with gzip.open(source, "rt", encoding="utf-8") as lines, open(mapped, "w") as file:
@@ -74,10 +74,10 @@ def run(source: Path, target: Path, text_field: str, rating_field: str, recipe: 
             for text, rating in reducer(lines):
                 frequency.update(text.split())
                 file.write(f"{text}\t{rating}\n")
-        common = frequency.most_common(recipe.vocabulary_size)
+        common = frequency.most_common(recipe.encoding.vocabulary_size)
         ids = {word: FIRST + i for i, (word, _) in enumerate(common)}
         with open(merged) as lines, h5py.File(target, "w") as store:
-            return write_rows(lines, store, ids, recipe.length)
+            return write_rows(lines, store, ids, recipe.encoding.length)
 
 
 def write_rows(

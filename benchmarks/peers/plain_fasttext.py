@@ -56,10 +56,10 @@ def whole_texts(store: Store, split: str, texts: dict[int, str]) -> Texts:
 def raw_texts(files: Sequence[str], recipe: Recipe) -> Iterator[tuple[int, str]]:
     """The review_id of each raw review, and its text; the id is that of stores without keys."""
     for split in plan_splits(files, recipe):
-        tokenizer = tokenizer_for(recipe)
+        tokenizer = tokenizer_for(recipe.tokens)
         for block in read_blocks(split, recipe):
             texts = block.reviews["text"]
-            identities = tokenizer.tokenize(clean(texts, recipe)).identity[:, 0]
+            identities = tokenizer.tokenize(clean(texts, recipe.cleaning)).identity[:, 0]
             yield from zip(identities.tolist(), texts.to_pylist(), strict=True)
 
 

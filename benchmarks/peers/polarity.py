@@ -22,8 +22,8 @@ from reviews.corpora import plan_splits, read_blocks
 from reviews.generate import generate
 from reviews.recipe import Recipe
 
-RECIPE = Recipe(format="fasttext", tokens="letters", html=False, vocabulary_size=30_000,
-                length=100, keep="head")
+RECIPE = Recipe.of(format="fasttext", tokens="letters", html=False, vocabulary_size=30_000,
+                   length=100, keep="head")
 # Each line as one column: no text holds this character.
 LINES: dict[str, Any] = {"sep": "\x01", "header": None, "names": ["line"],
                          "quoting": csv.QUOTE_NONE}
@@ -33,7 +33,7 @@ BLOCK = "32MB"
 def write_polarity(path: Path, reviews: int) -> int:
     """Write so many generated reviews, `__label__1` or `__label__2` each; returns their bytes."""
     scratch = generate(path.with_suffix(".json"), int(reviews * 1.12) + 100)
-    left, kept = reviews, Recipe(html=False)
+    left, kept = reviews, Recipe.of(html=False)
     with path.open("wb") as file:
         for split in plan_splits([str(scratch[0])], kept):
             for block in read_blocks(split, kept):
@@ -95,7 +95,8 @@ def store_dask(source: Path, target: Path) -> None:
     frame = dd.read_csv(source, blocksize=BLOCK, **LINES).map_partitions(clean_frame)
     rows = frame.map_partitions(rated).shuffle("text").map_partitions(merge).persist()
     words = rows["text"].map_partitions(lambda text: text.str.split(" ").explode())
-    common = words.value_counts(split_out=1).nlargest(RECIPE.vocabulary_size).compute().index
+    most = RECIPE.encoding.vocabulary_size
+    common = words.value_counts(split_out=1).nlargest(most).compute().index
     target.mkdir()
     rows.map_partitions(
         encode_partition, common, str(target), meta=("rows", "int64")).compute()

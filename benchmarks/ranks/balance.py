@@ -9,7 +9,6 @@ looked for.
 """
 
 import argparse
-import dataclasses
 import itertools
 import json
 import time
@@ -34,6 +33,7 @@ from mpi_train.exchange.communicator import Communicator
 from mpi_train.exchange.group import patiently
 from mpi_train.process_setup import prepare_process
 from mpi_train.update import Update, Updater
+from reviews.options import replace_flat
 from reviews.store import Store
 
 WARM_UP = 10  # updates from cold
@@ -55,7 +55,8 @@ class Ranks:
         prepare_process(1, 1)
         self.communicator.connect("auto")
         store = Store(options.store)
-        self.reader = BatchReader(store, "train", self.config.batch_size, 0, self.config.window)
+        data = self.config.data
+        self.reader = BatchReader(store, "train", data.batch_size, 0, data.window)
         torch.manual_seed(0)
         self.updater = Updater(self.config, self.communicator, self.reader,
                                build(self.config.model_options(store)))
@@ -65,8 +66,8 @@ class Ranks:
 
     def rule(self, **choices: Any) -> None:
         """Divide the updates in another way from now on."""
-        config = dataclasses.replace(self.config, **choices)
-        self.updater.divide(ShareCoordinator(config, self.communicator, self.updater.group))
+        config = replace_flat(self.config, **choices)
+        self.updater.divide(ShareCoordinator(config.balance, self.communicator, self.updater.group))
 
     def barrier(self) -> None:
         """Wait for all ranks, and leave them the cores."""
@@ -118,7 +119,7 @@ class Ranks:
         if not share[rank]:
             return
         batch = self.reader.batch(0, number % self.reader.plan.updates)
-        prefix_cost(batch.lengths, self.config.micro_batch_tokens)
+        prefix_cost(batch.lengths, self.config.data.micro_batch_tokens)
         begin = int(share[:rank].sum())
         self.replica.back_propagate(batch, (begin, begin + int(share[rank])), (0, number),
                                     lambda: False)

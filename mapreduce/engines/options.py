@@ -7,12 +7,10 @@ from mapreduce.cut_files import CUT_ABOVE
 from reviews.errors import UserError
 from reviews.options import check_bounds, check_conditions, flag, flatten, option
 
-RUNNERS = ("inline", "local", "hadoop", "spark", "dask", "emr")
-
 
 def _own(runners: tuple[str, ...], help: str, **declared: Any) -> Any:
-    """An option of some runners alone, None unless it is named; its help opens with them."""
-    return option(None, f"{', '.join(runners)}: {help}", only_if={"runner": runners}, **declared)
+    """An option of some runners alone, None unless it is named."""
+    return option(None, help, only_if={"runner": runners}, **declared)
 
 
 @dataclass(frozen=True)
@@ -20,7 +18,8 @@ class EngineOptions:
     """Runner of the jobs, and its work folder."""
 
     runner: str | None = option(
-        None, "runner of the jobs (default: local where the input is large, else inline)", RUNNERS)
+        None, "runner of the jobs (default: local where the input is large, else inline)",
+        ("inline", "local", "hadoop", "spark", "dask", "emr"))
     workers: int | None = option(
         None, "number of cores (default: all, if the input is large)",
         at_least=1)

@@ -18,7 +18,7 @@ from mrjob.step import StepFailedException
 
 from mapreduce.engines import dask as dask_runner
 from mapreduce.engines import emr, hadoop, spark
-from mapreduce.engines.options import RUNNERS, EngineOptions
+from mapreduce.engines.options import EngineOptions
 from mapreduce.job import FAILURES, ReviewsJob, ended_folder
 from mapreduce.run_folders import RunFolders
 from reviews.corpora import InputSplit
@@ -83,13 +83,12 @@ ENGINES = {
     "local": Engine(_no_arguments, is_cluster=False),
     "hadoop": Engine(hadoop.arguments, hadoop.check, hadoop.work_dir, files=ONE,
                      splits_per_task=4),
-    "emr": Engine(emr.arguments, emr.check, session=emr.session, files=ONE, splits_per_task=4,
-                  last_words=emr.last_words),
+    "spark": Engine(spark.arguments, spark.check, files=PER_LINE),
     "dask": Engine(_no_arguments, dask_runner.check, session=dask_runner.session,
                    run=dask_runner.run_job),
-    "spark": Engine(spark.arguments, spark.check, files=PER_LINE),
+    "emr": Engine(emr.arguments, emr.check, session=emr.session, files=ONE, splits_per_task=4,
+                  last_words=emr.last_words),
 }
-assert set(ENGINES) == set(RUNNERS)
 
 
 def run_job(

@@ -32,20 +32,20 @@ def deduplicate(partition: Partition, recipe: Recipe) -> DeduplicatedRows:
     role = np.asarray(rows["role"])
     rating = np.asarray(rows["rating"].fill_null(np.nan), np.float32).copy()
     label = np.asarray(rows["label"].fill_null(NO_LABEL), np.uint8).copy()
-    if recipe.dedupe == "reviewer-product":
+    if recipe.selection.dedupe == "reviewer-product":
         key = np.stack([np.asarray(rows["key_a"]), np.asarray(rows["key_b"])], 1)
         keyed = np.asarray(rows["keyed"])
     else:
         key, keyed = identity, np.ones(len(role), bool)
     time = _times(rows)
-    others = [_ranks(rows[name]) for name in (*feature_columns(recipe), "product", "reviewer")
+    others = [_ranks(rows[name]) for name in (*feature_columns(recipe.input), "product", "reviewer")
               if name in rows.column_names]
     dropped = {}
 
     keep = ~_overlap(key, keyed, role)
     dropped["overlap"] = int((~keep).sum())
     subject = np.flatnonzero(keep & (role == CORPUS) & keyed)
-    if recipe.dedupe == "text":
+    if recipe.selection.dedupe == "text":
         first, rating_mode, label_mode = _merge_texts(
             subject, key, time, rating, label, others
         )
@@ -53,17 +53,17 @@ def deduplicate(partition: Partition, recipe: Recipe) -> DeduplicatedRows:
         keep[first] = True
         rating[first], label[first] = rating_mode, label_mode
         dropped["duplicate"] = len(subject) - len(first)
-    elif recipe.dedupe == "reviewer-product":
+    elif recipe.selection.dedupe == "reviewer-product":
         first = _earliest(subject, key, time, rating, others, partition)
         keep[subject] = False
         keep[first] = True
         dropped["duplicate"] = len(subject) - len(first)
 
     # A label that came with the review wins over what its rating says.
-    label = np.where(label == NO_LABEL, labels_from_ratings(rating, recipe), label)
+    label = np.where(label == NO_LABEL, labels_from_ratings(rating, recipe.labels), label)
     neutral = keep & (label == NO_LABEL)
     dropped["neutral"] = int(neutral.sum())
-    if recipe.dedupe == "text" and (role == CORPUS).all():
+    if recipe.selection.dedupe == "text" and (role == CORPUS).all():
         kept = first[~neutral[first]]  # in order, and no two identities are equal
     else:
         # Equal identities are numbered in order of their other fields.

@@ -51,7 +51,8 @@ class GatherSummary:
             places += line["places"]
             seen += RatingsSeen(*line.get("seen", ()))
         places.sort(key=lambda place: (place["path"], place["line"]))
-        return cls(recipe, lines, cuts_of(recipe, lines), dict(counts), dict(bad), places[:3], seen,
+        cuts = cuts_of(recipe.selection, lines)
+        return cls(recipe, lines, cuts, dict(counts), dict(bad), places[:3], seen,
                    sorted(path for line in lines for path in line.get("empty", ())))
 
     @property
@@ -99,7 +100,7 @@ def refuse_bad(
     reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(bad.items()))
     where = "; ".join(f"{p['path']}:{p['line']} {p['reason']}" for p in places)
     worst = max(bad, key=lambda reason: bad[reason])
-    hint = None if worst == "wrong_columns" and not recipe.quotes else _HINTS.get(worst)
+    hint = None if worst == "wrong_columns" and not recipe.input.quotes else _HINTS.get(worst)
     if worst in ("rating_out_of_range", "missing_rating"):
         hint = _rating_hint(worst, seen, recipe)
     raise UserError(
@@ -111,7 +112,7 @@ def refuse_bad(
 
 def _rating_hint(reason: str, seen: RatingsSeen, recipe: Recipe) -> str:
     """Advice for ratings that are not on the recipe's scale, or are none."""
-    low, high = recipe.rating_range
+    low, high = recipe.labels.rating_range
     if seen.low is not None and seen.high is not None and (seen.low < low or seen.high > high):
         return (f"ratings from {seen.low:g} to {seen.high:g} are in the input, and the scale is "
                 f"{low:g} to {high:g}: --rating-scale LOW,HIGH names another")

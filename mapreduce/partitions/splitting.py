@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from mapreduce.partitions.histogram import Histogram
 from reviews.errors import UserError
-from reviews.recipe import Recipe
+from reviews.recipe import Selection
 from reviews.text.strings import hash_strings, mix_hashes
 
 Array = np.ndarray
@@ -17,24 +17,24 @@ UNUSED = 3  # after train, validation, test
 SALT_SPLIT, SALT_SAMPLE = 1, 2
 
 
-def sampled(keys: Array, recipe: Recipe) -> Array:
+def sampled(keys: Array, rules: Selection) -> Array:
     """Mask (n,) bool of the rows in the sample: those of a smaller fraction stay in a larger."""
-    limit = np.uint64(min(int(recipe.sample * 2**64), 2**64 - 1))
-    return mix_hashes(keys, 4 * recipe.seed + SALT_SAMPLE) <= limit
+    limit = np.uint64(min(int(rules.sample * 2**64), 2**64 - 1))
+    return mix_hashes(keys, 4 * rules.seed + SALT_SAMPLE) <= limit
 
 
-def split_keys(recipe: Recipe, identity: Array, rows: pa.Table) -> Array:
+def split_keys(rules: Selection, identity: Array, rows: pa.Table) -> Array:
     """Keys (n,) uint64 that are ordered and cut: a hash, or the time with null as 0."""
-    salt = 4 * recipe.seed + SALT_SPLIT
-    if recipe.split_by == "time":
+    salt = 4 * rules.seed + SALT_SPLIT
+    if rules.split_by == "time":
         # Shifted so that negative times stay in order; 0 is left for rows without a time.
         times = np.asarray(rows["time"].fill_null(-(2**62)), np.int64)
         keys = (times + 2**62).astype(np.uint64)
         return np.minimum(keys, np.uint64(2**63))
     own = mix_hashes(np.ascontiguousarray(identity[:, 0]), salt)
-    if recipe.split_by == "review":
+    if rules.split_by == "review":
         return own
-    names = rows[recipe.split_by].combine_chunks()
+    names = rows[rules.split_by].combine_chunks()
     hashes = mix_hashes(np.ascontiguousarray(hash_strings(names)[:, 0]), salt)
     return np.where(np.asarray(names.is_null()), own, hashes)
 
@@ -62,8 +62,8 @@ class Cuts:
         return out
 
 
-def cuts_of(recipe: Recipe, gathered: Iterable[Mapping[str, Any]]) -> Cuts:
-    """The cuts that give the recipe's split, from the lines of all partitions."""
+def cuts_of(rules: Selection, gathered: Iterable[Mapping[str, Any]]) -> Cuts:
+    """The cuts that give the wanted split, from the lines of all partitions."""
     histograms: dict[int, Histogram] = {}
     given: set[int] = set()
     given_rows = [0, 0, 0]
@@ -76,9 +76,9 @@ def cuts_of(recipe: Recipe, gathered: Iterable[Mapping[str, Any]]) -> Cuts:
             given_rows[split] += n
         given |= {split for split in (1, 2) if line["given_splits"][split]}
     total = sum(h.total for h in histograms.values())
-    wanted = [0.0 if i in given else float(part) for i, part in enumerate(recipe.split)]
-    if recipe.split_is_rows:
-        if sum(wanted) > total and not recipe.shrink_split:
+    wanted = [0.0 if i in given else float(part) for i, part in enumerate(rules.split)]
+    if rules.split_is_rows:
+        if sum(wanted) > total and not rules.shrink_split:
             raise UserError(
                 f"the split asks for {sum(wanted):.0f} rows, but the corpus has {total}; "
                 "--shrink-split takes the same fractions of these"
@@ -86,7 +86,7 @@ def cuts_of(recipe: Recipe, gathered: Iterable[Mapping[str, Any]]) -> Cuts:
         fractions = [part / max(total, sum(wanted)) for part in wanted]
     else:
         # A given split replaces its fraction; the others share the rest in proportion.
-        scale = sum(recipe.split) / (sum(wanted) or 1.0) if given else 1.0
+        scale = sum(rules.split) / (sum(wanted) or 1.0) if given else 1.0
         fractions = [part * scale for part in wanted]
     starts: dict[int, tuple[int, int, int]] = {}
     for stratum, histogram in histograms.items():
@@ -104,8 +104,8 @@ def cuts_of(recipe: Recipe, gathered: Iterable[Mapping[str, Any]]) -> Cuts:
     return Cuts(starts)
 
 
-def strata_of(recipe: Recipe, labels: Array) -> Array:
+def strata_of(rules: Selection, labels: Array) -> Array:
     """The group (n,) uint8 in which a row is cut: its label, or one group for all."""
-    return labels if recipe.split_by == "review" else np.zeros(len(labels), np.uint8)
+    return labels if rules.split_by == "review" else np.zeros(len(labels), np.uint8)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from mpi_train.balance.balancer import Balancer, Decision, check_times
 from mpi_train.balance.efficiency import ceiling
 from mpi_train.balance.epoch_profile import EpochProfile
-from mpi_train.configuration.config import TrainingConfig
+from mpi_train.configuration.groups import BalanceOptions
 from mpi_train.exchange.communicator import Communicator, Stopped
 from mpi_train.exchange.group import Group
 from mpi_train.step_report import StepReport
@@ -72,17 +72,19 @@ class ShareDecision:
 class ShareCoordinator:
     """The division of updates, as the configuration wants it."""
 
-    def __init__(self, config: TrainingConfig, communicator: Communicator, group: Group) -> None:
+    def __init__(
+        self, options: BalanceOptions, communicator: Communicator, group: Group
+    ) -> None:
         ranks = communicator.size
         self._communicator, self._group = communicator, group
-        self.ratios = np.array(config.ratios(ranks), np.float64)
+        self.ratios = np.array(options.ratios(ranks), np.float64)
         self.ratios /= self.ratios.sum()
         # Rank 0 decides for all; the others have it for the state that a checkpoint gives them.
         self.rule: Balancer | EpochProfile | None = None
-        if ranks > 1 and not config.shares and config.balance == "dynamic":
-            self.rule = Balancer(ranks, config.caps or None, stays=(0,),
-                                 every=config.rebalance_every)
-        elif ranks > 1 and not config.shares and config.balance == "epoch":
+        if ranks > 1 and not options.shares and options.balance == "dynamic":
+            self.rule = Balancer(ranks, options.caps or None, stays=(0,),
+                                 every=options.rebalance_every)
+        elif ranks > 1 and not options.shares and options.balance == "epoch":
             self.rule = EpochProfile(ranks)
         self._announced = np.zeros((2, ranks))  # ratios, and whether a rank is active
         self._recalled = False

@@ -1,18 +1,6 @@
-"""Defaults of the models, and whole trainings, those of earlier systems too: choices by name."""
+"""Whole trainings by name, those of earlier systems too."""
 
 from typing import Any
-
-# What a model changes of the defaults of TrainingConfig, which are those of lstm.
-MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
-    "lstm": {},
-    "gru": {},
-    "bilstm-attention": {"batch_size": 256, "learning_rate": 3e-3, "dropout": 0.3,
-                         "word_dropout": 0.05},
-    "cnn": {"batch_size": 256, "learning_rate": 1e-3, "dropout": 0.3},
-    "bag": {"ngrams": 3, "embedding_dim": 16, "optimizer": "adagrad", "learning_rate": 0.3,
-            "dropout": 0.3, "epochs": 2, "micro_batch_tokens": 1 << 18},
-    "mlp": {"layers": 2, "micro_batch_tokens": 1 << 18},
-}
 
 # The configuration of a run for which no model is named.
 DEFAULT_CONFIG = "default"

@@ -1,6 +1,5 @@
 """From the options that a user named to the configuration of a start."""
 
-import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,11 +7,21 @@ from typing import Any
 
 import yaml
 
-from models.options import OWN_OPTIONS, unread
-from mpi_train.configuration.config import MOST_TIMES, TrainingConfig
-from mpi_train.configuration.presets import CONFIGS, DEFAULT_CONFIG, MODEL_DEFAULTS
+from models.options import Words
+from models.records import RECORDS
+from mpi_train.configuration.config import TrainingConfig
+from mpi_train.configuration.groups import MOST_TIMES
+from mpi_train.configuration.presets import CONFIGS, DEFAULT_CONFIG
 from reviews.errors import UserError
-from reviews.options import check_conditions, flag, from_mapping, leaves
+from reviews.options import (
+    check_conditions,
+    flag,
+    flatten,
+    from_mapping,
+    leaves,
+    replace_flat,
+    unread,
+)
 from reviews.run_folder import LOCK
 from reviews.storage.files import is_remote, reason
 from reviews.store import Store
@@ -39,29 +48,36 @@ def resolve(named: Mapping[str, Any], ranks: int = 1) -> TrainingConfig:
         config = _resumed(out, named)
     else:
         config = layered(named, ranks)
-        if used and not config.overwrite:
+        if used and not config.run.overwrite:
             raise UserError(f"{out} is not empty: give --resume, --overwrite, or another --out")
-    if not config.store:
+    if not config.files.store:
         raise UserError("name the store to train on")
     # A run is resumed and reported from other folders too.
-    if not is_remote(config.store):
-        config = dataclasses.replace(config, store=os.path.abspath(config.store))
-    store = Store(config.store)
-    if store.rows("train") == 0:
-        raise UserError(f"{config.store} has no training rows")
-    labels = store.manifest["splits"]["train"]["labels"]
-    if sum(map(bool, labels.values())) == 1 and not config.allow_one_class:
-        only = max(labels, key=lambda name: labels[name])
-        raise UserError(f"all training reviews of {config.store} are {only}: there is nothing to "
-                        "learn; --allow-one-class trains all the same")
-    if (config.keep == "best" or config.patience) and store.rows("validation") == 0:
-        raise UserError(f"{config.store} has no validation rows to find the best weights by: "
-                        "give --keep last, without --patience")
-    if config.reads_features and not store.feature_names:
-        raise UserError(f"{config.store} has no features for --model mlp to read: prepare it with "
-                        "--features, or choose another model")
+    if not is_remote(config.files.store):
+        config = replace_flat(config, store=os.path.abspath(config.files.store))
+    store = Store(config.files.store)
+    _check_store(config, store)
     _check_read(config, named)
     return _with_classes(_with_vectors(config, store, named), store, named)
+
+
+def _check_store(config: TrainingConfig, store: Store) -> None:
+    """Raise UserError for a store that lacks what the training needs."""
+    path = config.files.store
+    if store.rows("train") == 0:
+        raise UserError(f"{path} has no training rows")
+    labels = store.manifest["splits"]["train"]["labels"]
+    if sum(map(bool, labels.values())) == 1 and not config.data.allow_one_class:
+        only = max(labels, key=lambda name: labels[name])
+        raise UserError(f"all training reviews of {path} are {only}: there is nothing to "
+                        "learn; --allow-one-class trains all the same")
+    chooses = config.keep.keep == "best" or config.duration.patience
+    if chooses and store.rows("validation") == 0:
+        raise UserError(f"{path} has no validation rows to find the best weights by: "
+                        "give --keep last, without --patience")
+    if config.reads_features and not store.feature_names:
+        raise UserError(f"{path} has no features for --model {config.model} to read: prepare it "
+                        "with --features, or choose another model")
 
 
 def _check_writable(out: str) -> None:
@@ -80,16 +96,19 @@ def _check_writable(out: str) -> None:
 
 def _check_read(config: TrainingConfig, named: Mapping[str, Any]) -> None:
     """Raise UserError for a named option that the other choices leave without an effect."""
-    others = unread(config.model, config.ngrams)
+    others = unread(config) & {leaf.name for leaf in leaves(TrainingConfig)
+                               if leaf.path[0] == "network"}
     for name in named:
         if name in others:
+            ngrams = flatten(config.network).get("ngrams", 0)
             raise UserError(f"{flag(name)} is not read by --model {config.model} with --ngrams "
-                            f"{config.ngrams}")
-    if "keep_by" in named and config.keep != "best" and not config.patience:
-        raise UserError(f"--keep-by is for --keep best or --patience: --keep {config.keep} has no "
+                            f"{ngrams}")
+    keep = config.keep.keep
+    if "keep_by" in named and keep != "best" and not config.duration.patience:
+        raise UserError(f"--keep-by is for --keep best or --patience: --keep {keep} has no "
                         "use for it")
     # N-grams beside another model learn by adagrad, which reads eps, whatever that learns by.
-    elsewhere = set() if "ngram_rate" in others else {"eps"}
+    elsewhere = set() if config.view is None else {"eps"}
     check_conditions(config, set(named) - elsewhere)
 
 
@@ -100,16 +119,16 @@ def _with_vectors(
 
     Raises UserError if the store has none, or if another width was chosen.
     """
-    width = store.vector_width
-    if config.word_vectors == "none" or config.embedding_dim == width:
+    width, words, path = store.vector_width, config.network, config.files.store
+    if config.vectors is None or not isinstance(words, Words) or words.embedding_dim == width:
         return config
     if not width:
-        raise UserError(f"{config.store} has no word vectors: prepare it with --vectors FILE")
-    chosen = config.embedding_dim != TrainingConfig.embedding_dim
-    if "embedding_dim" in named or (chosen and config.config != DEFAULT_CONFIG):
-        raise UserError(f"--embedding-dim is {config.embedding_dim}, but the word vectors of "
-                        f"{config.store} have {width} numbers: give --embedding-dim {width}")
-    return dataclasses.replace(config, embedding_dim=width)
+        raise UserError(f"{path} has no word vectors: prepare it with --vectors FILE")
+    chosen = words.embedding_dim != type(words).embedding_dim
+    if "embedding_dim" in named or (chosen and config.files.config != DEFAULT_CONFIG):
+        raise UserError(f"--embedding-dim is {words.embedding_dim}, but the word vectors of "
+                        f"{path} have {width} numbers: give --embedding-dim {width}")
+    return replace_flat(config, embedding_dim=width)
 
 
 def _with_classes(
@@ -119,27 +138,28 @@ def _with_classes(
 
     Raises UserError if what was named does not fit them.
     """
-    classes = len(store.classes)
-    if config.loss == "bce" and classes != 2:
+    classes, path = len(store.classes), config.files.store
+    if config.loss.loss == "bce" and classes != 2:
         if "loss" in named:
-            raise UserError(f"{config.store} has {classes} classes, and --loss bce is for two: "
+            raise UserError(f"{path} has {classes} classes, and --loss bce is for two: "
                             "give --loss cross-entropy or focal")
-        config = dataclasses.replace(config, loss="cross-entropy")
-    if config.class_weights == "balanced":
+        config = replace_flat(config, loss="cross-entropy")
+    if config.loss.class_weights == "balanced":
         # As scikit-learn has it: the mean weight of a training review is 1.
         rows, labels = store.rows("train"), store.manifest["splits"]["train"]["labels"]
         weights = [rows / (classes * max(1, labels[name])) for name in store.classes]
-        config = dataclasses.replace(config, class_weights=",".join(map(repr, weights)))
-    if config.oversample == "balanced":
+        config = replace_flat(config, class_weights=",".join(map(repr, weights)))
+    if config.data.oversample == "balanced":
         counts = [store.manifest["splits"]["train"]["labels"][name] for name in store.classes]
         times = [min(MOST_TIMES, round(max(counts) / max(1, count))) for count in counts]
-        config = dataclasses.replace(config, oversample=",".join(map(str, times)))
-    if config.times and len(config.times) != classes:
-        raise UserError(f"--oversample has {len(config.times)} numbers, but {config.store} has "
-                        f"{classes} classes")
-    if config.weights and len(config.weights) != classes:
-        raise UserError(f"--class-weights has {len(config.weights)} numbers, but "
-                        f"{config.store} has {classes} classes")
+        config = replace_flat(config, oversample=",".join(map(str, times)))
+    repeats, weighted = config.data.times, config.loss.weights
+    if repeats and len(repeats) != classes:
+        raise UserError(f"--oversample has {len(repeats)} numbers, but {path} has {classes} "
+                        "classes")
+    if weighted and len(weighted) != classes:
+        raise UserError(f"--class-weights has {len(weighted)} numbers, but {path} has {classes} "
+                        "classes")
     return config
 
 
@@ -162,19 +182,21 @@ def layered(named: Mapping[str, Any], ranks: int = 1) -> TrainingConfig:
     if "batch_size" in named:
         values = {name: value for name, value in values.items() if name != "batch_size_per_rank"}
     model = named.get("model") or values.get("model", "lstm")
+    owners = {leaf.name: leaf.option.only_if.get("model", RECORDS)
+              for leaf in leaves(TrainingConfig) if leaf.option}
     for name in {**values, **named}:
-        owners = [owner for owner, own in OWN_OPTIONS.items() if name in own]
-        if owners and model not in owners:
-            raise UserError(f"{flag(name)} is for {', '.join(owners)}: --model {model} has no "
-                            "such thing")
-    defaults = MODEL_DEFAULTS[model]
+        if model not in owners.get(name, RECORDS):
+            raise UserError(f"{flag(name)} is for {', '.join(owners[name])}: --model {model} has "
+                            "no such thing")
+    defaults = RECORDS[model].training
     if where not in ("", *CONFIGS):
         checked = from_mapping(TrainingConfig, {**defaults, **values}, where)
-        values = {name: getattr(checked, name) for name in values}
-    config = TrainingConfig(**{**defaults, **values, **named})
-    if not config.batch_size_per_rank:
+        flat = flatten(checked)
+        values = {name: flat[name] for name in values}
+    config = TrainingConfig.of(**{**defaults, **values, **named})
+    if not config.data.batch_size_per_rank:
         return config
-    return dataclasses.replace(config, batch_size=config.batch_size_per_rank * ranks)
+    return replace_flat(config, batch_size=config.data.batch_size_per_rank * ranks)
 
 
 def _read_choices(file: Path) -> dict[str, Any]:
@@ -184,7 +206,7 @@ def _read_choices(file: Path) -> dict[str, Any]:
         values = yaml.safe_load(file.read_text("utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError):
         raise UserError(f"--config {file} is not YAML") from None
-    if not isinstance(values, dict) or values.get("model", "lstm") not in OWN_OPTIONS:
+    if not isinstance(values, dict) or values.get("model", "lstm") not in RECORDS:
         raise UserError(f"--config {file} is no mapping of options, or has no known model")
     return values
 
@@ -198,10 +220,13 @@ def _resumed(out: Path, named: Mapping[str, Any]) -> TrainingConfig:
     except (yaml.YAMLError, UnicodeDecodeError):
         raise UserError(f"{file} is damaged: it is not YAML") from None
     before = from_mapping(TrainingConfig, values, str(file))
-    config = dataclasses.replace(before, **named)
-    for name in [leaf.name for leaf in leaves(TrainingConfig) if leaf.option and leaf.option.fixed]:
-        old, new = getattr(before, name), getattr(config, name)
-        if old != new:
+    config = replace_flat(before, **named)
+    kept = flatten(before)
+    for leaf in leaves(TrainingConfig):
+        name = leaf.name
+        old = kept.get(name, leaf.default)  # what other models have is there by default
+        new = named.get(name, old)
+        if leaf.option and leaf.option.fixed and old != new:
             raise UserError(f"{out} was trained with {flag(name)} {old}: it cannot be resumed "
                             f"with {new}")
     return config

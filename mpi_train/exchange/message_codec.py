@@ -10,6 +10,10 @@ from typing import Any
 
 import torch
 
+from mpi_train.configuration.config import TrainingConfig
+from reviews.options import groups
+from reviews.recipe import Recipe
+
 ALLOWED = {
     ("collections", "OrderedDict"),
     ("numpy", "dtype"),
@@ -24,12 +28,10 @@ ALLOWED = {
     ("mpi_train.balance.share_coordinator", "Return"),
     ("mpi_train.balance.share_coordinator", "Trial"),
     ("mpi_train.checkpoint", "Checkpoint"),
-    ("mpi_train.configuration.config", "TrainingConfig"),
     ("mpi_train.evaluate", "Request"),
     ("mpi_train.exchange.watchdog", "ProcessIdentity"),
     ("reviews.bundle", "Bundle"),
-    ("reviews.recipe", "Recipe"),
-}
+} | {(kind.__module__, kind.__name__) for kind in groups(TrainingConfig) | groups(Recipe)}
 
 
 class _Reader(pickle.Unpickler):

@@ -35,11 +35,11 @@ class RunLog:
     """config.yaml, metrics.jsonl, log.txt and summary.json of one run."""
 
     def __init__(self, config: TrainingConfig, writes: bool) -> None:
-        self.out, self.writes = Path(config.out), writes
+        self.out, self.writes = Path(config.files.out), writes
         self._bar: tqdm | None = None
         if not writes:
             return
-        if config.overwrite and not config.resume:
+        if config.run.overwrite and not config.run.resume:
             for name in RUN_FILES:
                 (self.out / name).unlink(missing_ok=True)
             for name in RUN_FOLDERS:

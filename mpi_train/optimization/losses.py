@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mpi_train.configuration.config import TrainingConfig
+from mpi_train.configuration.groups import LossOptions
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,12 @@ class Loss:
     gamma: float
 
     @classmethod
-    def of(cls, config: TrainingConfig) -> "Loss":
-        """The loss that a resolved configuration asks for."""
-        weights = config.weights
-        if config.positive_weight != 1:
-            weights = (1.0, config.positive_weight)
-        return cls(config.loss, weights, config.label_smoothing, config.focal_gamma)
+    def of(cls, options: LossOptions) -> "Loss":
+        """The loss that resolved options ask for."""
+        weights = options.weights
+        if options.positive_weight != 1:
+            weights = (1.0, options.positive_weight)
+        return cls(options.loss, weights, options.label_smoothing, options.focal_gamma)
 
     def denominator(self, labels: np.ndarray) -> float:
         """Denominator of the sum over a whole batch with these labels (|G|,).

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from models.nets.bag import Table
-from mpi_train.configuration.config import TrainingConfig
+from models.options import ModelConfig, NgramView
+from mpi_train.configuration.groups import OptimizerOptions, ScheduleOptions
 
 
 class Adagrad(torch.optim.Optimizer):
@@ -63,37 +64,37 @@ class OptimizerGroup:
 
 
 def make_optimizer(
-    config: TrainingConfig, model: nn.Module
+    options: OptimizerOptions, schedule: ScheduleOptions, network: ModelConfig, model: nn.Module
 ) -> torch.optim.Optimizer | OptimizerGroup:
     """The optimizer; on dense parameters, one fused kernel over all of them.
 
     The n-grams of a recurrent model learn by Adagrad, whatever the rest learns by: their rate
     goes up and down with that of the rest.
     """
-    if config.model == "bag" or not config.ngrams:
-        return _optimizer(config, model.parameters(), fused=config.model != "bag")
+    rate = schedule.learning_rate
     tables = [module.weight for module in model.modules() if isinstance(module, Table)]
+    if not tables or not isinstance(network, NgramView):
+        return _optimizer(options, rate, model.parameters(), fused=not tables)
     rest = [parameter for parameter in model.parameters()
             if all(parameter is not table for table in tables)]
-    rows = Adagrad(tables, config.ngram_rate, config.eps)
+    rows = Adagrad(tables, network.ngram_rate, options.eps)
     for group in rows.param_groups:
-        group["scale"] = config.ngram_rate / config.learning_rate
-    return OptimizerGroup(_optimizer(config, rest, fused=True), rows)
+        group["scale"] = network.ngram_rate / rate
+    return OptimizerGroup(_optimizer(options, rate, rest, fused=True), rows)
 
 
 def _optimizer(
-    config: TrainingConfig, parameters: Iterable[nn.Parameter], fused: bool
+    options: OptimizerOptions, rate: float, parameters: Iterable[nn.Parameter], fused: bool
 ) -> torch.optim.Optimizer:
     """torch's SGD keeps its velocity free of the learning rate, so that a rate that changes from
     update to update needs no correction of the momentum (Goyal et al. 2017, section 3).
     """
-    rate = config.learning_rate
-    if config.optimizer == "adagrad":
-        return Adagrad(parameters, rate, config.eps)
-    if config.optimizer == "sgd":
+    if options.optimizer == "adagrad":
+        return Adagrad(parameters, rate, options.eps)
+    if options.optimizer == "sgd":
         # torch's fused kernel takes no sparse gradients.
-        return torch.optim.SGD(parameters, rate, config.momentum, fused=fused,
-                               weight_decay=config.weight_decay)
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
-    first, second = config.betas
-    return kind(parameters, rate, (first, second), config.eps, config.weight_decay, fused=True)
+        return torch.optim.SGD(parameters, rate, options.momentum, fused=fused,
+                               weight_decay=options.weight_decay)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.optimizer]
+    first, second = options.betas
+    return kind(parameters, rate, (first, second), options.eps, options.weight_decay, fused=True)

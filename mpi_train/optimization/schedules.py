@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from mpi_train.configuration.config import TrainingConfig
+from mpi_train.configuration.groups import ScheduleOptions
 
 # torch's OneCycleLR begins at 1/25 of its peak, and ends at 1/10,000 of its beginning.
 ONE_CYCLE_START, ONE_CYCLE_END = 1 / 25, 1 / 25 / 10_000
@@ -30,25 +30,27 @@ class Schedule:
     step_factor: float = 1.0
 
     @classmethod
-    def of(cls, config: TrainingConfig, total: int, updates: int) -> "Schedule":
+    def of(
+        cls, options: ScheduleOptions, batch_size: int, total: int, updates: int
+    ) -> "Schedule":
         """The schedule of a run of so many updates, `updates` of them to an epoch.
 
         Scaling by the batch: linearly, with a warm-up (Goyal et al. 2017); by the square root;
         or LEGW (You et al. 2019), by the square root with warm-up epochs in proportion to the
         batch.
         """
-        ratio = config.batch_size / config.base_batch_size
-        factor = {"none": 1.0, "linear": ratio}.get(config.learning_rate_scaling, ratio**0.5)
-        epochs = config.warmup_epochs
-        if config.learning_rate_scaling == "legw":
+        ratio = batch_size / options.base_batch_size
+        factor = {"none": 1.0, "linear": ratio}.get(options.learning_rate_scaling, ratio**0.5)
+        epochs = options.warmup_epochs
+        if options.learning_rate_scaling == "legw":
             epochs *= ratio
-        fraction = config.warmup_fraction
-        if config.schedule == "one-cycle" and not (config.warmup_steps or epochs or fraction):
+        fraction = options.warmup_fraction
+        if options.schedule == "one-cycle" and not (options.warmup_steps or epochs or fraction):
             fraction = ONE_CYCLE_RISE
-        warmup = config.warmup_steps or round(epochs * updates) or round(fraction * total)
+        warmup = options.warmup_steps or round(epochs * updates) or round(fraction * total)
         return cls(
-            config.schedule, config.learning_rate * factor, total, min(warmup, total),
-            max(1, round(config.step_epochs * updates)), config.step_factor,
+            options.schedule, options.learning_rate * factor, total, min(warmup, total),
+            max(1, round(options.step_epochs * updates)), options.step_factor,
         )
 
     def rate(self, step: int) -> float:

@@ -6,7 +6,6 @@ swallow the rows up to the next quote. With the recipe's `literal_stray_quotes` 
 that line are text, and so are those that would make one field of whole rows.
 """
 
-import dataclasses
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +24,7 @@ from reviews.corpora.csv_rows import (
 from reviews.corpora.fields import FOR_TRAINING, Reading, choose_names
 from reviews.corpora.stretches import Spans, find_lines
 from reviews.corpora.utf8 import compiled, utf8_valid
+from reviews.options import replace_flat
 from reviews.recipe import Recipe
 
 _INVALID_UTF8 = CODE["invalid_utf8"]
@@ -84,16 +84,17 @@ class Csv:
     def __init__(
         self, path: str, recipe: Recipe, reading: Reading = FOR_TRAINING, at_start: bool = True
     ) -> None:
-        self._layout = read_layout(path, recipe)
+        self._layout = read_layout(path, recipe.input)
         header = self._layout.names
-        if self._layout.bare and header[0] == "label" and not recipe.rating_field:
-            recipe = dataclasses.replace(recipe, label_field=recipe.label_field or "label")
+        if self._layout.bare and header[0] == "label" and not recipe.input.rating_field:
+            recipe = replace_flat(recipe, label_field=recipe.input.label_field or "label")
         names = choose_names(
             path, recipe, [dict.fromkeys(header, "")] if header else [], reading).roles()
         self.labelled = "label" in names
         # Where the recipe is to undo them always, that is done as the texts are cleaned.
-        self._escapes = self._layout.bare and recipe.escaped_newlines in ("by-layout", "find")
-        self._bare_labels = self._layout.bare and not recipe.label_values
+        escapes = recipe.cleaning.escaped_newlines
+        self._escapes = self._layout.bare and escapes in ("by-layout", "find")
+        self._bare_labels = self._layout.bare and not recipe.labels.label_values
         wanted = sorted(set(names.values()))
         self._place = {role: wanted.index(name) for role, name in names.items()}
         self._fields = np.full(len(header), -1, np.int64)
@@ -101,13 +102,13 @@ class Csv:
             if name in header:
                 self._fields[header.index(name)] = place
         self._wanted = len(wanted)
-        self._literal = recipe.literal_stray_quotes
+        self._literal = recipe.input.literal_stray_quotes
         self._sample = NO_SAMPLE
         judged = names.get("rating", names.get("label"))
         if self._literal and header and judged:
             self._sample = RowSample.of(
                 self._layout.rows, self._layout.lines, len(header), header.index(judged))
-        self._quote = 34 if recipe.quotes else -1
+        self._quote = 34 if recipe.input.quotes else -1
         self._lines = rows_are_lines(recipe)
         # Rows before the first record that have not gone by yet.
         self._before = (self._layout.header + self._layout.named) if at_start else 0
@@ -157,5 +158,5 @@ def _class_words(labels: pa.StringArray) -> pa.StringArray:
 
 def rows_are_lines(recipe: Recipe) -> bool:
     """True when no row goes over the end of its line."""
-    return not (recipe.quotes and recipe.quoted_newlines)
+    return not (recipe.input.quotes and recipe.input.quoted_newlines)
 

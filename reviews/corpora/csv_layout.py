@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from reviews.corpora.fields import is_known
 from reviews.corpora.inputs import head
 from reviews.errors import UserError
-from reviews.recipe import Recipe
+from reviews.recipe import InputFormat
 
 DELIMITERS = ",;\t|"
 SEPARATOR = b"sep="  # a first line of Excel's that names the delimiter
@@ -34,16 +34,16 @@ class Layout:
     named: bool = False
 
 
-def read_layout(path: str, recipe: Recipe) -> Layout:
-    """The layout that the recipe names, or that the file shows."""
+def read_layout(path: str, rules: InputFormat) -> Layout:
+    """The layout that the rules name, or that the file shows."""
     data, whole = head(path, _SNIFFED)
     named, data = _named_delimiter(data)
-    delimiter = recipe.delimiter_mark or named or find_delimiter(data, recipe.quotes)
-    rows = _rows(data, whole, delimiter, recipe.quotes)
+    delimiter = rules.delimiter_mark or named or find_delimiter(data, rules.quotes)
+    rows = _rows(data, whole, delimiter, rules.quotes)
     if not rows:
         return Layout([], delimiter, True)
-    lines = _rows(data, whole, delimiter, quotes=False) if recipe.literal_stray_quotes else []
-    return replace(_layout_of(path, recipe, rows, delimiter), rows=rows, lines=lines,
+    lines = _rows(data, whole, delimiter, quotes=False) if rules.literal_stray_quotes else []
+    return replace(_layout_of(path, rules, rows, delimiter), rows=rows, lines=lines,
                    named=named is not None)
 
 
@@ -56,17 +56,17 @@ def _named_delimiter(data: bytes) -> tuple[str | None, bytes]:
     return mark.decode(), rest
 
 
-def _layout_of(path: str, recipe: Recipe, rows: list[list[str]], delimiter: str) -> Layout:
+def _layout_of(path: str, rules: InputFormat, rows: list[list[str]], delimiter: str) -> Layout:
     """The same, of a file whose first rows these are."""
     first = [name.strip() for name in rows[0]]
-    if recipe.columns:
-        if len(first) != len(recipe.columns):
+    if rules.columns:
+        if len(first) != len(rules.columns):
             raise UserError(
                 f"{path}: its first row has {len(first)} columns, but --columns names "
-                f"{len(recipe.columns)}"
+                f"{len(rules.columns)}"
             )
         # A header of these very names is no review.
-        return Layout(list(recipe.columns), delimiter, header=first == list(recipe.columns))
+        return Layout(list(rules.columns), delimiter, header=first == list(rules.columns))
     if len(first) == 3 and first[0] in tuple("12345") and not any(map(is_known, first)):
         classes = {row[0].strip() for row in rows if len(row) == 3}
         part = "label" if classes <= {"1", "2"} else "rating"

@@ -1,13 +1,13 @@
 """Newlines written as a backslash and an n, as Yelp's files and others have them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from reviews.corpora.input_splits import InputSplit
 from reviews.corpora.read import read_blocks
+from reviews.options import replace_flat
 from reviews.recipe import Recipe
 
 _FILES = 16  # files of a corpus that are looked at
@@ -20,7 +20,7 @@ def resolve_escapes(
 ) -> tuple[Recipe, str | None]:
     """The recipe with `escaped_newlines: find` replaced by what the inputs (by role) show, and
     the first file that has such newlines."""
-    if recipe.escaped_newlines != "find":
+    if recipe.cleaning.escaped_newlines != "find":
         return recipe, None
     first: dict[str, InputSplit] = {}
     for split in (split for some in splits.values() for split in some):
@@ -28,7 +28,7 @@ def resolve_escapes(
     files = list(first.values())
     some = files[:: -(-len(files) // _FILES) or 1]
     found = next((split.path for split in some if _has_escapes(_first_texts(split, recipe))), None)
-    return replace(recipe, escaped_newlines="always" if found else "by-layout"), found
+    return replace_flat(recipe, escaped_newlines="always" if found else "by-layout"), found
 
 
 def _first_texts(split: InputSplit, recipe: Recipe) -> pa.StringArray:

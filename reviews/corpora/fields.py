@@ -79,11 +79,11 @@ def choose_names(
         for name, value in sample.items():
             counts[name] = counts.get(name, 0) + (value is not None)
             texts[name] = texts.get(name, 0) + isinstance(value, str)
-    known = _MCAULEY if recipe.format == "amazon" else _KNOWN
+    known = _MCAULEY if recipe.input.format == "amazon" else _KNOWN
     shown = ", ".join(map(_brief, list(counts)[:_SHOWN]))
     shown += ", ..." if len(counts) > _SHOWN else ""
     chosen: dict[str, str | None] = {}
-    features = tuple(feature.field for feature in features_of(recipe))
+    features = tuple(feature.field for feature in features_of(recipe.input))
     for name in features:
         if samples and name not in counts:
             raise UserError(f"{path}: no field {name!r} among {shown}, for the features")
@@ -91,7 +91,7 @@ def choose_names(
     if key is not None and samples and key not in counts:
         raise UserError(f"{path}: no field {key!r} among {shown}; see --key-field")
     for role in _PARTS:
-        given = getattr(recipe, f"{role}_field")
+        given = getattr(recipe.input, f"{role}_field")
         if role in ("rating", "label") and not reading.labels and given not in counts:
             given = None
         if given is not None and samples and given not in counts:
@@ -117,11 +117,11 @@ def choose_names(
 def _needed(recipe: Recipe) -> set[str]:
     """The parts of a review that this recipe looks at."""
     parts = {"text", "title", "rating", "label"}
-    if recipe.dedupe == "reviewer-product":
+    if recipe.selection.dedupe == "reviewer-product":
         parts |= {"reviewer", "product", "time"}
-    if recipe.split_by != "review":
-        parts |= {recipe.split_by, "time"}  # the earliest of equal reviews decides
-    if recipe.features:
+    if recipe.selection.split_by != "review":
+        parts |= {recipe.selection.split_by, "time"}  # the earliest of equal reviews decides
+    if recipe.input.features:
         parts |= {"time"}
     return parts
 

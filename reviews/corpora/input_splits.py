@@ -50,12 +50,12 @@ def plan_splits(
     """
     splits = []
     for path in find_files(inputs):
-        format = recipe.format
+        format = recipe.input.format
         if format == "auto":
-            format = detect_format(path, recipe.delimiter_mark or DELIMITERS,
-                                   recipe.text_field)
+            format = detect_format(path, recipe.input.delimiter_mark or DELIMITERS,
+                                   recipe.input.text_field)
         elif format in ("amazon", "jsonl"):
-            format = json_format(path, recipe.text_field)
+            format = json_format(path, recipe.input.text_field)
         else:
             check_readable(path)
         if is_lines(format, recipe) and codec_of(path) is None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reviews.corpora.json.values import NUMBER, STRING
-from reviews.recipe import Recipe
+from reviews.recipe import Labels
 from reviews.record import RatingsSeen
 
 _NUMERALS = frozenset("0123456789+-.eE")
@@ -39,10 +39,10 @@ class RatingScale:
     texts: bool = False
 
     @classmethod
-    def of(cls, recipe: Recipe) -> "RatingScale":
-        """The scale of the recipe."""
-        low, high = recipe.rating_range
-        return cls(low, high, recipe.rating_texts)
+    def of(cls, rules: Labels) -> "RatingScale":
+        """The scale of the rules."""
+        low, high = rules.rating_range
+        return cls(low, high, rules.rating_texts)
 
     def read(self, text: str) -> float | None:
         """The rating that a string stands for, None if it is none; NaN counts as one."""

@@ -106,10 +106,10 @@ class _Meaning:
     def __init__(self, path: str, recipe: Recipe, labelled: bool, reading: Reading) -> None:
         self.path = path
         self._needed = reading.labels
-        self._labels = label_meanings(recipe) if labelled and self._needed else None
-        self._features = features_of(recipe)
-        self._scale = RatingScale.of(recipe)
-        self._dropped = MISSING if recipe.missing == "drop" and self._needed else ()
+        self._labels = label_meanings(recipe.labels) if labelled and self._needed else None
+        self._features = features_of(recipe.input)
+        self._scale = RatingScale.of(recipe.labels)
+        self._dropped = MISSING if recipe.labels.missing == "drop" and self._needed else ()
 
     def block(
         self, columns: dict[str, Column], reasons: NDArray[np.uint8], size: int,

@@ -7,18 +7,14 @@ that they outlive every tokenizer.
 
 from collections.abc import Callable
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reviews.recipe import Recipe
+from reviews.recipe import Cleaning
 from reviews.text.characters import emoji_words, fold_ascii, squeeze_repeats
 from reviews.text.contractions import expand_contractions
 from reviews.text.html import clean_html
-from reviews.text.subwords import Subwords
-from reviews.text.tokenizer import Tokenizer, Tokens
 
-Array = np.ndarray
 Rule = tuple[str, str]  # a regular expression that RE2 and Python understand alike, what it becomes
 
 _SPACE = r" \t\n\r\f\v"
@@ -44,14 +40,14 @@ EMOTICONS: list[Rule] = [
 CAPITALS: list[Rule] = [(r"\b[A-Z]{2,}(?:[^A-Za-z0-9]+[A-Z]{2,})*\b", r"allcaps \g")]
 
 
-def clean(texts: pa.Array, recipe: Recipe) -> pa.Array:
-    """The texts (no nulls), cleaned by the rules that the recipe has switched on."""
-    if recipe.escaped_newlines == "always":
+def clean(texts: pa.Array, rules: Cleaning) -> pa.Array:
+    """The texts (no nulls), cleaned by the rules that are switched on."""
+    if rules.escaped_newlines == "always":
         texts = replace_all(texts, ESCAPES)
-    if recipe.html:
+    if rules.html:
         texts = clean_html(texts)
     for name, rule in _APPLIED.items():
-        if getattr(recipe, name):
+        if getattr(rules, name):
             texts = rule(texts)
     return texts
 
@@ -81,26 +77,3 @@ _APPLIED: dict[str, Callable[[pa.Array], pa.Array]] = {
     "fold_ascii": fold_ascii,
 }
 RULES = tuple(_APPLIED)
-
-
-def wordless(tokens: Tokens, tokenizer: Tokenizer | Subwords, recipe: Recipe) -> Array:
-    """Texts (n,) bool without any token; where the recipe says so, those of marks alone too."""
-    if recipe.drop_marks_alone:
-        return np.asarray(_words(tokens, tokenizer) == 0)
-    return np.asarray(np.diff(tokens.ends, prepend=0) == 0)
-
-
-def too_short(tokens: Tokens, tokenizer: Tokenizer | Subwords, recipe: Recipe) -> Array:
-    """Texts (n,) bool of fewer words than the recipe wants; marks are no words."""
-    if recipe.min_words == 1:  # a text without any token is dropped as such
-        return np.zeros(len(tokens.ends), bool)
-    return np.asarray(_words(tokens, tokenizer) < recipe.min_words)
-
-
-def _words(tokens: Tokens, tokenizer: Tokenizer | Subwords) -> Array:
-    """The number (n,) of words of each text, without marks."""
-    marks = tokenizer.marks()
-    is_mark = np.zeros(len(tokenizer.table), bool)
-    is_mark[marks] = True
-    before = np.concatenate([[0], np.cumsum(~is_mark[tokens.ids])])
-    return np.diff(before[tokens.ends], prepend=0)

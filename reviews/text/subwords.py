@@ -14,7 +14,7 @@ import pyarrow as pa
 from numba import njit
 
 from reviews.errors import UserError
-from reviews.recipe import HUGGING_FACE, Recipe
+from reviews.recipe import HUGGING_FACE, Tokenization
 from reviews.text.strings import BASIS_A, BASIS_B, PRIME_A, PRIME_B, mix
 from reviews.text.tokenizer import Tokenizer, Tokens
 from reviews.vocabulary import Coding
@@ -27,16 +27,16 @@ _UNKNOWN = ("[UNK]", "<unk>", "[MASK]", "<mask>")
 _PROBE = "good"  # any text, to see what is put around it
 
 
-def tokenizer_file(recipe: Recipe) -> Path | None:
-    """The tokenizer.json that a recipe names; None where its tokens are words."""
-    folder = recipe.tokenizer.removeprefix(HUGGING_FACE)
-    return None if folder == recipe.tokenizer else Path(folder, FILE)
+def tokenizer_file(rules: Tokenization) -> Path | None:
+    """The tokenizer.json that the rules name; None where its tokens are words."""
+    folder = rules.tokenizer.removeprefix(HUGGING_FACE)
+    return None if folder == rules.tokenizer else Path(folder, FILE)
 
 
-def tokenizer_for(recipe: Recipe, file: Path | None = None) -> "Tokenizer | Subwords":
-    """What a recipe wants; file stands for the one in the recipe's folder, if that is elsewhere."""
-    file = file or tokenizer_file(recipe)
-    return Subwords(file) if file else Tokenizer(recipe)
+def tokenizer_for(rules: Tokenization, file: Path | None = None) -> "Tokenizer | Subwords":
+    """The tokenizer of the rules; `file` stands for the one in its folder, if that is elsewhere."""
+    file = file or tokenizer_file(rules)
+    return Subwords(file) if file else Tokenizer(rules)
 
 
 class Vocabulary:

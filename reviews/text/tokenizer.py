@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from reviews.recipe import Recipe
+from reviews.recipe import Tokenization
 from reviews.text.bits import load64
 from reviews.text.boundaries import (
     AS_IS,
@@ -356,11 +356,11 @@ class Tokens:
 class Tokenizer:
     """Tokenizes blocks of texts into the ids of its own growing word table."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, rules: Tokenization) -> None:
         self.kind, self.lower = _character_tables(
-            recipe.tokens, recipe.unspaced_characters)
-        self.rule = _RULES[recipe.tokens]
-        self._stop_words = pa.array(sorted(recipe.stop_words), pa.string())
+            rules.tokens, rules.unspaced_characters)
+        self.rule = _RULES[rules.tokens]
+        self._stop_words = pa.array(sorted(rules.stop_words), pa.string())
         self.restart()
 
     def restart(self) -> None:

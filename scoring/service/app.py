@@ -46,7 +46,7 @@ class Service:
     def __init__(self, predictor: Predictor) -> None:
         self.predictor, self.statuses = predictor, Counter[int]()
         budget = find_budget(self._predict, predictor.encoder.coding.unknown,
-                             predictor.bundle.recipe.length)
+                             predictor.bundle.recipe.encoding.length)
         self.batcher = Batcher(self._predict, budget, WAITING_ROWS, WAITING_BATCHES * budget)
 
     def _predict(self, rows: EncodedTexts) -> Array:

@@ -131,10 +131,10 @@ def test_the_tables_of_train_have_the_peers_and_what_the_hardware_allows(
         "tokens/s of one rank", "real tokens among those computed", "1 ranks",
         "1 bare loops at once", "the loader alone", "of an update: data",
         "of an update: neither forward"]
-    reader = BatchReader(store, "train", 32, 0, TrainingConfig().window)
+    reader = BatchReader(store, "train", 32, 0, TrainingConfig().data.window)
     lengths = [reader.batch(0, update).lengths for update in range(1 + 4)]
     pieces = [piece for some in lengths for piece in np.split(
-        some, micro_batches(some, TrainingConfig().micro_batch_tokens)[1:-1])]
+        some, micro_batches(some, TrainingConfig().data.micro_batch_tokens)[1:-1])]
     computed = sum(len(piece) * int(piece.max()) for piece in pieces)
     real = sum(int(some.sum()) for some in lengths)
     assert float(figures[1][1]) == pytest.approx(100 * real / computed, abs=0.1)

@@ -44,7 +44,7 @@ def sorted_lines(data: bytes) -> bytes:
 
 def test_two_attempts_of_every_task_make_the_store_of_one(tmp_path: Path) -> None:
     path = write_reviews(tmp_path / "reviews.json", make_reviews(2000))
-    recipe = Recipe(length=4)
+    recipe = Recipe.of(length=4)
     expected = bytes_of(run([path], tmp_path / "expected", recipe))
     work, store = tmp_path / "work", tmp_path / "store"
     work.mkdir()

@@ -59,7 +59,7 @@ def damaged(lines: list[bytes], header: bool) -> tuple[list[bytes], set[int]]:
 def test_damage_costs_the_lines_it_is_in_and_no_other(format: str, tmp_path: Path) -> None:
     name, flags = FILES[format]
     header = format == "csv"
-    recipe = Recipe(quoted_newlines=not flags)
+    recipe = Recipe.of(quoted_newlines=not flags)
     lines = lines_of(name)
     lines = lines[:1] + [line for line in lines[1:] if line.strip()]
     path = tmp_path / "input"

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 import reviewmill
-from mapreduce.engines.options import RUNNERS, EngineOptions
+from mapreduce.engines.options import EngineOptions
+from mapreduce.engines.run_job import ENGINES
 from mapreduce.partitions.gather_summary import refuse_bad
 from mapreduce.prepare import choose_engine, threads_of
 from reviews.corpora import InputSplit, plan_splits
 from reviews.errors import UserError
+from reviews.options import leaves
 from reviews.recipe import SPLITS, Recipe, load_recipe
 from reviews.store import Store
 from tests.mapreduce.corpus import make_reviews, write_reviews
@@ -101,12 +103,12 @@ def test_too_many_bad_records_are_a_message_that_says_what_may_help(reason: str,
     bad = {"invalid_json": 1, reason: 8}
     with pytest.raises(UserError, match=f"9 of 10 .*8 {reason}.*; .*{hint}"):
         refuse_bad(10, bad, Recipe())
-    refuse_bad(10, bad, Recipe(max_bad_fraction=0.9))
+    refuse_bad(10, bad, Recipe.of(max_bad_fraction=0.9))
 
 
 def test_what_was_asked_for_already_is_no_help() -> None:
     with pytest.raises(UserError, match=r"--max-bad-fraction 0\.01$"):
-        refuse_bad(10, {"wrong_columns": 9}, Recipe(quotes=False))
+        refuse_bad(10, {"wrong_columns": 9}, Recipe.of(quotes=False))
 
 
 def test_a_misspelt_option_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,12 +128,17 @@ MISPLACED = {
 }
 
 
+def test_every_runner_that_can_be_named_has_an_engine() -> None:
+    [runner] = [leaf.option for leaf in leaves(EngineOptions) if leaf.name == "runner"]
+    assert runner is not None and runner.choices == tuple(ENGINES)
+
+
 @pytest.mark.parametrize("option", MISPLACED)
 def test_an_option_of_another_runner_is_refused_and_says_whose_it_is(
     option: str, reviews: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     value, others = MISPLACED[option]
-    owners = " or ".join(name for name in RUNNERS if name not in others)
+    owners = " or ".join(name for name in ENGINES if name not in others)
     for runner in ["", *others]:
         named = ["--runner", runner] if runner else []
         assert call("prepare", reviews, "--out", tmp_path / "store", *named, option, value) == 2

@@ -60,7 +60,7 @@ CORPORA: dict[str, tuple[bytes, Callable[[bytes], bytes], Recipe]] = {
     "lines.gz": (as_lines(), gzip.compress, WHOLE),
     "marked.bz2": (BOM + BOM + as_lines(), bz2.compress, WHOLE),
     "table.csv": (BOM + as_table("\n"), bytes, WHOLE),
-    "rows.csv.gz": (as_table(" "), gzip.compress, Recipe(quoted_newlines=False)),
+    "rows.csv.gz": (as_table(" "), gzip.compress, Recipe.of(quoted_newlines=False)),
     "pretty.zst": (json.dumps(ROWS, indent=2).encode(), zstd, WHOLE),
     "packed.json": (b"".join(json.dumps(row, indent=0).encode() for row in ROWS), bytes, WHOLE),
     "labels.gz": ("".join(f"__label__{1 + (row['overall'] > 3)} {row['reviewText']}\n"
@@ -109,7 +109,7 @@ def test_a_store_of_pieces_is_that_of_the_file_and_so_are_the_messages(
     # Several stretches of 4 MB; what is wrong stands in the last of them.
     path.write_bytes(gzip.compress(good * 100 + b"{\n" * 5, 1))
     given.write_bytes(bz2.compress(good))
-    recipe = Recipe(dedupe="none", max_bad_fraction=0.1)
+    recipe = Recipe.of(dedupe="none", max_bad_fraction=0.1)
     expected = bytes_of(run([str(path)], tmp_path / "inline", recipe, test=[str(given)]))
     told = [line for line in capsys.readouterr().err.splitlines() if "cannot be read" in line]
     assert told == [f"prepare: cannot be read: {path}:{line} invalid_json"

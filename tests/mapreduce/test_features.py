@@ -57,7 +57,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, St
     path = write_reviews(top / "reviews.json", rows)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mapreduce.prepare.PARTITION_BYTES", 50_000)
-        store = run([path], top / "store", Recipe(features=FEATURES, feature_values=3))
+        store = run([path], top / "store", Recipe.of(features=FEATURES, feature_values=3))
     assert len(store.manifest["files"]) > 4
     frame = pd.DataFrame(rows)
     stored = [(row["split"], int("".join(row["words"]))) for row in stored_rows(store)]
@@ -108,7 +108,7 @@ def test_equal_reviews_have_the_features_of_the_earliest(tmp_path: Path) -> None
             for i, likes in enumerate([7, 1, 4])]
     rows += [{"text": f"other {n}", "rating": 5, "time": 1, "likes": 0} for n in range(7)]
     rows += [{"text": "tie", "rating": 5, "time": 1, "likes": likes} for likes in (12, 3)]
-    recipe = Recipe(features=("likes",), split=(1.0, 0.0, 0.0))
+    recipe = Recipe.of(features=("likes",), split=(1.0, 0.0, 0.0))
     store = run([write_reviews(tmp_path / "a.json", rows)], tmp_path / "store", recipe)
     [entry] = store.manifest["features"]["encoding"]
     values = stored_features(store, "train")[:, 0] * entry["scale"] + entry["mean"]
@@ -125,7 +125,7 @@ VALUES: list[tuple[Any, float | None, str | None]] = [  # as number, as category
 
 
 def read(path: Path) -> tuple[list[Any], list[Any]]:
-    recipe = Recipe(features=("x", "x:category"))
+    recipe = Recipe.of(features=("x", "x:category"))
     [block] = [b for split in plan_splits([str(path)], recipe) for b in read_blocks(split, recipe)]
     return block.reviews["feature_0"].to_pylist(), block.reviews["feature_1"].to_pylist()
 
@@ -178,12 +178,12 @@ def test_fasttext_has_no_fields_to_make_features_of(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("__label__1 bad\n__label__2 good\n" * 9)
     with pytest.raises(UserError, match="no training row has a number in likes"):
-        run([str(path)], tmp_path / "store", Recipe(features=("likes",)))
+        run([str(path)], tmp_path / "store", Recipe.of(features=("likes",)))
 
 
 def test_verify_finds_features_that_are_no_numbers(tmp_path: Path) -> None:
     path = write_reviews(tmp_path / "a.json", make_rows(50))
-    store = run([path], tmp_path / "store", Recipe(features=FEATURES))
+    store = run([path], tmp_path / "store", Recipe.of(features=FEATURES))
     name = "shards/part-00000.h5"
     with h5py.File(store.path / name, "r+", locking=False) as file:
         file["train/features"][0, 0] = np.nan

@@ -60,7 +60,7 @@ def test_newlines_written_as_two_characters_are_found_in_every_format(
     assert call("prepare", tmp_path / "reviews", *options, "--out", tmp_path / "store") == 0
     assert {"bought", "here"} <= words_of(tmp_path / "store")
     assert not {"nbought", "n"} & words_of(tmp_path / "store")
-    assert Store(tmp_path / "store").recipe.escaped_newlines == "always"
+    assert Store(tmp_path / "store").recipe.cleaning.escaped_newlines == "always"
     said = capsys.readouterr().err
     assert f"{tmp_path / 'reviews'}: newlines written as a backslash and an n are read" in said
     # A recipe that was made before there was the key does not undo them.

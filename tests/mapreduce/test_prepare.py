@@ -1,6 +1,5 @@
 """Raw reviews become exactly the store that the design describes."""
 
-import dataclasses
 import gzip
 import json
 import random
@@ -51,7 +50,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict], str]:
 
 def test_pandas_written_plainly_makes_the_same_rows(corpus, tmp_path: Path) -> None:
     rows, path = corpus
-    recipe = Recipe(length=4, vocabulary_size=9)
+    recipe = Recipe.of(length=4, vocabulary_size=9)
     store = run([path], tmp_path / "store", recipe)
 
     frame = pd.DataFrame(rows)
@@ -78,18 +77,18 @@ def test_pandas_written_plainly_makes_the_same_rows(corpus, tmp_path: Path) -> N
 def test_the_vocabulary_counts_whole_texts_of_the_training_split(corpus, tmp_path: Path) -> None:
     _, path = corpus
     # Long rows and a large vocabulary: every word of every row is stored.
-    store = run([path], tmp_path / "store", Recipe(length=16, split=(0.5, 0.2, 0.3)))
+    store = run([path], tmp_path / "store", Recipe.of(length=16, split=(0.5, 0.2, 0.3)))
     counts = Counter(
         word for row in stored_rows(store) if row["split"] == "train" for word in row["words"])
     expected = sorted(counts, key=lambda word: (-counts[word], word.encode()))
     assert store.vocabulary_file.read_text().split("\n")[:-1] == expected
-    short = run([path], tmp_path / "short", Recipe(length=2, split=(0.5, 0.2, 0.3)))
+    short = run([path], tmp_path / "short", Recipe.of(length=2, split=(0.5, 0.2, 0.3)))
     assert short.vocabulary_file.read_bytes() == store.vocabulary_file.read_bytes()
 
 
 def test_splits_keep_every_labels_fraction(corpus, tmp_path: Path) -> None:
     _, path = corpus
-    store = run([path], tmp_path / "store", Recipe(split=(0.7, 0.1, 0.2)))
+    store = run([path], tmp_path / "store", Recipe.of(split=(0.7, 0.1, 0.2)))
     smallest = min(store.manifest["splits"]["train"]["labels"].values())
     for split, wanted in zip(SPLITS, (0.7, 0.1, 0.2), strict=True):
         assert abs(label_fractions(store, split) - wanted).max() <= 2 / smallest + 0.001
@@ -97,14 +96,14 @@ def test_splits_keep_every_labels_fraction(corpus, tmp_path: Path) -> None:
 
 def test_numbers_of_rows_leave_the_rest_unused(corpus, tmp_path: Path) -> None:
     _, path = corpus
-    store = run([path], tmp_path / "store", Recipe(split=(500.0, 100.0, 200.0)))
+    store = run([path], tmp_path / "store", Recipe.of(split=(500.0, 100.0, 200.0)))
     assert abs(store.rows("train") - 500) <= 3
     assert abs(store.rows("test") - 200) <= 3
     records = store.manifest["records"]
     assert records["dropped"]["unused"] > 0
     assert not list(verify_store(store))
     with pytest.raises(UserError, match=r"asks for 3000000 rows, .* --shrink-split takes the same"):
-        run([path], tmp_path / "more", Recipe(split=(1e6, 1e6, 1e6)))
+        run([path], tmp_path / "more", Recipe.of(split=(1e6, 1e6, 1e6)))
 
 
 @pytest.fixture(scope="module", params=["none", "text", "reviewer-product"])
@@ -114,7 +113,7 @@ def same_store(request, tmp_path_factory: pytest.TempPathFactory) -> SameStore:
     rows = make_reviews(1800, seed=3)
     paths = [write_reviews(top / f"{n}.json", rows[600 * n : 600 * n + 600]) for n in range(3)]
     # The features of equal reviews differ.
-    recipe = Recipe(dedupe=request.param, length=4, features=("votes", "verified:category"))
+    recipe = Recipe.of(dedupe=request.param, length=4, features=("votes", "verified:category"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mapreduce.prepare.PARTITION_BYTES", 60_000)
         expected = bytes_of(run(paths, top / "store", recipe))
@@ -159,7 +158,7 @@ def test_reviewer_product_keeps_the_earliest_review(tmp_path: Path) -> None:
         review("nobody", 5, 100, None),
     ]
     path = write_reviews(tmp_path / "a.json", rows)
-    recipe = Recipe(dedupe="reviewer-product", split=(1.0, 0.0, 0.0))
+    recipe = Recipe.of(dedupe="reviewer-product", split=(1.0, 0.0, 0.0))
     store = run([path], tmp_path / "store", recipe)
     stored = Counter(" ".join(row["words"]) for row in stored_rows(store))
     assert stored == {"first": 1, "a tie": 1, "nobody": 2}
@@ -171,7 +170,7 @@ def test_text_takes_the_mode_and_the_lower_rating_of_a_tie(tmp_path: Path) -> No
         ("one", 5), ("One!", 5), ("ONE", 1), ("one", 1), ("one", 2),
         ("two", 4), ("two", 4), ("two", 1), ("three", 3), ("three", 3), ("three", 5)]]
     path = write_reviews(tmp_path / "a.json", rows)
-    recipe = Recipe(tokens="words", split=(1.0, 0.0, 0.0))
+    recipe = Recipe.of(tokens="words", split=(1.0, 0.0, 0.0))
     store = run([path], tmp_path / "store", recipe)
     assert {r["words"]: (r["rating"], r["label"]) for r in stored_rows(store)} == {
         ("one",): (1, 0), ("two",): (4, 1)}
@@ -184,7 +183,7 @@ def test_with_a_label_field_the_label_is_the_mode_of_the_labels(tmp_path: Path) 
             {"text": "x", "label": 0, "stars": 2}, {"text": "y", "label": 0, "stars": None},
             {"text": "y", "label": 1, "stars": None}]
     path = write_reviews(tmp_path / "a.jsonl", rows)
-    recipe = Recipe(label_field="label", split=(1.0, 0.0, 0.0))
+    recipe = Recipe.of(label_field="label", split=(1.0, 0.0, 0.0))
     store = run([path], tmp_path / "store", recipe)
     found = {r["words"]: (r["label"], r["rating"]) for r in stored_rows(store)}
     assert found[("x",)] == (1, 1.0)
@@ -193,7 +192,7 @@ def test_with_a_label_field_the_label_is_the_mode_of_the_labels(tmp_path: Path) 
 
 def test_none_keeps_all_rows_and_equal_reviews_share_a_split(corpus, tmp_path: Path) -> None:
     rows, path = corpus
-    store = run([path], tmp_path / "store", Recipe(dedupe="none", split=(0.5, 0.2, 0.3)))
+    store = run([path], tmp_path / "store", Recipe.of(dedupe="none", split=(0.5, 0.2, 0.3)))
     stored = list(stored_rows(store))
     kept = [r for r in rows if words_of(r["reviewText"]) and r["overall"] != 3]
     assert len(stored) == len(kept)
@@ -208,7 +207,7 @@ def test_a_split_by_reviewer_or_product_tears_none_apart(
     key: str, corpus, tmp_path: Path
 ) -> None:
     rows, path = corpus
-    recipe = Recipe(dedupe="none", split_by=key, split=(0.5, 0.2, 0.3), length=16)
+    recipe = Recipe.of(dedupe="none", split_by=key, split=(0.5, 0.2, 0.3), length=16)
     store = run([path], tmp_path / "store", recipe)
     field = {"reviewer": "reviewerID", "product": "asin"}[key]
     # Rows are found again by their words where these are of one owner only.
@@ -235,7 +234,7 @@ def test_a_split_by_time_puts_the_last_part_into_the_test(tmp_path: Path) -> Non
     rng.shuffle(rows)
     rows.sort(key=lambda row: "unixReviewTime" not in row)
     path = write_reviews(tmp_path / "a.json", rows)
-    store = run([path], tmp_path / "store", Recipe(split_by="time"))
+    store = run([path], tmp_path / "store", Recipe.of(split_by="time"))
     number = {s: [spelled.index(" ".join(r["words"])) for r in stored_rows(store)
                   if r["split"] == s] for s in SPLITS}
     timed = {s: [i // 3 for i in some if i < 900] for s, some in number.items()}
@@ -269,7 +268,7 @@ def test_a_sample_is_nested_in_every_larger_one(corpus, tmp_path: Path) -> None:
     _, path = corpus
     ids = {}
     for fraction in (0.1, 0.4, 1.0):
-        store = run([path], tmp_path / str(fraction), Recipe(sample=fraction))
+        store = run([path], tmp_path / str(fraction), Recipe.of(sample=fraction))
         ids[fraction] = {row["id"] for row in stored_rows(store)}
         assert not list(verify_store(store))
     assert ids[0.1] < ids[0.4] < ids[1.0]
@@ -278,8 +277,8 @@ def test_a_sample_is_nested_in_every_larger_one(corpus, tmp_path: Path) -> None:
 
 def test_the_seed_changes_the_split_and_nothing_else(corpus, tmp_path: Path) -> None:
     _, path = corpus
-    one = run([path], tmp_path / "one", Recipe(length=16))
-    two = run([path], tmp_path / "two", Recipe(length=16, seed=7))
+    one = run([path], tmp_path / "one", Recipe.of(length=16))
+    two = run([path], tmp_path / "two", Recipe.of(length=16, seed=7))
     rows = [Counter((r["id"], r["words"], r["label"]) for r in stored_rows(s)) for s in (one, two)]
     assert rows[0] == rows[1]
     ids = [{r["id"] for r in stored_rows(s) if r["split"] == "test"} for s in (one, two)]
@@ -289,8 +288,8 @@ def test_the_seed_changes_the_split_and_nothing_else(corpus, tmp_path: Path) -> 
 def test_rnn2019_drops_stop_words_and_calls_three_stars_negative(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = dataclasses.replace(
-        Recipe(), tokens="letters", stop_words=("the", "product"), negative_to=3.0,
+    recipe = Recipe.of(
+        tokens="letters", stop_words=("the", "product"), negative_to=3.0,
         html=False, keep="head", length=3, split=(1.0, 0.0, 0.0))
     rows = [{"reviewText": "The product don't last 3 long weeks", "overall": 3}]
     store = run([write_reviews(tmp_path / "a.json", rows)], tmp_path / "store", recipe)
@@ -324,7 +323,7 @@ def test_too_many_bad_records_stop_with_reasons_and_places(tmp_path: Path) -> No
     assert "3 of 93 records cannot be read" in message
     assert "invalid_json" in message and "rating_out_of_range" in message
     assert list(tmp_path.iterdir()) == [path]
-    store = run([str(path)], tmp_path / "store", Recipe(max_bad_fraction=0.05))
+    store = run([str(path)], tmp_path / "store", Recipe.of(max_bad_fraction=0.05))
     assert sum(store.manifest["records"]["bad"].values()) == 3
     assert not list(verify_store(store))
 
@@ -344,7 +343,7 @@ def test_a_cut_gz_keeps_what_came_before_and_is_named(
     place = f"{path}:{stored + 1} truncated_file"
     assert f"prepare: cannot be read: {place}\n" in capsys.readouterr().err
     with pytest.raises(UserError, match=re.escape(place)):
-        run([str(path)], tmp_path / "other", Recipe(max_bad_fraction=0.0))
+        run([str(path)], tmp_path / "other", Recipe.of(max_bad_fraction=0.0))
 
 
 def test_bad_fraction_under_local_reaches_the_user_too(tmp_path: Path) -> None:
@@ -365,7 +364,7 @@ def test_an_existing_folder_is_refused_and_an_old_store_survives_a_failure(tmp_p
     with pytest.raises(UserError):
         run([str(broken)], tmp_path / "store", overwrite=True)
     assert bytes_of(Store(tmp_path / "store")) == before
-    run([path], tmp_path / "store", Recipe(length=3), overwrite=True)
+    run([path], tmp_path / "store", Recipe.of(length=3), overwrite=True)
     assert Store(tmp_path / "store").length == 3
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
@@ -375,7 +374,7 @@ def test_an_existing_folder_is_refused_and_an_old_store_survives_a_failure(tmp_p
 
 def test_texts_without_a_word_are_dropped_not_bad(tmp_path: Path) -> None:
     rows = [{"reviewText": text, "overall": 5} for text in ("", "***", "fine")]
-    recipe = Recipe(split=(1.0, 0.0, 0.0))
+    recipe = Recipe.of(split=(1.0, 0.0, 0.0))
     store = run([write_reviews(tmp_path / "a.json", rows)], tmp_path / "store", recipe)
     assert store.manifest["records"]["dropped"]["no_words"] == 2
     assert store.manifest["records"]["bad"] == {}

@@ -54,7 +54,7 @@ def test_netflix_calls_five_stars_positive_and_the_rest_negative(tmp_path: Path)
     assert abs(store.rows("train") / records["stored"] - 0.8) < 0.01
     # Reviews that are nothing but emoji are reviews.
     plain = run([data("netflix/netflix_reviews.csv.gz")], tmp_path / "plain",
-                Recipe(tokens="words"))
+                Recipe.of(tokens="words"))
     assert records["dropped"]["no_words"] < plain.manifest["records"]["dropped"]["no_words"]
     assert "emoji" in store.vocabulary_file.read_text()
 

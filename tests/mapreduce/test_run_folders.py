@@ -67,7 +67,7 @@ def test_what_lies_at_the_address_is_replaced_only_when_told_to(
         run([corpus], OUT)
     before = remote_bytes(OUT)
     write_whole(f"{OUT}/shards/part-77777.h5", b"of a run that was killed")
-    run([corpus], OUT, Recipe(length=3), overwrite=True)
+    run([corpus], OUT, Recipe.of(length=3), overwrite=True)
     assert set(remote_bytes(OUT)) == set(before)
     assert Store(OUT).length == 3
     write_whole("memory://bucket/mine/thesis.txt", b"text")

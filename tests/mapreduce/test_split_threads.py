@@ -44,7 +44,7 @@ def test_any_number_of_threads_makes_the_same_store(tmp_path: Path) -> None:
     for name, compress in formats.items():
         path = tmp_path / name
         path.write_bytes(compress(data))
-        recipe = Recipe(length=4, features=("votes",))
+        recipe = Recipe.of(length=4, features=("votes",))
         expected = bytes_of(run([str(path)], tmp_path / f"{name}-1", recipe))
         store = run([str(path)], tmp_path / name[2:], recipe, runner="local", workers=3)
         assert bytes_of(store) == expected

@@ -56,8 +56,8 @@ def prepared(request, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tokeniz
     # Names of special tokens are text in a review, and unknown signs stay in.
     rows[3]["reviewText"] = "good [SEP] [PAD] <|endoftext|> \u4e2d"
     path = write_reviews(top / "reviews.json", rows)
-    recipe = Recipe(tokenizer=f"huggingface:{top / 'folder'}", length=LENGTH, keep="head",
-                    html=False, dedupe="none")
+    recipe = Recipe.of(tokenizer=f"huggingface:{top / 'folder'}", length=LENGTH, keep="head",
+                       html=False, dedupe="none")
     return tokenizer, rows, run([path], top / "store", recipe)
 
 
@@ -103,8 +103,8 @@ def test_the_store_says_what_the_ids_are(prepared) -> None:
 def test_any_runner_and_keep_make_the_same_store(prepared, dedupe: str, tmp_path: Path) -> None:
     _, rows, store = prepared
     paths = [write_reviews(tmp_path / f"{n}.json", rows[n::2]) for n in range(2)]
-    recipe = Recipe(tokenizer=store.recipe.tokenizer, length=LENGTH, dedupe=dedupe, min_words=2,
-                    tokens="letters")
+    recipe = Recipe.of(tokenizer=store.recipe.tokens.tokenizer, length=LENGTH, dedupe=dedupe,
+                       min_words=2, tokens="letters")
     first = run(paths, tmp_path / "one", recipe)
     assert bytes_of(run(paths[::-1], tmp_path / "two", recipe, runner="local", workers=2)) == (
         bytes_of(first))

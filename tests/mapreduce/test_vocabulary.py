@@ -16,7 +16,7 @@ def test_more_words_than_16_bits_can_name_are_stored_in_32(tmp_path: Path) -> No
         for i in range(700)
     ]
     path = write_reviews(tmp_path / "a.json", rows)
-    recipe = Recipe(vocabulary_size=70_000, length=100, split=(1, 0, 0))
+    recipe = Recipe.of(vocabulary_size=70_000, length=100, split=(1, 0, 0))
     store = run([path], tmp_path / "wide", recipe)
     assert store.vocabulary_size == 70_002
     with h5py.File(store.path / "reviews.h5", locking=False) as file:
@@ -25,7 +25,7 @@ def test_more_words_than_16_bits_can_name_are_stored_in_32(tmp_path: Path) -> No
     assert not list(verify_store(store))
     assert {row["words"] for row in stored_rows(store)} == {
         tuple(row["reviewText"].split()) for row in rows}
-    narrow = run([path], tmp_path / "narrow", Recipe(vocabulary_size=65_534, split=(1, 0, 0)))
+    narrow = run([path], tmp_path / "narrow", Recipe.of(vocabulary_size=65_534, split=(1, 0, 0)))
     with h5py.File(narrow.path / "reviews.h5", locking=False) as file:
         assert file["train/tokens"].dtype == np.uint16
 
@@ -34,7 +34,7 @@ def test_the_most_frequent_words_come_first_and_ties_by_their_bytes(tmp_path: Pa
     texts = ["b b c", "é z a", "\U00020000 é c", "b"]
     path = write_reviews(
         tmp_path / "a.json", [{"reviewText": text, "overall": 5} for text in texts])
-    store = run([path], tmp_path / "store", Recipe(split=(1, 0, 0), vocabulary_size=5))
+    store = run([path], tmp_path / "store", Recipe.of(split=(1, 0, 0), vocabulary_size=5))
     assert store.vocabulary_file.read_text() == "b\nc\né\na\nz\n"
 
 

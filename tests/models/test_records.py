@@ -11,7 +11,7 @@ import torch
 
 from models.nets import build
 from models.options import ModelOptions
-from models.records import RECORDS, check_shapes, onnx_file, options_of
+from models.records import RECORDS, check_shapes, onnx_file, options_mapping, options_of
 from reviews.bundle import Bundle
 from reviews.errors import UserError
 from reviews.recipe import Recipe
@@ -65,7 +65,7 @@ def inputs_of(options: ModelOptions) -> dict[str, np.ndarray]:
 
 
 def bundle_of(options: ModelOptions, weights: dict[str, np.ndarray] | None = None) -> Bundle:
-    model = {"options": options.to_mapping(), "classes": ["negative", "positive"]}
+    model = {"options": options_mapping(options), "classes": ["negative", "positive"]}
     return Bundle(Path("model"), model, weights or {}, Recipe(), [])
 
 
@@ -135,7 +135,7 @@ def test_double_weights_become_single_ones() -> None:
 
 def test_the_options_of_a_bundle_are_read_and_an_unknown_model_is_named() -> None:
     options = small("lstm")
-    assert options_of(bundle_of(options)).to_mapping() == options.to_mapping()
+    assert options_mapping(options_of(bundle_of(options))) == options_mapping(options)
     unknown = bundle_of(options)
     unknown.model["options"]["model"] = "oracle"
     with pytest.raises(UserError, match="this program knows no model 'oracle'"):

@@ -30,8 +30,8 @@ class Device:
     """A rank whose memory holds so many padded tokens."""
 
     def __init__(self, store: Store, memory: int, error: type[RuntimeError] = RuntimeError) -> None:
-        config = TrainingConfig(embedding_dim=6, hidden_dim=5, batch_size=100, precision="fp64",
-                                micro_batch_tokens=1024, dropout=0.3)
+        config = TrainingConfig.of(embedding_dim=6, hidden_dim=5, batch_size=100, precision="fp64",
+                                   micro_batch_tokens=1024, dropout=0.3)
         torch.manual_seed(0)
         model = build(config.model_options(store)).double()
         self.batch: Batch = BatchReader(store, "train", 100, 0, 64).batch(*PLACE)

@@ -1,7 +1,6 @@
 """train --rows: an epoch has each review as often as the file says, and no other."""
 
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from mpi_train.chosen_rows import ChosenRows
 from mpi_train.data import Batch, BatchReader, SplitReader
 from reviews.bundle import read_bundle
 from reviews.errors import UserError
+from reviews.options import replace_flat
 from reviews.store import Store
 from tests.mpi_train.runs import arguments, difference, losses, records, train
 from tests.stores import make_store
@@ -104,7 +104,7 @@ def test_where_an_id_may_stand_for_several_reviews_the_row_says_which(
     store: Store, ids: np.ndarray, tmp_path: Path
 ) -> None:
     several = Store(store.path)
-    vars(several)["recipe"] = replace(store.recipe, dedupe="none")
+    vars(several)["recipe"] = replace_flat(store.recipe, dedupe="none")
     with pytest.raises(UserError, match="has no column row"):
         ChosenRows(write(tmp_path / "a", review_id=ids[:3], count=[1, 1, 1]), several)
     chosen = ChosenRows(

@@ -151,7 +151,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Raw:
         rows.append({"text": " ".join(f"{number:04d}"), "rating": rating,
                      "likes": rating + rng.gauss(0, 3) if rng.random() < 0.9 else None,
                      "app": rng.choice("abcd" if rating == 5 else "cdef")})
-    recipe = Recipe(features=("likes", "app:category"), feature_values=3)
+    recipe = Recipe.of(features=("likes", "app:category"), feature_values=3)
     store = prepare([write_reviews(top / "all.json", rows)], top / "store", recipe)
     tested = {int("".join(row["words"])) for row in stored_rows(store) if row["split"] == "test"}
     return store, [row for number, row in enumerate(rows) if number in tested]

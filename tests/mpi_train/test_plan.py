@@ -108,9 +108,9 @@ def test_fewer_reviews_than_ranks_leave_some_ranks_without() -> None:
 
 
 def test_numbers_of_shares_and_ranks_must_agree() -> None:
-    from mpi_train.configuration.config import TrainingConfig
+    from mpi_train.configuration.groups import BalanceOptions
 
-    assert TrainingConfig().ratios(3) == (1.0, 1.0, 1.0)
-    assert TrainingConfig(shares=(3, 1)).ratios(2) == (3, 1)
+    assert BalanceOptions().ratios(3) == (1.0, 1.0, 1.0)
+    assert BalanceOptions(shares=(3, 1)).ratios(2) == (3, 1)
     with pytest.raises(UserError, match="--shares names 2 ranks, but there are 3"):
-        TrainingConfig(shares=(3, 1)).ratios(3)
+        BalanceOptions(shares=(3, 1)).ratios(3)

@@ -1,6 +1,5 @@
 """Training runs: what their folders hold, what options change, and how they go on."""
 
-import dataclasses
 import json
 import pstats
 import re
@@ -12,12 +11,12 @@ import numpy as np
 import pytest
 import yaml
 
-from models.options import unread
 from mpi_train.__main__ import main
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.monitoring.phase_timer import PHASES
 from reviews.bundle import read_bundle
 from reviews.errors import UserError
+from reviews.options import leaves
 from reviews.store import Store
 from tests.mpi_train.ranks import run_ranks
 from tests.mpi_train.runs import arguments, difference, losses, records, train
@@ -78,7 +77,7 @@ def test_the_summary_and_the_configuration_stand_in_the_folder(run: Path, store:
     assert summary["parameters"] == sum(value.size for value in weights.values())
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["hidden_dim"] == 6
-    assert config["learning_rate"] == TrainingConfig().learning_rate
+    assert config["learning_rate"] == TrainingConfig().schedule.learning_rate
     assert Path(config["store"]).is_absolute()
     assert "accuracy" in (run / "log.txt").read_text()
 
@@ -278,9 +277,10 @@ def test_every_field_of_the_configuration_is_an_option(store: Store, tmp_path: P
     run = train(store, tmp_path / "run", max_steps=1, optimizer="sgd", momentum=0.5,
                 backend="gloo", shares="2")
     config = yaml.safe_load((run / "config.yaml").read_text())
-    every = {f.name for f in dataclasses.fields(TrainingConfig)}
+    every = {leaf.name for leaf in leaves(TrainingConfig)}
     assert set(config) == every - {"profile", "resume", "overwrite", "interface", "keep_by",
-                                   "batch_size_per_rank", *unread("lstm", ngrams=0)}
+                                   "batch_size_per_rank", "buckets", "ngram_dim", "ngram_rate",
+                                   "widths", "filters"}
     assert config["momentum"] == 0.5
     assert config["shares"] == [2.0]
 

@@ -12,6 +12,7 @@ from mpi_train.__main__ import main
 from mpi_train.configuration.resolve import resolve
 from reviews.bundle import read_bundle
 from reviews.errors import UserError
+from reviews.options import flatten
 from reviews.store import Store
 from tests.mpi_train.runs import arguments, difference, losses, train
 from tests.stores import make_store
@@ -119,7 +120,8 @@ def test_words_of_the_default_training_are_as_wide_as_the_vectors(
     store: Store, tmp_path: Path
 ) -> None:
     named = {"store": str(store.path), "out": str(tmp_path / "run")}
-    assert resolve({**named, "word_vectors": "store"}).embedding_dim == store.vector_width
+    values = flatten(resolve({**named, "word_vectors": "store"}))
+    assert values["embedding_dim"] == store.vector_width
     with pytest.raises(UserError, match="give --embedding-dim"):
         resolve({**named, "word_vectors": "store", "config": "electronics"})
 

@@ -38,7 +38,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     path = write_reviews(top / "reviews.json", [
         {**row, "reviewText": f"{row['reviewText']} {'looooong' * 20} <b>&amp;"}
         for row in make_reviews(300)])
-    folders["store"] = run([path], top / "store", Recipe(
+    folders["store"] = run([path], top / "store", Recipe.of(
         features=("votes", "verified:category", "unixReviewTime:time"))).path
     folders["comparison"] = make_comparison(top / "comparison", long)
     for folder in folders.values():

@@ -28,8 +28,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     path = write_reviews(top / "reviews.json", made)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mapreduce.prepare.PARTITION_BYTES", 100_000)
-        recipe = Recipe(length=6, vocabulary_size=14, html=False,
-                        features=("votes", "verified:category"))
+        recipe = Recipe.of(length=6, vocabulary_size=14, html=False,
+                           features=("votes", "verified:category"))
         return run([path], top / "store", recipe)
 
 

@@ -19,7 +19,7 @@ WEIGHTS = {
 }
 MODEL = {"classes": ["negative", "positive"], "options": {"model": "lstm"}, "length": 16}
 WORDS = ["good", "café", "!"]
-RECIPE = Recipe(length=16, seed=3, stop_words=("the",))
+RECIPE = Recipe.of(length=16, seed=3, stop_words=("the",))
 
 
 def write(folder: Path, weights: dict[str, np.ndarray] = WEIGHTS, **model: Any) -> None:

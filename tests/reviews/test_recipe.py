@@ -62,40 +62,41 @@ def test_the_default_preset_is_the_defaults_but_for_the_keys_that_came_later() -
 
 @pytest.mark.parametrize("name", ["netflix", "electronics", "polarity", "rnn2019"])
 def test_presets_have_what_came_later_from_the_default_one(name: str) -> None:
-    assert load_recipe(name).literal_stray_quotes
-    assert not load_recipe(name, {"literal_stray_quotes": False}).literal_stray_quotes
+    assert load_recipe(name).input.literal_stray_quotes
+    assert not load_recipe(name, {"literal_stray_quotes": False}).input.literal_stray_quotes
 
 
 def test_a_recipe_file_without_a_later_key_does_what_it_did(tmp_path: Path) -> None:
     file = tmp_path / "old.yaml"
     file.write_text("length: 9\n")
-    assert load_recipe(str(file)) == Recipe(length=9)
-    written = yaml.safe_load(Recipe(length=9).to_yaml())
+    assert load_recipe(str(file)) == Recipe.of(length=9)
+    written = yaml.safe_load(Recipe.of(length=9).to_yaml())
     assert {leaf.name for leaf in leaves(Recipe)} - set(written) == {leaf.name for leaf in LATER}
-    every = yaml.safe_load(Recipe(length=9).to_yaml(every=True))
+    every = yaml.safe_load(Recipe.of(length=9).to_yaml(every=True))
     assert set(every) == {leaf.name for leaf in leaves(Recipe)}
 
 
 def test_the_2019_preset_is_the_2019_system() -> None:
     recipe = load_recipe("rnn2019")
-    assert (recipe.tokens, recipe.vocabulary_size, recipe.length) == ("letters", 10_000, 100)
-    assert (recipe.negative_to, recipe.positive_from) == (3.0, 4.0)
-    assert (recipe.dedupe, recipe.split) == ("text", (0.9, 0.0, 0.1))
-    assert not recipe.html
+    assert recipe.tokens.tokens == "letters"
+    assert (recipe.encoding.vocabulary_size, recipe.encoding.length) == (10_000, 100)
+    assert (recipe.labels.negative_to, recipe.labels.positive_from) == (3.0, 4.0)
+    assert (recipe.selection.dedupe, recipe.selection.split) == ("text", (0.9, 0.0, 0.1))
+    assert not recipe.cleaning.html
 
 
 def test_the_2019_preset_leaves_out_nltks_stop_words_and_three_of_its_own(
     stop_words: list[str],
 ) -> None:
     resolved = load_recipe("rnn2019").resolved()
-    assert resolved.stop_words == tuple(sorted([*stop_words, "get", "would", "product"]))
+    assert resolved.tokens.stop_words == tuple(sorted([*stop_words, "get", "would", "product"]))
     assert resolved.resolved() == resolved
 
 
 def test_the_real_list_of_nltk_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     need((NLTK_DATA / "corpora" / "stopwords.zip").is_file(), "needs NLTK's stop words")
     look_in(NLTK_DATA, monkeypatch)
-    words = set(load_recipe("rnn2019").resolved().stop_words)
+    words = set(load_recipe("rnn2019").resolved().tokens.stop_words)
     assert {"the", "i", "wouldn't", "get", "would", "product"} <= words
     assert len(words) > 150
 
@@ -142,7 +143,7 @@ def test_a_printed_recipe_is_the_same_recipe_again(
 def test_any_recipe_is_the_same_after_yaml(
     tmp_path_factory: pytest.TempPathFactory, changes: dict[str, Any]
 ) -> None:
-    recipe = Recipe(**changes)
+    recipe = Recipe.of(**changes)
     assert load_recipe(write(tmp_path_factory.getbasetemp(), recipe.to_yaml())) == recipe
 
 
@@ -151,7 +152,7 @@ def test_the_command_line_lies_over_the_file_and_the_file_over_the_defaults(
 ) -> None:
     file = write(tmp_path, "length: 50\nseed: 3\nstop_words: [x]\n")
     text = printed(capsys, "--recipe", file, "--seed", "4")
-    assert load_recipe(write(tmp_path, text)) == Recipe(length=50, seed=4, stop_words=("x",))
+    assert load_recipe(write(tmp_path, text)) == Recipe.of(length=50, seed=4, stop_words=("x",))
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "{}", "\ufefflength: 256\n"])
@@ -215,7 +216,7 @@ def test_a_preset_that_does_not_exist_is_compared_with_those_that_do() -> None:
 )
 def test_impossible_choices_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as error:
-        Recipe(**changes)
+        Recipe.of(**changes)
     assert message in str(error.value)
 
 
@@ -224,7 +225,7 @@ def test_impossible_choices_are_refused(changes: dict[str, Any], message: str) -
     [(0.8, 0.1, 0.1), (1.0, 0.0, 0.0), (0.1, 0.2, 0.3), (500.0, 0.0, 100.0), (0.7, 0.2, 0.1)],
 )
 def test_possible_splits_are_fractions_or_rows(split: tuple[float, ...]) -> None:
-    assert Recipe(split=split).split_is_rows == (max(split) > 1)
+    assert Recipe.of(split=split).selection.split_is_rows == (max(split) > 1)
 
 
 @pytest.mark.parametrize(("name", "changes", "limits"), [
@@ -238,16 +239,16 @@ def test_limits_are_as_far_up_a_named_scale(
     name: str, changes: dict[str, Any], limits: tuple[float, float]
 ) -> None:
     recipe = load_recipe(name, changes)
-    assert (recipe.positive_from, recipe.negative_to) == pytest.approx(limits)
+    assert (recipe.labels.positive_from, recipe.labels.negative_to) == pytest.approx(limits)
     assert recipe == from_mapping(Recipe, yaml.safe_load(recipe.to_yaml()), "file")
 
 
 def test_a_file_names_limits_in_the_units_of_its_scale(tmp_path: Path) -> None:
     file = write(tmp_path, "rating_scale: [1, 10]\npositive_from: 8\n")
     recipe = load_recipe(file)
-    assert (recipe.positive_from, recipe.negative_to) == (8, 3.25)
+    assert (recipe.labels.positive_from, recipe.labels.negative_to) == (8, 3.25)
     recipe = load_recipe(file, {"rating_scale": (1.0, 100.0)})
-    assert (recipe.positive_from, recipe.negative_to) == (78, 25.75)
+    assert (recipe.labels.positive_from, recipe.labels.negative_to) == (78, 25.75)
 
 
 @pytest.mark.parametrize(("changes", "message"), [

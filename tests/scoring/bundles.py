@@ -8,7 +8,7 @@ import torch
 
 from models.nets import build
 from models.options import ModelOptions
-from models.records import onnx_file
+from models.records import onnx_file, options_mapping
 from reviews.bundle import write_bundle
 from reviews.recipe import Recipe
 
@@ -56,11 +56,11 @@ def make_bundle(
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = folder / "words.txt"
     vocabulary.write_text("".join(word + "\n" for word in words), "utf-8")
-    recipe = recipe or Recipe(length=LENGTH)
+    recipe = recipe or Recipe.of(length=LENGTH)
     classes = ["negative", "positive"] if made.outputs == 1 else list("abcde"[: made.outputs])
     write_bundle(
         folder / "model", weights,
-        {"options": made.to_mapping(), "classes": classes, "length": recipe.length,
+        {"options": options_mapping(made), "classes": classes, "length": recipe.encoding.length,
          "features": [], "feature_encoding": [], **(description or {})},
         recipe.to_yaml(), vocabulary, "# Card\n",
         onnx=onnx_file(made, weights) if with_onnx else None)

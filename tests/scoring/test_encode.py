@@ -58,12 +58,12 @@ def test_what_lies_behind_a_rows_end_is_padding(tmp_path: Path) -> None:
 
 
 def test_stop_words_of_the_recipe_are_left_out(tmp_path: Path) -> None:
-    encoder = encoder_of(tmp_path, Recipe(length=LENGTH, stop_words=("the", "it's")))
+    encoder = encoder_of(tmp_path, Recipe.of(length=LENGTH, stop_words=("the", "it's")))
     assert rows(encoder, ["it's the tea", "the"]) == [ids_of("tea"), [1]]
 
 
 def test_no_text_is_dropped_for_having_too_few_words(tmp_path: Path) -> None:
-    encoder = encoder_of(tmp_path, Recipe(length=LENGTH, min_words=5))
+    encoder = encoder_of(tmp_path, Recipe.of(length=LENGTH, min_words=5))
     assert rows(encoder, ["tea"]) == [ids_of("tea")]
 
 

@@ -160,7 +160,7 @@ def test_thresholds_decide_labels(
 def test_a_model_of_fields_reads_them(tmp_path: Path) -> None:
     encoding = [{"field": "likes", "kind": "number", "mean": 2.0, "scale": 3.0}]
     folder, net = make_bundle(
-        tmp_path, "mlp", features=2, recipe=Recipe(length=LENGTH, features=("likes",)),
+        tmp_path, "mlp", features=2, recipe=Recipe.of(length=LENGTH, features=("likes",)),
         description={"features": ["likes", "likes missing"], "feature_encoding": encoding})
     (tmp_path / "in.jsonl").write_text(
         '{"text": "good tea", "likes": 5}\n{"text": "good tea"}\n')

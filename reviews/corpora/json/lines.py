@@ -28,7 +28,7 @@ class JsonLines:
     def __init__(self, path: str, recipe: Recipe, reading: Reading = FOR_TRAINING) -> None:
         data, whole = head(path, SNIFFED_BYTES)
         starts, ends, _ = self.find(data, whole)
-        self._nan = recipe.json_nan
+        self._nan = recipe.input.json_nan
         names = choose_names(path, recipe, objects(data, starts, ends), reading).roles()
         self.labelled = "label" in names
         self._fields = sorted(set(names.values()))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mapreduce.partitions.histogram import BINS, Histogram
 from mapreduce.partitions.splitting import Cuts, cuts_of, sampled
 from reviews.errors import UserError
-from reviews.recipe import Recipe
+from reviews.recipe import Selection
 
 KEYS = st.integers(0, 2**64 - 1) | st.integers(0, 50)
 
@@ -74,7 +74,7 @@ def line(keys: np.ndarray, given_rows: tuple[int, int, int] = (0, 0, 0)) -> dict
                                    (0, 0, 1), (300, 200, 100)])
 def test_cuts_give_every_split_its_part(split: tuple[float, ...]) -> None:
     keys = np.random.default_rng(2).integers(0, 2**64, 1000, np.uint64)
-    cuts = cuts_of(Recipe(split=split), [line(keys[:400]), line(keys[400:])])
+    cuts = cuts_of(Selection(split=split), [line(keys[:400]), line(keys[400:])])
     nothing = np.zeros(1000, np.uint8)
     rows = np.bincount(cuts.assign(nothing, keys, nothing), minlength=4)
     wanted = np.array(split) * (1 if max(split) > 1 else 1000)
@@ -85,7 +85,7 @@ def test_cuts_give_every_split_its_part(split: tuple[float, ...]) -> None:
 
 def test_a_given_split_replaces_its_fraction() -> None:
     keys = np.random.default_rng(3).integers(0, 2**64, 900, np.uint64)
-    cuts = cuts_of(Recipe(split=(0.8, 0.1, 0.1)), [line(keys, (0, 0, 50))])
+    cuts = cuts_of(Selection(split=(0.8, 0.1, 0.1)), [line(keys, (0, 0, 50))])
     nothing = np.zeros(900, np.uint8)
     rows = np.bincount(cuts.assign(nothing, keys, nothing), minlength=4)
     assert rows.tolist() == [800, 100, 0, 0]
@@ -99,11 +99,11 @@ def test_rows_that_came_with_a_split_keep_it() -> None:
 
 def test_more_rows_than_there_are_cannot_be_asked_for() -> None:
     with pytest.raises(UserError, match="asks for 30 rows, but the corpus has 3"):
-        cuts_of(Recipe(split=(10, 10, 10)), [line(array([1, 2, 3]))])
+        cuts_of(Selection(split=(10, 10, 10)), [line(array([1, 2, 3]))])
 
 
 def test_a_sample_is_as_large_as_asked_and_part_of_every_larger_one() -> None:
     keys = np.random.default_rng(4).integers(0, 2**64, 20_000, np.uint64)
-    samples = [sampled(keys, Recipe(sample=part)) for part in (0.01, 0.2, 0.5, 1.0)]
+    samples = [sampled(keys, Selection(sample=part)) for part in (0.01, 0.2, 0.5, 1.0)]
     assert [round(s.mean(), 1) for s in samples] == [0.0, 0.2, 0.5, 1.0]
     assert all((smaller <= larger).all() for smaller, larger in pairwise(samples))

@@ -10,15 +10,16 @@ import pytest
 import yaml
 from sklearn.utils.class_weight import compute_class_weight
 
-from models.options import OWN_OPTIONS
+from models.options import ModelConfig
+from models.records import RECORDS, options_mapping
 from mpi_train import evaluate
 from mpi_train.__main__ import main
 from mpi_train.configuration.config import TrainingConfig
-from mpi_train.configuration.presets import MODEL_DEFAULTS
 from mpi_train.configuration.resolve import resolve
 from mpi_train.model_folder import model_card
 from reviews.bundle import read_bundle
 from reviews.errors import UserError
+from reviews.options import flatten, leaves
 from reviews.store import Store
 from tests.mpi_train.runs import difference, losses, records, train
 from tests.stores import make_store
@@ -89,10 +90,12 @@ def test_bundle_card_and_configuration_name_what_the_model_has_and_no_more(
     choices: dict[str, Any], own: set[str], card: str, store: Store
 ) -> None:
     model = choices.get("model", "lstm")
-    config = TrainingConfig(**{**MODEL_DEFAULTS[model], **choices})
+    config = TrainingConfig.of(**{**RECORDS[model].training, **choices})
     options = config.model_options(store)
-    everything = {name for names in OWN_OPTIONS.values() for name in names}
-    assert set(options.to_mapping()) & everything == own
+    common = {leaf.name for leaf in leaves(ModelConfig)}
+    everything = {leaf.name for record in RECORDS.values()
+                  for leaf in leaves(record.config)} - common
+    assert set(options_mapping(options)) & everything == own
     written = set(yaml.safe_load(config.to_yaml())) & everything
     vectors = {"word_vectors", "freeze_vectors"} if model not in ("bag", "mlp") else set()
     assert written == own | vectors | ({"ngram_rate"} if "ngram_dim" in own else set())
@@ -108,7 +111,8 @@ def test_the_configuration_of_a_run_is_a_file_of_choices_for_another(
     file.write_text(yaml.safe_dump({name: value for name, value in chosen.items()
                                     if name not in ("store", "out", "config")}))
     config = resolve({"store": str(store.path), "out": "nowhere", "config": str(file)})
-    assert (config.pooling, config.hidden_dim, config.max_steps) == ("last", 6, 1)
+    values = flatten(config)
+    assert (values["pooling"], values["hidden_dim"], values["max_steps"]) == ("last", 6, 1)
 
 
 @pytest.mark.parametrize("options", [
@@ -141,7 +145,7 @@ def test_balanced_weights_are_scikit_learns(store: Store) -> None:
     labels = store.manifest["splits"]["train"]["labels"]
     truth = [name for name, count in labels.items() for _ in range(count)]
     wanted = compute_class_weight("balanced", classes=np.array(store.classes), y=truth)
-    assert config.weights == pytest.approx(wanted.tolist())
+    assert config.loss.weights == pytest.approx(wanted.tolist())
 
 
 def test_a_rarer_class_is_oversampled_until_it_is_about_as_large(
@@ -152,7 +156,7 @@ def test_a_rarer_class_is_oversampled_until_it_is_about_as_large(
     manifest["splits"]["train"]["labels"] = {"negative": 100, "positive": 260}
     (copy / "manifest.json").write_text(json.dumps(manifest))
     config = resolve({"store": str(copy), "out": "nowhere", "oversample": "balanced"})
-    assert config.times == (3, 1)
+    assert config.data.times == (3, 1)
 
 
 def test_a_run_trains_on_every_review_as_often_as_asked_for_and_goes_on_that_way(
@@ -320,6 +324,6 @@ def test_a_choice_that_cannot_be_is_told_in_one_line(
 
 def test_sgd_reads_eps_where_ngrams_beside_the_model_learn_by_adagrad(store: Store) -> None:
     named = {"store": str(store.path), "out": "nowhere", "optimizer": "sgd", "eps": 1e-6}
-    assert resolve({**named, "ngrams": 2}).eps == 1e-6
+    assert resolve({**named, "ngrams": 2}).optimizer.eps == 1e-6
     with pytest.raises(UserError, match="--eps is for --optimizer"):
         resolve({**named, "model": "bag", "momentum": 0.0})

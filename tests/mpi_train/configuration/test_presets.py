@@ -1,16 +1,17 @@
 """Trainings by name: the default one, those of earlier systems, and files of choices."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from models.records import RECORDS
 from mpi_train.configuration.config import TrainingConfig
-from mpi_train.configuration.presets import CONFIGS, MODEL_DEFAULTS
+from mpi_train.configuration.presets import CONFIGS
 from mpi_train.configuration.resolve import resolve
 from mpi_train.optimization.schedules import Schedule
 from reviews.errors import UserError
+from reviews.options import flatten, replace_flat
 from reviews.store import Store
 from tests.mpi_train.runs import train
 from tests.stores import make_store
@@ -28,48 +29,54 @@ def test_a_preset_is_what_its_system_did_and_named_options_lie_over_it(
     name: str, store: Store
 ) -> None:
     config = resolve({"store": str(store.path), "out": "nowhere", "config": name, "epochs": 4})
-    assert config.epochs == 4
-    wanted = {**MODEL_DEFAULTS[config.model], **CONFIGS[name], "epochs": 4}
+    assert config.duration.epochs == 4
+    wanted = {**RECORDS[config.model].training, **CONFIGS[name], "epochs": 4}
     wanted.pop("class_weights", None)
-    assert {key: getattr(config, key) for key in wanted} == wanted
+    assert {name: flatten(config)[name] for name in wanted} == wanted
 
 
 def test_a_run_for_which_no_model_is_named_is_the_default_training(store: Store) -> None:
     named = {"store": str(store.path), "out": "nowhere", "epochs": 4}
     config = resolve(named)
-    assert config.config == "default"
-    assert (config.ngrams, config.bidirectional, config.epochs) == (3, True, 4)
+    assert config.files.config == "default"
+    values = flatten(config)
+    assert (values["ngrams"], values["bidirectional"], values["epochs"]) == (3, True, 4)
     assert config == resolve({**named, "config": "default"})
 
 
 def test_a_named_model_is_trained_by_its_own_defaults(store: Store) -> None:
     named = {"store": str(store.path), "out": "nowhere"}
     config = resolve({**named, "model": "lstm"})
-    assert config == replace(TrainingConfig(), store=str(store.path), out="nowhere")
+    assert config == TrainingConfig.of(store=str(store.path), out="nowhere")
     plain = resolve({**named, "config": "plain-lstm"})
-    assert plain == replace(config, config="plain-lstm")
+    assert plain == replace_flat(config, config="plain-lstm")
 
 
 def test_a_file_that_names_no_model_is_about_the_lstm(store: Store, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("epochs: 7\n")
     config = resolve({"store": str(store.path), "out": "nowhere",
                       "config": str(tmp_path / "mine.yaml")})
-    assert (config.ngrams, config.hidden_dim, config.epochs) == (0, 64, 7)
+    values = flatten(config)
+    assert (values["ngrams"], values["hidden_dim"], values["epochs"]) == (0, 64, 7)
 
 
 def test_a_batch_size_for_each_rank_is_multiplied_by_them(store: Store) -> None:
     named = {"store": str(store.path), "out": "nowhere"}
-    found = [resolve({**named, "batch_size_per_rank": 48}, ranks).batch_size for ranks in (1, 4)]
+    found = [resolve({**named, "batch_size_per_rank": 48}, ranks).data.batch_size
+             for ranks in (1, 4)]
     assert found == [48, 192]
     with pytest.raises(UserError, match="--batch-size is over all ranks, --batch-size-per-rank"):
         resolve({**named, "batch_size_per_rank": 48, "batch_size": 48})
-    assert resolve({**named, "config": "rnn2019"}, ranks=2).batch_size == 256
-    assert resolve({**named, "config": "rnn2019", "batch_size": 96}, ranks=2).batch_size == 96
+    assert resolve({**named, "config": "rnn2019"}, ranks=2).data.batch_size == 256
+    assert resolve({**named, "config": "rnn2019", "batch_size": 96}, ranks=2).data.batch_size == 96
 
 
 def test_the_rate_of_goyal_is_in_proportion_to_the_ranks_and_rises_gradually(store: Store) -> None:
     named = {"store": str(store.path), "out": "nowhere", "config": "goyal"}
-    found = {n: Schedule.of(resolve(named, n), total=1000, updates=100) for n in (1, 8)}
+    found = {}
+    for n in (1, 8):
+        config = resolve(named, n)
+        found[n] = Schedule.of(config.schedule, config.data.batch_size, total=1000, updates=100)
     assert {n: schedule.peak for n, schedule in found.items()} == {1: 0.1, 8: pytest.approx(0.8)}
     rates = [found[8].rate(update) for update in range(1000)]
     assert rates[:100] == sorted(set(rates[:100])), "the warm-up is an epoch"
@@ -91,11 +98,11 @@ def test_a_file_of_choices_lies_between_the_models_defaults_and_what_is_named(
     file.write_text("model: bag\nngrams: 3\nepochs: 7\n")
     named = {"store": str(store.path), "out": "nowhere", "config": str(file), "epochs": 2}
     config = resolve(named)
-    assert (config.model, config.ngrams, config.epochs) == ("bag", 3, 2)
-    assert config.optimizer == "adagrad"
+    values = flatten(config)
+    assert (config.model, values["ngrams"], values["epochs"]) == ("bag", 3, 2)
+    assert config.optimizer.optimizer == "adagrad"
 
 
 def test_every_default_of_a_model_and_preset_is_an_option() -> None:
-    for name, choices in {**MODEL_DEFAULTS, **CONFIGS}.items():
-        model = choices.get("model", name)
-        TrainingConfig(**{"model": model, **MODEL_DEFAULTS[model], **choices})
+    for choices in [*({"model": model} for model in RECORDS), *CONFIGS.values()]:
+        TrainingConfig.of(**{**RECORDS[choices["model"]].training, **choices})

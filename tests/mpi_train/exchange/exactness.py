@@ -94,7 +94,7 @@ def cases() -> list[Case]:
 def configuration(model: str, loss: str, precision: str) -> TrainingConfig:
     """Small, with both kinds of dropout."""
     precision, _, exchange = precision.partition("-")
-    return TrainingConfig(
+    return TrainingConfig.of(
         embedding_dim=12, hidden_dim=8, dropout=0.4, word_dropout=0.2, batch_size=60,
         micro_batch_tokens=128, precision=precision, exchange=exchange or "full", seed=5,
         **MODELS[model], **LOSSES[loss],
@@ -103,40 +103,40 @@ def configuration(model: str, loss: str, precision: str) -> TrainingConfig:
 
 def mean_loss(config: TrainingConfig, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """The mean over the batch, by torch alone."""
-    weights = torch.tensor(config.weights, dtype=logits.dtype)
+    weights = torch.tensor(config.loss.weights, dtype=logits.dtype)
     labels = labels.repeat(len(logits) // len(labels))  # once for each view
-    if config.loss == "cross-entropy":
+    if config.loss.loss == "cross-entropy":
         return functional.cross_entropy(
-            logits, labels, weights, label_smoothing=config.label_smoothing)
+            logits, labels, weights, label_smoothing=config.loss.label_smoothing)
     truth = labels.to(logits.dtype)
-    if config.loss == "focal":
+    if config.loss.loss == "focal":
         right = torch.where(labels == 1, logits.sigmoid(), (-logits).sigmoid())
-        return (-weights[labels] * (1 - right) ** config.focal_gamma * right.log()).mean()
-    smooth = truth * (1 - config.label_smoothing) + config.label_smoothing / 2
+        return (-weights[labels] * (1 - right) ** config.loss.focal_gamma * right.log()).mean()
+    smooth = truth * (1 - config.loss.label_smoothing) + config.loss.label_smoothing / 2
     return functional.binary_cross_entropy_with_logits(
-        logits, smooth, weights[labels] if config.weights else None,
-        pos_weight=torch.tensor(config.positive_weight, dtype=logits.dtype))
+        logits, smooth, weights[labels] if config.loss.weights else None,
+        pos_weight=torch.tensor(config.loss.positive_weight, dtype=logits.dtype))
 
 
 def new_model(store: Store, config: TrainingConfig) -> torch.nn.Module:
     """The model of a start, the same each time."""
-    torch.manual_seed(config.seed)
-    model = build(config.model_options(store)).to(PRECISIONS[config.precision])
-    if config.freeze_vectors:
+    torch.manual_seed(config.run.seed)
+    model = build(config.model_options(store)).to(PRECISIONS[config.run.precision])
+    if config.vectors and config.vectors.freeze_vectors:
         model.embedding.weight.requires_grad_(False)
     return model
 
 
 def plain_gradient(store: Store, config: TrainingConfig) -> list[torch.Tensor]:
     """The gradient of the mean loss over the batch, by torch alone."""
-    reader = BatchReader(store, "train", config.batch_size, config.seed, config.window,
-                         features=config.reads_features)
+    reader = BatchReader(store, "train", config.data.batch_size, config.run.seed,
+                         config.data.window, features=config.reads_features)
     batch = reader.batch(*PLACE)
     rows = batch.take(0, len(batch.lengths))
     tokens = np.zeros((len(rows.lengths), store.length), np.int64)
     tokens[:, : rows.tokens.shape[1]] = rows.tokens
     model = new_model(store, config)
-    draws = DropoutRandom.of(config.seed, *PLACE, torch.arange(len(tokens)))
+    draws = DropoutRandom.of(config.run.seed, *PLACE, torch.arange(len(tokens)))
     inputs = [torch.from_numpy(tokens), torch.from_numpy(rows.lengths)]
     if rows.features is not None:
         inputs.append(torch.from_numpy(rows.features))
@@ -153,8 +153,8 @@ def divided_gradient(
     store: Store, config: TrainingConfig, group: Group, rank: int, shares: tuple[float, ...]
 ) -> list[torch.Tensor]:
     """The gradient as the trainer computes it."""
-    reader = BatchReader(store, "train", config.batch_size, config.seed, config.window,
-                         features=config.reads_features)
+    reader = BatchReader(store, "train", config.data.batch_size, config.run.seed,
+                         config.data.window, features=config.reads_features)
     model = new_model(store, config)
     gradients: GradientBuckets | SharedGradients
     if group.shares_memory:
@@ -163,11 +163,11 @@ def divided_gradient(
         # Word vectors are exchanged by the rows of the update's words, or as a whole.
         few = 1.0 if shares[0] == max(shares) else 0.0
         gradients = GradientBuckets(model, group, bucket_bytes=4096, few=few,
-                                    rounded=config.exchange == "bf16")
+                                    rounded=config.exchange.exchange == "bf16")
     backward = BackPropagation(config, model, gradients, torch.device("cpu"), PhaseTimer())
     for place in (EARLIER, PLACE):  # the second update must not see the first one's sums
         batch = reader.batch(*place)
-        bounds = cut(prefix_cost(batch.lengths, config.micro_batch_tokens), shares)
+        bounds = cut(prefix_cost(batch.lengths, config.data.micro_batch_tokens), shares)
         backward.run(batch, (int(bounds[rank]), int(bounds[rank + 1])), place)
         gradients.finish(np.array(shares) / sum(shares))
     return [parameter.grad.to_dense() for parameter in model.parameters()

@@ -17,7 +17,7 @@ from mpi_train.exchange.message_codec import from_bytes, to_bytes
 @pytest.mark.parametrize(
     "value",
     [None, True, (1, 2.5, "text"), {"a": [1]}, Path("run"), Trial(1, 2, 3.5), Rest(None, 0),
-     TrainingConfig(batch_size=7), np.float64(2.5)],
+     TrainingConfig.of(batch_size=7, model="cnn", filters=3), np.float64(2.5)],
 )
 def test_records_and_numbers_arrive_as_they_were(value: Any) -> None:
     assert from_bytes(to_bytes(value)) == value

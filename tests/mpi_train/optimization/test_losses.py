@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mpi_train.configuration.config import TrainingConfig
+from mpi_train.configuration.groups import LossOptions
 from mpi_train.optimization.losses import Loss
 from reviews.errors import UserError
 
@@ -19,7 +19,7 @@ CLASSES = torch.tensor([0, 2, 1, 1, 2, 0, 0, 1, 2])
 
 
 def mean(logits: Tensor, labels: Tensor, **options: object) -> Tensor:
-    loss = Loss.of(TrainingConfig(**options))  # type: ignore[arg-type]
+    loss = Loss.of(LossOptions(**options))  # type: ignore[arg-type]
     return loss.sum(logits, labels.to(torch.uint8)) / loss.denominator(labels.numpy())
 
 
@@ -64,7 +64,7 @@ def test_focal_of_one_logit_is_that_of_two() -> None:
 @pytest.mark.parametrize("weights", ["1,x", "0,0", "-1,1", "inf,1", ","])
 def test_weights_that_are_none_are_refused(weights: str) -> None:
     with pytest.raises(UserError, match=f"--class-weights is {weights}: give balanced, or"):
-        Loss.of(TrainingConfig(class_weights=weights))
+        Loss.of(LossOptions(class_weights=weights))
 
 
 @pytest.mark.parametrize("gamma", [0.3, 1.0, 2.0])

@@ -19,6 +19,11 @@ from reviews.errors import UserError
 RATES = (0.1, 0.3, 0.05)
 
 
+def optimizer_of(model: nn.Module, **options: Any) -> Any:
+    config = TrainingConfig.of(**options)
+    return make_optimizer(config.optimizer, config.schedule, config.network, model)
+
+
 def two_layers() -> nn.Module:
     torch.manual_seed(1)
     return nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1)).double()
@@ -47,7 +52,7 @@ def trained(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Tensor]:
 ], ids=lambda value: value["optimizer"] if isinstance(value, dict) else "")
 def test_every_optimizer_is_torchs_with_its_options(options: Any, wanted: Any) -> None:
     ours, theirs = two_layers(), two_layers()
-    found = trained(ours, make_optimizer(TrainingConfig(**options), ours))
+    found = trained(ours, optimizer_of(ours, **options))
     torch.testing.assert_close(found, trained(theirs, wanted(theirs.parameters())))
 
 
@@ -56,7 +61,7 @@ def test_momentum_is_of_gradients_and_not_of_steps_when_the_rate_changes() -> No
     weight = nn.Parameter(torch.tensor([2.0], dtype=torch.float64))
     model = nn.Module()
     model.weight = weight
-    optimizer = make_optimizer(TrainingConfig(optimizer="sgd", momentum=0.9), model)
+    optimizer = optimizer_of(model, optimizer="sgd", momentum=0.9)
     velocity, value = 0.0, 2.0
     for rate, gradient in zip(RATES, (1.0, -3.0, 2.0), strict=True):
         weight.grad = torch.full_like(weight, gradient)
@@ -70,8 +75,7 @@ def test_momentum_is_of_gradients_and_not_of_steps_when_the_rate_changes() -> No
 def test_ngrams_learn_by_adagrad_beside_a_model_that_learns_by_another() -> None:
     model = nn.Module()
     model.rest, model.table = two_layers(), Table(5, 2)
-    options = TrainingConfig(ngrams=2, learning_rate=0.1, ngram_rate=0.4)
-    optimizer = make_optimizer(options, model)
+    optimizer = optimizer_of(model, ngrams=2, learning_rate=0.1, ngram_rate=0.4)
     rates = [0.1 * group.get("scale", 1) for group in optimizer.param_groups]
     assert rates == pytest.approx([0.1, 0.4])
     before = model.table.weight.detach().clone()
@@ -156,8 +160,8 @@ def test_the_average_follows_the_weights_and_stands_in_for_them() -> None:
     ({"betas": (0.9,)}, "--betas is 0.9: give two numbers"),
     ({"label_smoothing": 0.1, "loss": "focal"}, "--label-smoothing is not for --loss focal"),
     ({"positive_weight": 2.0, "loss": "focal"}, "--positive-weight is for --loss bce"),
-    ({"widths": (3, 0)}, "--widths is 3,0: give numbers of 1 or more"),
+    ({"model": "cnn", "widths": (3, 0)}, "--widths is 3,0: give numbers of 1 or more"),
 ])
 def test_what_does_not_go_together_is_refused_in_one_line(options: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        TrainingConfig(**options)
+        TrainingConfig.of(**options)

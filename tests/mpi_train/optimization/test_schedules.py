@@ -15,8 +15,8 @@ TOTAL, EPOCH = 40, 10  # updates
 
 
 def rates(**options: Any) -> list[float]:
-    config = TrainingConfig(learning_rate=0.5, **options)
-    schedule = Schedule.of(config, TOTAL, EPOCH)
+    config = TrainingConfig.of(learning_rate=0.5, **options)
+    schedule = Schedule.of(config.schedule, config.data.batch_size, TOTAL, EPOCH)
     return [schedule.rate(step) for step in range(TOTAL)]
 
 

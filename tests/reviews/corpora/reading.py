@@ -12,7 +12,7 @@ from reviews.recipe import Recipe
 from reviews.record import SCHEMA, BadRecord
 
 # A recipe that looks at every part of a review.
-WHOLE = Recipe(dedupe="reviewer-product")
+WHOLE = Recipe.of(dedupe="reviewer-product")
 
 
 @dataclass

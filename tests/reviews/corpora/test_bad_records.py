@@ -61,7 +61,7 @@ def test_whatever_happens_to_the_bytes_all_records_are_accounted_for(
     # The header of a CSV file says which columns there are.
     data = damaged(FILES[format], damage, keep=20 if format == "csv" else 0)
     path.write_bytes(data)
-    named = Recipe(label_field="label" if label and format.startswith("json") else None)
+    named = Recipe.of(label_field="label" if label and format.startswith("json") else None)
     split = InputSplit(str(path), 0, -1, format)
     try:
         found = read_splits([split], named, rows)  # it checks the account of every block
@@ -191,7 +191,7 @@ def test_a_file_that_is_empty_is_so_in_every_format(tmp_path: Path, format: str)
 def test_a_file_in_which_every_record_is_bad_is_read_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "input"
     path.write_bytes(b"{broken\n" * 100)
-    splits = plan_splits([str(path)], Recipe(format="jsonl"))
+    splits = plan_splits([str(path)], Recipe.of(format="jsonl"))
     found = read_splits(splits)
     assert found.bad["invalid_json"] == found.records
     assert found.size == 800

@@ -20,7 +20,7 @@ FIELDS = st.text(
     | st.characters(codec="utf-8", exclude_characters="\0"),
     max_size=20,
 )
-CSV = Recipe(format="csv", dedupe="reviewer-product")
+CSV = Recipe.of(format="csv", dedupe="reviewer-product")
 
 
 def written(rows: list[list[Any]], **dialect: Any) -> bytes:
@@ -89,7 +89,7 @@ def test_columns_are_found_by_known_names_in_any_case(tmp_path: Path) -> None:
 
 
 def test_columns_can_be_named(tmp_path: Path) -> None:
-    recipe = Recipe(text_field="what they said", label_field="mood")
+    recipe = Recipe.of(text_field="what they said", label_field="mood")
     found = read_bytes(tmp_path, b' mood ,"what they said"\npositive,good\nneg,"b,ad"\n', recipe)
     assert found.texts == ["good", "b,ad"]
     assert found.column("label") == [1, 0]
@@ -98,7 +98,7 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
 def test_empty_fields_are_missing_and_rows_of_another_width_are_bad(tmp_path: Path) -> None:
     rows = ["text,rating,user", "good,5,me", "good,,me", ",5,", "good,5", "good,5,me,you", "",
             "x,4,", "good,nine,me", "good,6,me"]  # fmt: skip
-    found = read_bytes(tmp_path, "\n".join(rows).encode(), Recipe(reviewer_field="user"))
+    found = read_bytes(tmp_path, "\n".join(rows).encode(), Recipe.of(reviewer_field="user"))
     assert found.texts == ["good", "", "x"]
     assert found.bad == {"missing_rating": 2, "wrong_columns": 2, "rating_out_of_range": 1}
     assert [(place.line, place.reason) for place in found.places] == [
@@ -175,7 +175,7 @@ def test_amazon_polarity_needs_no_header(tmp_path: Path) -> None:
 
 
 def test_titles_are_put_before_texts_as_in_fasttexts_files(tmp_path: Path) -> None:
-    found = read_bytes(tmp_path, POLARITY.encode(), Recipe(title_field="title"))
+    found = read_bytes(tmp_path, POLARITY.encode(), Recipe.of(title_field="title"))
     assert found.texts == ['Great CD: My \nlovely "Pat", has', "No title", "Batteries: died: twice"]
 
 
@@ -190,12 +190,12 @@ def test_the_five_classes_of_amazon_full_are_ratings(tmp_path: Path) -> None:
 def test_polaritys_classes_are_negative_and_positive_among_any(
     tmp_path: Path, classes: str, labels: list[int]
 ) -> None:
-    found = read_bytes(tmp_path, POLARITY.encode(), Recipe(classes=classes))
+    found = read_bytes(tmp_path, POLARITY.encode(), Recipe.of(classes=classes))
     assert found.column("label") == labels
 
 
 def test_columns_without_a_header_can_be_named(tmp_path: Path) -> None:
-    recipe = Recipe(columns=("rating", "", "text"))
+    recipe = Recipe.of(columns=("rating", "", "text"))
     data = b'5,2011,"good,\ntea"\n1,2012,bad\n'
     found = read_bytes(tmp_path, data, recipe)
     assert (found.texts, found.column("rating")) == (["good,\ntea", "bad"], [5, 1])
@@ -204,7 +204,7 @@ def test_columns_without_a_header_can_be_named(tmp_path: Path) -> None:
     found = read_bytes(tmp_path, b"rating,,text\n" + data, recipe)
     assert found.texts == ["good,\ntea", "bad"]
     with pytest.raises(UserError, match="its first row has 3 columns, but --columns names 2"):
-        read_bytes(tmp_path, data, Recipe(columns=("rating", "text")))
+        read_bytes(tmp_path, data, Recipe.of(columns=("rating", "text")))
 
 
 def test_where_no_column_is_known_the_error_says_how_to_name_them(tmp_path: Path) -> None:
@@ -223,10 +223,10 @@ def test_the_delimiter_is_the_mark_that_cuts_rows_alike(tmp_path: Path, delimite
 @pytest.mark.parametrize(("name", "mark"), [("tab", "\t"), ("\\t", "\t"), ("^", "^"), ("~", "~")])
 def test_any_delimiter_can_be_named(tmp_path: Path, name: str, mark: str) -> None:
     data = written([["text", "rating"], ["a,b;c", 5], [f"say{mark}so", 4]], delimiter=mark)
-    assert read_bytes(tmp_path, data, Recipe(delimiter=name)).texts == ["a,b;c", f"say{mark}so"]
+    assert read_bytes(tmp_path, data, Recipe.of(delimiter=name)).texts == ["a,b;c", f"say{mark}so"]
 
 
-LITERAL = Recipe(literal_stray_quotes=True, dedupe="reviewer-product")
+LITERAL = Recipe.of(literal_stray_quotes=True, dedupe="reviewer-product")
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
@@ -287,7 +287,7 @@ def test_what_is_quoted_rightly_is_read_alike_with_stray_quotes_as_text(
 
 def test_without_quoted_newlines_a_stray_quote_costs_its_line_alone(tmp_path: Path) -> None:
     data = b'text,rating\n"open,5\n"a ""b"", c",4\r\nshut",3\nlast,2'
-    found = read_bytes(tmp_path, data, Recipe(quoted_newlines=False))
+    found = read_bytes(tmp_path, data, Recipe.of(quoted_newlines=False))
     assert found.texts == ['a "b", c', 'shut"', "last"]
     assert found.bad == {"wrong_columns": 1}
     assert found.size == len(data)
@@ -300,11 +300,11 @@ def test_without_quotes_they_are_text(
 ) -> None:
     data = "review_body\tstar_rating\n" + "".join(f"{text}\t{n}\n" for text, n in rows)
     folder = tmp_path_factory.getbasetemp()
-    found = read_bytes(folder, data.encode(), Recipe(quotes=False))
+    found = read_bytes(folder, data.encode(), Recipe.of(quotes=False))
     assert found.texts == [text for text, _ in rows]
-    splits = plan_splits([str(folder / "input")], Recipe(quotes=False), 10)
+    splits = plan_splits([str(folder / "input")], Recipe.of(quotes=False), 10)
     assert len(splits) > 2
-    assert read_splits(splits, Recipe(quotes=False)).texts == found.texts
+    assert read_splits(splits, Recipe.of(quotes=False)).texts == found.texts
 
 
 @pytest.mark.parametrize("mark", [",", ";", "\t", "^"])
@@ -315,7 +315,7 @@ def test_excels_first_line_names_the_delimiter(
     rows = [["text", "rating"], ["one, two", 5], ["three; four", 1]]
     data = b"sep=" + mark.encode() + b"\r\n" + written(rows, delimiter=mark, lineterminator="\r\n")
     for bom in (b"", b"\xef\xbb\xbf"):
-        found = read_bytes(tmp_path, bom + data, Recipe(**options))
+        found = read_bytes(tmp_path, bom + data, Recipe.of(**options))
         assert (found.texts, found.records) == (["one, two", "three; four"], 2)
-    splits = plan_splits([str(tmp_path / "input")], Recipe(**options), 10)
-    assert read_splits(splits, Recipe(**options)).texts == ["one, two", "three; four"]
+    splits = plan_splits([str(tmp_path / "input")], Recipe.of(**options), 10)
+    assert read_splits(splits, Recipe.of(**options)).texts == ["one, two", "three; four"]

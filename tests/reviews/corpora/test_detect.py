@@ -37,7 +37,7 @@ def test_a_tar_archive_is_refused_by_its_content(
     path = tmp_path / "input"
     path.write_bytes(tar(data, mode))
     with pytest.raises(UserError, match="input: a tar archive; unpack it"):
-        plan_splits([str(path)], Recipe(format=format))
+        plan_splits([str(path)], Recipe.of(format=format))
 
 
 def packed_zip(path: Path, names: list[str], data: bytes = ROWS) -> Path:
@@ -102,7 +102,7 @@ def test_lines_that_end_in_carriage_returns_alone_are_refused(
     path = tmp_path / "input"
     path.write_bytes(ROWS.replace(b"\n", b"\r"))
     with pytest.raises(UserError, match="carriage returns alone"):
-        plan_splits([str(path)], Recipe(format=format))
+        plan_splits([str(path)], Recipe.of(format=format))
     assert read_bytes(tmp_path, ROWS.replace(b"\n", b"\r\n")).texts == ["a fine case", "broken"]
 
 
@@ -111,7 +111,7 @@ def test_lines_that_end_in_carriage_returns_alone_are_refused(
 def test_json_is_read_whatever_its_line_ends(tmp_path: Path, end: bytes, format: str) -> None:
     path = tmp_path / "input"
     path.write_bytes(LINES.replace(b"\n", end))
-    assert read(path, Recipe(format=format)).texts == ["a fine case", "broken"]
+    assert read(path, Recipe.of(format=format)).texts == ["a fine case", "broken"]
 
 
 @pytest.mark.parametrize("data", [ROWS, LINES])

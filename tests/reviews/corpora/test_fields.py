@@ -69,7 +69,8 @@ def test_fields_may_appear_late() -> None:
 
 
 def test_names_of_the_recipe_come_first() -> None:
-    recipe = Recipe(text_field="summary", rating_field="votes", time_field="when", split_by="time")
+    recipe = Recipe.of(
+        text_field="summary", rating_field="votes", time_field="when", split_by="time")
     found = names({"text": "x", "summary": "x", "votes": 1, "rating": 5, "when": 1}, recipe=recipe)
     assert (found.text, found.rating, found.time) == ("summary", "votes", "when")
 
@@ -79,15 +80,15 @@ def test_a_title_is_joined_where_it_is_named_only(tmp_path: Path) -> None:
     del rows[1]["summary"]
     texts = [row["reviewText"] for row in rows]
     assert read_bytes(tmp_path, json_lines(rows)).texts == texts
-    found = read_bytes(tmp_path, json_lines(rows), Recipe(title_field="summary"))
+    found = read_bytes(tmp_path, json_lines(rows), Recipe.of(title_field="summary"))
     assert found.texts == ["Fine {really}: " + texts[0], *texts[1:]]
     with pytest.raises(UserError, match=r"no field 'titel' among .*; see --title-field"):
-        names(rows[0], recipe=Recipe(title_field="titel"))
+        names(rows[0], recipe=Recipe.of(title_field="titel"))
 
 
 def test_a_label_of_another_name_is_used_where_it_is_named_only() -> None:
     sample = {"text": "x", "recommended": 1}
-    assert names(sample, recipe=Recipe(label_field="recommended")).roles() == {
+    assert names(sample, recipe=Recipe.of(label_field="recommended")).roles() == {
         "text": "text", "label": "recommended"
     }  # fmt: skip
     with pytest.raises(UserError, match="name it with --rating-field or --label-field"):
@@ -97,11 +98,13 @@ def test_a_label_of_another_name_is_used_where_it_is_named_only() -> None:
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        (Recipe(text_field="txt"), "file: no field 'txt' among text, stars; see --text-field"),
-        (Recipe(rating_field="x"), "file: no field 'x' among text, stars; see --rating-field"),
-        (Recipe(label_field="x"), "file: no field 'x' among text, stars; see --label-field"),
-        (Recipe(product_field="x"), "file: no field 'x' among text, stars; see --product-field"),
-        (Recipe(format="amazon"), "file: no text field among text, stars; name it with --text-fi"),
+        (Recipe.of(text_field="txt"), "file: no field 'txt' among text, stars; see --text-field"),
+        (Recipe.of(rating_field="x"), "file: no field 'x' among text, stars; see --rating-field"),
+        (Recipe.of(label_field="x"), "file: no field 'x' among text, stars; see --label-field"),
+        (Recipe.of(product_field="x"),
+         "file: no field 'x' among text, stars; see --product-field"),
+        (Recipe.of(format="amazon"),
+         "file: no text field among text, stars; name it with --text-fi"),
     ],
 )
 def test_a_field_that_is_not_there_is_compared_with_those_that_are(
@@ -120,7 +123,7 @@ def test_an_error_names_a_dozen_fields_and_no_more() -> None:
 def test_an_error_is_a_line_of_bearable_length(tmp_path: Path) -> None:
     data = f'"A whole\nreview, {"very " * 99}long",5\n'.encode()
     with pytest.raises(UserError) as error:
-        read_bytes(tmp_path, data, Recipe(format="csv"))
+        read_bytes(tmp_path, data, Recipe.of(format="csv"))
     assert "among A whole review, very very very very very..., 5; name it" in str(error.value)
 
 
@@ -131,7 +134,7 @@ def test_where_nothing_can_be_read_the_records_are_bad_and_no_field_is_missed(
         "text": "reviewText", "rating": "overall", "reviewer": "reviewerID", "product": "asin",
         "time": "unixReviewTime",
     }  # fmt: skip
-    assert read_bytes(tmp_path, b"{\n{\n", Recipe(format="jsonl")).bad["invalid_json"] > 0
+    assert read_bytes(tmp_path, b"{\n{\n", Recipe.of(format="jsonl")).bad["invalid_json"] > 0
 
 
 def test_every_file_has_its_own_fields(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_any_cutting_of_a_plain_file_gives_every_record_once(
         lines.insert(0, b"text,rating")
     path = tmp_path_factory.getbasetemp() / "input"
     path.write_bytes(end.join(lines) + end * ended)
-    recipe = Recipe(quoted_newlines=False)
+    recipe = Recipe.of(quoted_newlines=False)
     whole = read_splits([InputSplit(str(path), 0, -1, format)], recipe)
     parts = read_splits(cut(path, bounds, format), recipe)
     assert whole.records >= 30

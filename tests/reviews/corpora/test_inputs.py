@@ -191,8 +191,8 @@ def test_what_is_in_no_known_format_is_refused(tmp_path: Path, data: bytes, mess
 def test_a_format_that_is_named_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "input"
     path.write_bytes(b"text\n" * 300 + PLAIN)  # the first lines say nothing
-    assert [s.format for s in plan_splits([str(path)], Recipe(format="jsonl"))] == ["jsonl"]
-    assert read(path, Recipe(format="jsonl")).texts == TEXTS
-    assert read(path, Recipe(format="jsonl")).bad == {"invalid_json": 300}
+    assert [s.format for s in plan_splits([str(path)], Recipe.of(format="jsonl"))] == ["jsonl"]
+    assert read(path, Recipe.of(format="jsonl")).texts == TEXTS
+    assert read(path, Recipe.of(format="jsonl")).bad == {"invalid_json": 300}
     path.write_bytes(b"__label__1,rating,text\nx,5,good\n")
-    assert read(path, Recipe(format="csv")).texts == ["good"]
+    assert read(path, Recipe.of(format="csv")).texts == ["good"]

@@ -78,13 +78,13 @@ def test_times_may_be_moments_days_seconds_or_words(tmp_path: Path, kind: pa.Dat
     values = {pa.int64(): [1_378_166_400, None], pa.string(): ["2013-09-03", None]}
     times = pa.array(values.get(kind) or [moment, None], kind)
     path = write(tmp_path / "input", {"text": ["a", "b"], "rating": [1, 2], "timestamp": times})
-    assert read(path, Recipe(split_by="time")).column("time") == [1_378_166_400, None]
+    assert read(path, Recipe.of(split_by="time")).column("time") == [1_378_166_400, None]
 
 
 @pytest.mark.parametrize("values", [[True, False], ["pos", "neg"], [1, 0], [1.0, 0.0]])
 def test_labels_may_be_truths_words_or_numbers(tmp_path: Path, values: list[Any]) -> None:
     path = write(tmp_path / "input", {"text": ["a", "b"], "label": values})
-    assert read(path, Recipe(label_field="label")).column("label") == [1, 0]
+    assert read(path, Recipe.of(label_field="label")).column("label") == [1, 0]
 
 
 def test_bytes_that_are_not_utf8_cost_their_row(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_bytes_that_are_not_utf8_cost_their_row(tmp_path: Path) -> None:
 def test_lists_and_records_are_no_texts(tmp_path: Path) -> None:
     path = write(tmp_path / "input", {"text": [["a"]], "review": ["b"], "rating": [5]})
     assert read(path, Recipe()).texts == ["b"]
-    found = read(path, Recipe(text_field="text"))
+    found = read(path, Recipe.of(text_field="text"))
     assert found.bad == {"missing_text": 1}
 
 
@@ -132,4 +132,4 @@ def test_a_json_file_is_not_taken_for_parquet(tmp_path: Path) -> None:
     path.write_text(json.dumps(review()))
     assert read(path).texts == ["fine"]
     with pytest.raises(UserError, match=r"input\.parquet: damaged Parquet file"):
-        read(path, Recipe(format="parquet"))
+        read(path, Recipe.of(format="parquet"))

@@ -57,7 +57,7 @@ def test_a_recipe_without_the_key_reads_numbers_alone(text: str) -> None:
 
 def test_the_recipes_scale_says_what_is_out_of_range(tmp_path: Path) -> None:
     data = json_lines(review("x", value) for value in (0, 1, 7.5, 10, 11, "9/10", "Rated 8"))
-    recipe = Recipe(rating_scale=(0, 10), rating_texts=True)
+    recipe = Recipe.of(rating_scale=(0, 10), rating_texts=True)
     found = read_bytes(tmp_path, data, recipe)
     assert found.column("rating") == [0, 1, 7.5, 10, 9, 8]
     assert found.bad == {"rating_out_of_range": 1}
@@ -68,7 +68,7 @@ def test_what_is_missing_is_dropped_where_the_recipe_says_so(tmp_path: Path) -> 
             {"text": "x", "rating": 9}]
     path = tmp_path / "reviews"
     path.write_bytes(json_lines(rows))
-    [block] = read_blocks(plan_splits([str(path)], Recipe())[0], Recipe(missing="drop"))
+    [block] = read_blocks(plan_splits([str(path)], Recipe())[0], Recipe.of(missing="drop"))
     assert (block.records, block.dropped, block.bad) == (
         4, {"missing": 2}, {"rating_out_of_range": 1})
     assert [place.line for place in block.places] == [4]

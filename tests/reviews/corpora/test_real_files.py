@@ -91,7 +91,7 @@ def test_the_csv_layout_of_the_fasttext_file_gives_the_same_reviews(tmp_path: Pa
         rows = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n")
         # The first colon may stand in a title; joined again the text is the same.
         rows.writerows((mark[-1], *text.split(": ", 1)) for mark, text in lines if ": " in text)
-    table = read(tmp_path / "train.csv", Recipe(title_field="title"))
+    table = read(tmp_path / "train.csv", Recipe.of(title_field="title"))
     fast = [r for r in read(DATA / file).reviews if ": " in r["text"]]
     assert len(table.reviews) == len(fast) > 6000
     same = [a["text"] == b["text"].replace("\\n", "\n") and a["label"] == b["label"]
@@ -122,7 +122,7 @@ def test_the_csv_file_of_baby_products_has_empty_texts() -> None:
 def test_the_csv_file_of_an_app_store_has_iso_times() -> None:
     file = "netflix/netflix_reviews.csv.gz"
     records = table(file)
-    found = read(DATA / file, Recipe(split_by="time"))
+    found = read(DATA / file, Recipe.of(split_by="time"))
     assert found.texts == [record["content"] for record in records]
     assert found.column("rating") == [float(record["score"]) for record in records]
     moments = [datetime.datetime.fromisoformat(f"{record['at']}+00:00") for record in records]
@@ -132,7 +132,7 @@ def test_the_csv_file_of_an_app_store_has_iso_times() -> None:
 def test_labels_by_their_field_in_json_lines() -> None:
     file = "imdb/train.jsonl.gz"
     records = json_lines(file)
-    found = read(DATA / file, Recipe(label_field="label", rating_field="stars"))
+    found = read(DATA / file, Recipe.of(label_field="label", rating_field="stars"))
     assert found.texts == [record["text"] for record in records]
     assert found.column("label") == [record["label"] for record in records]
     # These are ten stars; what is no rating of ours is left out.
@@ -143,7 +143,7 @@ def test_labels_by_their_field_in_json_lines() -> None:
 
 def test_records_of_several_sources_with_and_without_stars() -> None:
     file = "amazon/labelled.jsonl.gz"
-    recipe = Recipe(text_field="text", label_field="label")
+    recipe = Recipe.of(text_field="text", label_field="label")
     found = read(DATA / file, recipe)
     for review, record in zip(found.reviews, json_lines(file), strict=True):
         assert review["text"] == record["text"]

@@ -22,7 +22,7 @@ from tests.reviews.corpora.web_hdfs import web_hdfs
 
 TEXTS = [f"caf\u00e9 number {n}, " + "word " * (n % 7) + "end" for n in range(40)]
 RATINGS = [float(n % 5 + 1) for n in range(40)]
-LINES = Recipe(quoted_newlines=False)  # plain CSV files are cut as well
+LINES = Recipe.of(quoted_newlines=False)  # plain CSV files are cut as well
 SPLIT_BYTES = (499, 1 << 20)  # cuts within records, and none
 Put = Callable[[str, bytes], str]
 

@@ -13,7 +13,7 @@ from reviews.labels import NO_LABEL
 from reviews.recipe import Recipe
 from tests.reviews.corpora.reading import json_lines, read_bytes, review
 
-LABELLED = Recipe(label_field="label")
+LABELLED = Recipe.of(label_field="label")
 
 
 def one(folder: Path, row: dict[str, Any], recipe: Recipe) -> dict[str, Any] | str:
@@ -103,7 +103,7 @@ def test_who_is_called_neutral_is_neither_of_two_classes_whatever_its_stars(
     [(1, 0), (2, 1), (2.0, 1), ("2", 1), ("2.0", 1), ("POOR", 0), (0, None), ("positive", None)],
 )
 def test_what_labels_mean_can_be_said(tmp_path: Path, value: Any, label: int | None) -> None:
-    recipe = Recipe(label_field="label", label_values=("1|poor", "2"))
+    recipe = Recipe.of(label_field="label", label_values=("1|poor", "2"))
     found = one(tmp_path, review("x", 3, label=value), recipe)
     assert (None if isinstance(found, str) else found["label"]) == label
 
@@ -134,14 +134,14 @@ def test_a_label_is_not_looked_at_unless_it_is_asked_for(tmp_path: Path) -> None
 def test_reviewers_and_products_are_strings_and_whole_numbers(
     tmp_path: Path, value: Any, name: str | None
 ) -> None:
-    recipe = Recipe(dedupe="reviewer-product")
+    recipe = Recipe.of(dedupe="reviewer-product")
     found = one(tmp_path, review(user_id=value, asin=value), recipe)
     assert isinstance(found, dict)
     assert (found["reviewer"], found["product"]) == (name, name)
 
 
 def time_of(folder: Path, value: Any) -> Any:
-    found = one(folder, review(timestamp=value), Recipe(split_by="time"))
+    found = one(folder, review(timestamp=value), Recipe.of(split_by="time"))
     assert isinstance(found, dict)  # a time that cannot be read is no reason to lose a review
     return found["time"]
 
@@ -197,7 +197,7 @@ def test_iso_times_are_those_of_pythons_calendar(
     texts = [moment.isoformat(separator) if moment else "2019-02-31" for moment in moments]
     rows = [review(timestamp=text) for text in texts]
     found = read_bytes(
-        tmp_path_factory.getbasetemp(), json_lines(rows), Recipe(split_by="time")
+        tmp_path_factory.getbasetemp(), json_lines(rows), Recipe.of(split_by="time")
     ).column("time")
     utc = datetime.UTC
     assert found == [

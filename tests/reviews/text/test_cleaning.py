@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from reviews.recipe import Recipe
+from reviews.recipe import Cleaning, Recipe
 from reviews.text.characters import ascii_of, emoji_word, is_emoji, squeeze_text
 from reviews.text.cleaning import CAPITALS, EMAILS, EMOTICONS, LINKS, Rule, clean
 from reviews.text.contractions import expand_text
@@ -47,8 +47,8 @@ ORACLES: dict[str, Callable[[str], str]] = {
 }  # fmt: skip
 
 
-def only(*rules: str) -> Recipe:
-    return Recipe(html=False, **dict.fromkeys(rules, True))  # type: ignore[arg-type]
+def only(*rules: str) -> Cleaning:
+    return Cleaning(html=False, **dict.fromkeys(rules, True))  # type: ignore[arg-type]
 
 
 def cleaned(texts: list[str], *rules: str) -> list[str]:
@@ -140,8 +140,8 @@ def test_cleaning_decides_what_is_equal_and_what_the_words_are(tmp_path: Path) -
     rows = [{"reviewText": text, "overall": 5} for text in
             ("I don't like www.spam.com :)", "i do not LIKE (:", "NEVER again \u2605")]
     path = write_reviews(tmp_path / "a.json", rows)
-    recipe = Recipe(tokens="letters", split=(1.0, 0.0, 0.0), remove_links=True,
-                    emoticon_words=True, emoji_words=True, expand_contractions=True)
+    recipe = Recipe.of(tokens="letters", split=(1.0, 0.0, 0.0), remove_links=True,
+                       emoticon_words=True, emoji_words=True, expand_contractions=True)
     found = {row["words"] for row in stored_rows(run([path], tmp_path / "store", recipe))}
     assert found == {("i", "do", "not", "like", "emoticonsmile"),
                      ("never", "again", "emojiblackstar")}
@@ -149,7 +149,7 @@ def test_cleaning_decides_what_is_equal_and_what_the_words_are(tmp_path: Path) -
 
 @given(st.lists(st.sampled_from(["a", "\\n", "\\r", "\\", "n", "\n", " "])).map("".join))
 def test_escaped_newlines_are_undone_before_everything_else(text: str) -> None:
-    recipe = Recipe(html=False, escaped_newlines="always")
+    recipe = Recipe.of(html=False, escaped_newlines="always")
     expected = re.sub(r"(?:\\r)*\\n", "\n", text)
-    assert clean(pa.array([text]), recipe).to_pylist() == [expected]
-    assert clean(pa.array([text]), Recipe(html=False)).to_pylist() == [text]
+    assert clean(pa.array([text]), recipe.cleaning).to_pylist() == [expected]
+    assert clean(pa.array([text]), Cleaning(html=False)).to_pylist() == [text]

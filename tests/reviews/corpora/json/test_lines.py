@@ -216,7 +216,7 @@ def test_the_records_of_2018_have_more_fields_and_may_lack_a_text(tmp_path: Path
 
 def test_any_field_can_be_named(tmp_path: Path) -> None:
     rows = [{"Wörter": "good", 'no "te"': 4, "who": "me", "what": 17, "when": "2019-05-13"}]
-    recipe = Recipe(
+    recipe = Recipe.of(
         text_field="Wörter", rating_field='no "te"', reviewer_field="who", product_field="what",
         time_field="when", dedupe="reviewer-product",
     )  # fmt: skip
@@ -227,7 +227,7 @@ def test_any_field_can_be_named(tmp_path: Path) -> None:
 
 
 def test_one_field_can_stand_for_two_parts(tmp_path: Path) -> None:
-    recipe = Recipe(rating_field="stars", label_field="stars")
+    recipe = Recipe.of(rating_field="stars", label_field="stars")
     found = read_bytes(tmp_path, json_lines([{"text": "good", "stars": 1}]), recipe)
     assert (found.column("rating"), found.column("label")) == ([1.0], [1])
 
@@ -255,9 +255,9 @@ def test_parts_that_the_recipe_does_not_look_at_are_left_out(tmp_path: Path) -> 
     assert None not in parts.values()
     for recipe, read in [
         (Recipe(), absent),
-        (Recipe(split_by="time"), {**absent, "time": parts["time"]}),
-        (Recipe(split_by="product"), {**parts, "reviewer": None}),
-        (Recipe(split_by="reviewer"), {**parts, "product": None}),
+        (Recipe.of(split_by="time"), {**absent, "time": parts["time"]}),
+        (Recipe.of(split_by="product"), {**parts, "reviewer": None}),
+        (Recipe.of(split_by="reviewer"), {**parts, "product": None}),
     ]:
         found = read_bytes(tmp_path, data, recipe).reviews[0]
         assert found == {**whole, **read}

@@ -54,7 +54,7 @@ def test_any_arrangement_of_objects_holds_the_same_reviews(tmp_path: Path, form:
 def test_a_recipe_that_says_amazon_reads_all_of_them(tmp_path: Path, form: str) -> None:
     path = tmp_path / "input"
     path.write_bytes(FORMS[form].encode())
-    assert read(path, Recipe(format="amazon")).texts == [row["reviewText"] for row in ROWS]
+    assert read(path, Recipe.of(format="amazon")).texts == [row["reviewText"] for row in ROWS]
 
 
 def test_a_bad_object_is_named_by_the_line_on_which_it_begins(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def lost(damaged: bytes, folder: Path) -> int:
     """How many of ROWS a damaged file does not give as they were."""
     path = folder / "input"
     path.write_bytes(damaged)
-    splits = plan_splits([str(path)], Recipe(format="amazon"))
+    splits = plan_splits([str(path)], Recipe.of(format="amazon"))
     texts = read_splits(splits, WHOLE).texts
     return sum(row["reviewText"] not in texts for row in ROWS)
 

@@ -26,7 +26,7 @@ def test_one_object_around_reviews_is_refused_with_how_to_take_them_out(
 ) -> None:
     data = json.dumps(value, **layout).encode()
     with pytest.raises(UserError, match=r"input: one JSON object around its reviews; .*reviews"):
-        read_bytes(tmp_path, data, Recipe(format=format))
+        read_bytes(tmp_path, data, Recipe.of(format=format))
 
 
 @pytest.mark.parametrize("layout", SHAPES)
@@ -60,7 +60,7 @@ def test_one_review_with_lists_and_objects_in_it_is_a_review(
 
 def test_several_objects_and_named_texts_are_reviews(tmp_path: Path) -> None:
     rows = [{"images": [{"url": "x"}], "said": "good", "rating": 5}]
-    recipe = Recipe(text_field="said")
+    recipe = Recipe.of(text_field="said")
     assert read_bytes(tmp_path, json_lines(rows), recipe).texts == ["good"]
     assert read_bytes(tmp_path, json_lines(rows * 2), recipe).texts == ["good"] * 2
 
@@ -72,7 +72,7 @@ def test_pythons_nan_is_null_where_the_recipe_says_so(
     rows = [review("a", 5, price=float("nan")), review("b NaN", float("nan")),
             review("Infinity", 3), review("c", float("-inf"))]
     data = b"\n".join(json.dumps(row, **layout).encode() for row in rows)
-    found = read_bytes(tmp_path, data, Recipe(json_nan=True))
+    found = read_bytes(tmp_path, data, Recipe.of(json_nan=True))
     assert found.texts == ["a", "Infinity"]
     assert found.bad == {"missing_rating": 2}
     assert read_bytes(tmp_path, data, Recipe()).bad == {"invalid_json": 3}
@@ -83,6 +83,6 @@ def test_pythons_nan_is_null_where_the_recipe_says_so(
     b'{"text": "\\ud800", "rating": NaN}', b'{"x": NaN, "y": \xff}'])
 def test_nan_makes_nothing_else_json(tmp_path: Path, record: bytes) -> None:
     data = json_lines([review(), review()]) + record + b"\n"
-    found = read_bytes(tmp_path, data, Recipe(json_nan=True))
+    found = read_bytes(tmp_path, data, Recipe.of(json_nan=True))
     assert len(found.texts) == 2
     assert found.bad.total() == 1

@@ -1,0 +1,70 @@
+"""Values of options as text of a command line and as plain values of YAML and JSON."""
+
+import argparse
+import math
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+from reviews.errors import UserError
+
+
+def _bare(kind: Any) -> Any:
+    """T for `T | None`, otherwise the type itself."""
+    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
+        return next(part for part in typing.get_args(kind) if part is not type(None))
+    return kind
+
+
+def converter(kind: Any) -> Any:
+    """Converter of the text on the command line to a value."""
+    kind = _bare(kind)
+    if typing.get_origin(kind) is tuple:
+        part = converter(typing.get_args(kind)[0])
+        return lambda text: tuple(map(part, text.split(","))) if text else ()
+
+    def convert(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not _is(value, kind):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {_NAMES[kind]}")
+        return value
+
+    return convert
+
+
+def metavar(kind: Any) -> str:
+    """Name of a value in the help."""
+    kind = _bare(kind)
+    if typing.get_origin(kind) is tuple:
+        return "A,B,.."
+    return {int: "N", float: "X"}.get(kind, "TEXT")
+
+
+def from_plain(value: Any, kind: Any, where: str) -> Any:
+    """Check one value of a file against its type; whole numbers may stand for floats."""
+    if value is None:
+        if type(None) in typing.get_args(kind):
+            return None
+        raise UserError(f"{where} has no value")
+    kind = _bare(kind)
+    if typing.get_origin(kind) is tuple:
+        if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+            raise UserError(f"{where} is {value!r}, not a list")
+        return tuple(from_plain(part, typing.get_args(kind)[0], where) for part in value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not _is(value, kind):
+        raise UserError(f"{where} is {value!r}, not {_NAMES[kind]}")
+    return value
+
+
+_NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _is(value: Any, kind: Any) -> bool:
+    """True when a value is of this very kind; what is not finite is no number."""
+    return type(value) is kind and (kind is not float or math.isfinite(value))
