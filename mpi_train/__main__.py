@@ -15,7 +15,7 @@ os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 from mpi_train.configuration.config import TrainingConfig, make_training_parser
 from mpi_train.configuration.resolve import resolve
 from mpi_train.exchange.communicator import Communicator, Stopped
-from mpi_train.process_setup import has_bf16, prepare_process
+from mpi_train.exchange.process_setup import has_bf16, prepare_process
 from mpi_train.train import train
 from reviews.errors import UserError
 from reviews.options import given

@@ -12,8 +12,8 @@ from models.nets.load_model import load_model
 from models.rows import Rows
 from mpi_train.data import SplitReader
 from mpi_train.exchange.communicator import Communicator
+from mpi_train.exchange.process_setup import prepare_process
 from mpi_train.gather_logits import gather_logits
-from mpi_train.process_setup import prepare_process
 from reviews.bundle import Bundle, read_bundle
 from reviews.encoding import encode_files
 from reviews.errors import UserError

@@ -13,11 +13,11 @@ from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import BatchReader
 from mpi_train.exchange.communicator import Communicator
 from mpi_train.exchange.group import Group
+from mpi_train.exchange.step_report import StepReport, StepTimes
 from mpi_train.monitoring.phase_timer import PhaseTimer
 from mpi_train.optimization.losses import Loss
 from mpi_train.plan import cut
 from mpi_train.replica import Replica
-from mpi_train.step_report import StepReport, StepTimes
 from reviews.runtime.lifeline import CHECKPOINT
 
 Array = np.ndarray

@@ -22,9 +22,9 @@ from models.nets.dropout import DropoutRandom
 from models.nets.predict import to_tensors
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import Batch, BatchReader
+from mpi_train.exchange.process_setup import prepare_process
 from mpi_train.optimization.losses import Loss
 from mpi_train.plan import cut
-from mpi_train.process_setup import prepare_process
 from reviews.store import Store
 
 LOADED = 5  # epochs of the loader by itself

@@ -31,7 +31,7 @@ from mpi_train.configuration.resolve import layered
 from mpi_train.data import BatchReader
 from mpi_train.exchange.communicator import Communicator
 from mpi_train.exchange.group import patiently
-from mpi_train.process_setup import prepare_process
+from mpi_train.exchange.process_setup import prepare_process
 from mpi_train.update import Update, Updater
 from reviews.options import replace_flat
 from reviews.store import Store

@@ -25,7 +25,7 @@ from benchmarks.throttle import join
 from mpi_train.balance.water_filling import whole_shares
 from mpi_train.ddp import BalancedBatches, time_and_sum
 from mpi_train.exchange.process_groups import leave
-from mpi_train.process_setup import prepare_process
+from mpi_train.exchange.process_setup import prepare_process
 
 
 def connect() -> None:

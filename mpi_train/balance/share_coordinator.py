@@ -17,7 +17,7 @@ from mpi_train.balance.epoch_profile import EpochProfile
 from mpi_train.configuration.groups import BalanceOptions
 from mpi_train.exchange.communicator import Communicator, Stopped
 from mpi_train.exchange.group import Group
-from mpi_train.step_report import StepReport
+from mpi_train.exchange.step_report import StepReport
 
 Array = np.ndarray
 

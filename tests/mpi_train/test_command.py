@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cluster.mpirun import find_mpirun
-from mpi_train.process_setup import has_bf16, prepare_process
+from mpi_train.exchange.process_setup import has_bf16, prepare_process
 from reviewmill import main
 from reviews.errors import UserError
 from reviews.store import Store

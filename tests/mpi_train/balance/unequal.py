@@ -15,7 +15,7 @@ from mpi4py import MPI
 from mpi_train.__main__ import main
 from mpi_train.backward import BackPropagation
 from mpi_train.balance.share_coordinator import ShareCoordinator
-from mpi_train.step_report import StepReport
+from mpi_train.exchange.step_report import StepReport
 
 # Adam makes whole steps of what rounding leaves of a gradient that should be 0.
 SGD = ["--optimizer", "sgd", "--learning-rate", "0.05"]

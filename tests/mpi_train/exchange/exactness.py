@@ -24,10 +24,10 @@ from mpi_train.data import BatchReader
 from mpi_train.exchange.communicator import Communicator
 from mpi_train.exchange.gradient_buckets import GradientBuckets
 from mpi_train.exchange.group import Group
+from mpi_train.exchange.process_setup import has_bf16, prepare_process
 from mpi_train.exchange.shared_gradients import SharedGradients
 from mpi_train.monitoring.phase_timer import PhaseTimer
 from mpi_train.plan import cut
-from mpi_train.process_setup import has_bf16, prepare_process
 from mpi_train.replica import PRECISIONS
 from reviews.store import Store
 

@@ -9,7 +9,7 @@ import pytest
 
 PROGRAM = """
 import json, os, sys, torch
-from mpi_train.process_setup import prepare_process
+from mpi_train.exchange.process_setup import prepare_process
 for named, environment in json.loads(sys.argv[1]):
     os.environ.update(environment)
     prepare_process(named, 1)

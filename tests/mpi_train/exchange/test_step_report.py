@@ -3,7 +3,7 @@
 import pytest
 
 from mpi_train.exchange.gradient_exchange import Reduction
-from mpi_train.step_report import StepTimes
+from mpi_train.exchange.step_report import StepTimes
 
 TIMES = StepTimes(read_s=1.0, decide_s=2.0, idle_s=4.0, backward_s=8.0, backward_cpu_s=8.0,
                   tokens_s=7.0, optimizer_s=16.0)
