@@ -79,10 +79,10 @@ def clean_files(
         arguments = ["--recipe-file", str(recipe_file), "--work-dir", places.work,
                      "--out", places.store]
         with ENGINES[options.runner or "inline"].session(options, places, splits) as options:
-            told = dict(run_job(CleanReviews, lines, arguments, options, places).pairs)
-        counts, bad = told["counts"], told["bad"]
-        say_empty(sorted(told["empty"]), "clean")
-        refuse_bad(counts.get("read", 0), bad, recipe, seen=RatingsSeen(**told["seen"]))
+            [(_, cleaned)] = run_job(CleanReviews, lines, arguments, options, places).pairs
+        counts, bad = cleaned["counts"], cleaned["bad"]
+        say_empty(cleaned["empty"], "clean")
+        refuse_bad(counts.get("read", 0), bad, recipe, seen=RatingsSeen(*cleaned["seen"]))
         if not counts.get("texts"):
             raise UserError(nothing_left(counts))
         if not is_remote(out):

@@ -7,7 +7,7 @@ rating neutral). Nothing is de-duplicated, split or encoded.
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from mrjob.protocol import RawValueProtocol
 
 from mapreduce.job import ReviewsJob, split_of
+from mapreduce.job_lines import CleanedLine
 from reviews.corpora import read_blocks
 from reviews.labels import NO_LABEL, settle_labels
 from reviews.recipe import Recipe
@@ -39,7 +40,7 @@ class CleanReviews(ReviewsJob):
         super().configure_args()
         self.add_passthru_arg("--out", required=True, help="folder of the Parquet files")
 
-    def mapper(self, _: Any, line: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    def mapper(self, _: Any, line: str) -> Iterator[tuple[int, CleanedLine]]:
         """One split to one file; the name is the split's, so attempts may be repeated."""
         split, more = split_of(line)
         name = f"part-{more['number']:05d}.parquet"
@@ -56,22 +57,24 @@ class CleanReviews(ReviewsJob):
                 counts.update(dropped, read=block.records, texts=len(cleaned))
                 bad.update(block.bad)
                 seen += block.seen
-        yield "counts", counts
-        yield "bad", bad
-        yield "seen", asdict(seen)
-        yield "empty", {split.path: 1} if split.offset == 0 and not counts["read"] else {}
+        empty = [split.path] if split.offset == 0 and not counts["read"] else []
+        yield 0, {"kind": "cleaned", "counts": dict(counts), "bad": dict(bad),
+                  "seen": list(astuple(seen)), "empty": empty}
 
     def reducer(
-        self, key: str, counts: Iterator[dict[str, Any]]
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        self, key: int, lines: Iterator[CleanedLine]
+    ) -> Iterator[tuple[int, CleanedLine]]:
         """All of them together."""
-        if key == "seen":
-            yield key, asdict(sum((RatingsSeen(**some) for some in counts), RatingsSeen()))
-            return
-        total: Counter[str] = Counter()
-        for some in counts:
-            total.update(some)
-        yield key, dict(total)
+        counts: Counter[str] = Counter()
+        bad: Counter[str] = Counter()
+        seen, empty = RatingsSeen(), set()
+        for line in lines:
+            counts.update(line["counts"])
+            bad.update(line["bad"])
+            seen += RatingsSeen(*line["seen"])
+            empty |= set(line["empty"])
+        yield key, {"kind": "cleaned", "counts": dict(counts), "bad": dict(bad),
+                    "seen": list(astuple(seen)), "empty": sorted(empty)}
 
 
 def clean_block(

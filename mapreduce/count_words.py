@@ -9,13 +9,20 @@ One more line for each feature says how it is encoded.
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from mapreduce.feature_counts import count_feature, merge_feature
 from mapreduce.job import ReviewsJob
+from mapreduce.job_lines import (
+    FeatureCountsLine,
+    FeatureLine,
+    NoRowsLine,
+    PartitionFileLine,
+    WordParcelLine,
+    WordsLine,
+)
 from mapreduce.partitions.gather_summary import GatherSummary
 from mapreduce.partitions.partition import Partition
 from reviews.features import features_of
@@ -42,9 +49,11 @@ class CountWords(ReviewsJob):
     def mapper_init(self) -> None:
         self.gathered = GatherSummary.read(self.options.gathered, self.recipe)
 
-    def mapper(self, partition: int, line: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    def mapper(
+        self, partition: int, line: PartitionFileLine | NoRowsLine
+    ) -> Iterator[tuple[int, WordParcelLine | FeatureCountsLine]]:
         """One partition: its word counts into a file, in parcels by word partition."""
-        if "file" not in line:
+        if line["kind"] == "no rows":
             return
         found = Partition.read(line)
         train = np.flatnonzero(self.gathered.splits(found.rows) == 0)
@@ -56,30 +65,32 @@ class CountWords(ReviewsJob):
             here = np.flatnonzero((part == number) & (counts > 0))
             if len(here):
                 words = found.words.take(pa.array(here))
-                yield number, writer.write(pa.table({"word": words, "count": counts[here]}))
+                table = pa.table({"word": words, "count": counts[here]})
+                yield number, {"kind": "parcel", **writer.write(table)}
         for number, feature in enumerate(features_of(self.recipe.input)):
             values = found.rows[f"feature_{number}"].take(pa.array(train))
-            line = {"feature": number, "partition": partition}
-            yield parts + number, line | count_feature(values, feature, writer)
+            yield parts + number, {
+                "kind": "feature counts", "feature": number, "partition": int(partition),
+                **count_feature(values, feature, writer)}
         writer.close()
         PROGRESS.add(1)
 
     def reducer(
-        self, part: int, lines: Iterator[dict[str, Any]]
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        self, part: int, lines: Iterator[WordParcelLine | FeatureCountsLine]
+    ) -> Iterator[tuple[int, WordsLine | FeatureLine]]:
         """One word partition, or one feature."""
         first = next(lines)
-        if "feature" in first:
+        if first["kind"] == "feature counts":
             yield part, merge_feature([first, *lines], self.recipe)
         else:
             yield part, self._merge_words(itertools.chain([first], lines))
 
-    def _merge_words(self, places: Iterator[dict[str, Any]]) -> dict[str, Any]:
+    def _merge_words(self, parcels: Iterator[WordParcelLine]) -> WordsLine:
         """Add up, and pass on what can be in the vocabulary."""
         table = WordTable()
         counts = np.zeros(1 << 12, np.int64)
-        for place in places:
-            words, found = read_tables(place)[0].columns
+        for parcel in parcels:
+            words, found = read_tables(parcel)[0].columns
             ids = table.intern(words.combine_chunks())
             if len(table) > len(counts):
                 counts = np.concatenate([counts, np.zeros(2 * len(table), np.int64)])
@@ -90,7 +101,7 @@ class CountWords(ReviewsJob):
         least = np.partition(counts, -size)[-size] if len(counts) > size else 0
         some = np.flatnonzero(counts >= least)
         frequent = table.words().take(pa.array(some)).to_pylist()
-        return {"words": frequent, "counts": counts[some].tolist(),
+        return {"kind": "words", "words": frequent, "counts": counts[some].tolist(),
                 "distinct": len(counts), "total": int(counts.sum())}
 
 

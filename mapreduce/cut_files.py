@@ -13,6 +13,7 @@ import pyarrow as pa
 from mrjob.protocol import RawValueProtocol
 
 from mapreduce.job import ReviewsJob, split_of
+from mapreduce.job_lines import ErrorLine, PieceLine
 from reviews.corpora import InputSplit, is_read_by_one, read_stretches
 from reviews.errors import UserError
 from reviews.recipe import Recipe
@@ -34,20 +35,20 @@ class CutFiles(ReviewsJob):
         super().configure_args()
         self.add_passthru_arg("--piece-bytes", type=int, required=True, help="size of a piece")
 
-    def mapper(self, _: Any, line: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    def mapper(self, _: Any, line: str) -> Iterator[tuple[str, PieceLine | ErrorLine]]:
         """One file: its pieces, each with the file's role."""
         role = ""
         try:
             split, more = split_of(line)
             role = more["role"]
             for piece in cut_file(split, self.recipe, self.options.piece_bytes, self.work):
-                yield role, vars(piece)
+                yield role, {"kind": "piece", "split": vars(piece)}
         except UserError as error:
-            yield role, {"error": self.unread(error)}
+            yield role, {"kind": "error", "message": self.unread(error)}
 
     def reducer(
-        self, role: str, lines: Iterator[dict[str, Any]]
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        self, role: str, lines: Iterator[PieceLine | ErrorLine]
+    ) -> Iterator[tuple[str, PieceLine | ErrorLine]]:
         """All of them, as they are."""
         for line in lines:
             yield role, line
@@ -87,14 +88,17 @@ def files_to_cut(
     return long, rest
 
 
-def pieces_of(pairs: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, list[InputSplit]]:
+def pieces_of(
+    pairs: Sequence[tuple[str, PieceLine | ErrorLine]]
+) -> dict[str, list[InputSplit]]:
     """The splits that the job put out, by role; the UserError of a file that cannot be read."""
-    errors = [line["error"] for _, line in pairs if "error" in line]
+    errors = [line["message"] for _, line in pairs if line["kind"] == "error"]
     if errors:
         raise UserError(min(errors))
     pieces: dict[str, list[InputSplit]] = {}
     for role, line in pairs:
-        pieces.setdefault(role, []).append(InputSplit(**line))
+        if line["kind"] == "piece":
+            pieces.setdefault(role, []).append(InputSplit(**line["split"]))
     return pieces
 
 

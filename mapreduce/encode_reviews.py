@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from mapreduce.feature_counts import read_encoding
 from mapreduce.job import ReviewsJob
+from mapreduce.job_lines import NoRowsLine, PartitionFileLine, ShardLine
 from mapreduce.partitions.gather_summary import GatherSummary
 from mapreduce.partitions.partition import Partition
 from reviews.features import Encoding, feature_columns
@@ -61,9 +62,11 @@ class EncodeReviews(ReviewsJob):
     def mapper_init(self) -> None:
         self._load()
 
-    def mapper(self, number: int, line: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    def mapper(
+        self, number: int, line: PartitionFileLine | NoRowsLine
+    ) -> Iterator[tuple[int, ShardLine]]:
         """One partition file to one shard."""
-        if "file" not in line:
+        if line["kind"] == "no rows":
             return
         partition = Partition.read(line)
         split = self.gathered.splits(partition.rows)
@@ -75,6 +78,7 @@ class EncodeReviews(ReviewsJob):
             size, digest = file.stat().st_size, sha256(file)
         rows = {name: len(columns[name]["label"]) for name in SPLITS}
         yield 0, {
+            "kind": "shard",
             "name": shard,
             "file": {"sha256": digest, "bytes": size, "rows": rows},
             "splits": statistics,
@@ -86,7 +90,7 @@ class EncodeReviews(ReviewsJob):
         self._load()
 
     def reducer(
-        self, _: int, shards: Iterator[dict[str, Any]]
+        self, _: int, shards: Iterator[ShardLine]
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """All shards: write the vocabulary, reviews.h5 and, last, the manifest."""
         self.gathered.check()
@@ -119,7 +123,7 @@ def read_counts(path: Path, recipe: Recipe) -> tuple[list[str], dict[str, int]]:
     totals: Counter[str] = Counter()
     for line in path.read_bytes().splitlines():
         part = orjson.loads(line.split(b"\t", 1)[1])
-        if "words" not in part:
+        if part["kind"] != "words":
             continue
         words.append(pa.array(part["words"], pa.string()))
         counts.append(np.array(part["counts"], np.int64))
@@ -175,7 +179,7 @@ def encode(
 def build_manifest(
     recipe: Recipe,
     gathered: GatherSummary,
-    shards: list[dict[str, Any]],
+    shards: list[ShardLine],
     coding: Coding,
     totals: dict[str, int],
 ) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mapreduce.job_lines import FeatureCounts, FeatureCountsLine, FeatureLine
 from reviews.errors import UserError
 from reviews.features import Encoding, Feature, Numbers, category_encoding, features_of
 from reviews.recipe import Recipe
@@ -16,19 +16,19 @@ from reviews.storage.work_files import WorkFileWriter, read_tables
 
 def count_feature(
     values: pa.ChunkedArray, feature: Feature, writer: WorkFileWriter
-) -> dict[str, Any]:
-    """The line of one partition: moments, or the place of the values and their counts."""
+) -> FeatureCounts:
+    """What the line of one partition says of a feature."""
     if feature.kind != "category":
         numbers = Numbers.of(values)
-        # Hexadecimal: nothing is lost on the way, whatever reads the JSON.
         return {"present": numbers.present, "mean": numbers.mean.hex(),
-                "squares": numbers.squares.hex()}
+                "squares": numbers.squares.hex(), "values": None}
     counted = pc.value_counts(values.drop_null().combine_chunks())
     table = pa.table({"value": counted.field("values"), "count": counted.field("counts")})
-    return {"present": len(values) - values.null_count, **writer.write(table)}
+    return {"present": len(values) - values.null_count, "mean": "", "squares": "",
+            "values": writer.write(table)}
 
 
-def merge_feature(lines: Sequence[dict[str, Any]], recipe: Recipe) -> dict[str, Any]:
+def merge_feature(lines: Sequence[FeatureCountsLine], recipe: Recipe) -> FeatureLine:
     """The encoding of a feature, from the lines of all partitions in any order."""
     number = lines[0]["feature"]
     feature = features_of(recipe.input)[number]
@@ -36,26 +36,28 @@ def merge_feature(lines: Sequence[dict[str, Any]], recipe: Recipe) -> dict[str, 
     if feature.kind == "category":
         counts: dict[str, int] = {}
         for line in lines:
-            values, of_one = (column.to_pylist() for column in read_tables(line)[0].columns)
+            assert line["values"] is not None
+            table = read_tables(line["values"])[0]
+            values, of_one = (column.to_pylist() for column in table.columns)
             for value, n in zip(values, of_one, strict=True):
                 counts[value] = counts.get(value, 0) + n
         encoding = category_encoding(feature, counts.items(), recipe.input.feature_values)
     else:
         numbers = Numbers(0, 0.0, 0.0)
         # Sums of floating point depend on their order.
-        for line in sorted(lines, key=lambda line: int(line["partition"])):
-            mean, squares = (float.fromhex(line[name]) for name in ("mean", "squares"))
+        for line in sorted(lines, key=lambda line: line["partition"]):
+            mean, squares = float.fromhex(line["mean"]), float.fromhex(line["squares"])
             numbers = numbers.merge(Numbers(line["present"], mean, squares))
         encoding = numbers.encoding(feature)
         # As text, since not every JSON library keeps all digits.
         encoding |= {name: encoding[name].hex() for name in ("mean", "scale")}
-    return {"feature": number, "present": present, "encoding": encoding}
+    return {"kind": "feature", "feature": number, "present": present, "encoding": encoding}
 
 
 def read_encoding(path: Path, recipe: Recipe) -> Encoding:
     """The encoding of all features, from the output of job 2; UserError for one without values."""
     lines = [orjson.loads(line.split(b"\t", 1)[1]) for line in path.read_bytes().splitlines()]
-    found = {line["feature"]: line for line in lines if "feature" in line}
+    found = {line["feature"]: line for line in lines if line["kind"] == "feature"}
     entries = []
     for number, feature in enumerate(features_of(recipe.input)):
         if not found.get(number, {}).get("present"):

@@ -11,8 +11,8 @@ splits are cut.
 import glob
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, astuple, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,14 @@ import pyarrow as pa
 from mrjob.protocol import RawValueProtocol
 
 from mapreduce.job import ReviewsJob, shown, split_of
+from mapreduce.job_lines import (
+    BadRecordFields,
+    GatherLine,
+    PartitionCounts,
+    PartitionResult,
+    RowsLine,
+    fields_of,
+)
 from mapreduce.partitions.deduplicate import CORPUS, TEST, VALIDATION, deduplicate, strata
 from mapreduce.partitions.histogram import Histogram
 from mapreduce.partitions.partition import OF_IDS, Partition
@@ -60,8 +68,8 @@ class GatherReviews(ReviewsJob):
         self.add_passthru_arg("--partitions", type=int, default=1, help="number of shards")
         self.add_passthru_arg("--threads", type=int, default=1, help="threads of each task")
 
-    def mapper(self, _: Any, line: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        """One split: its rows into a file, its parcels' places by partition."""
+    def mapper(self, _: Any, line: str) -> Iterator[tuple[int, GatherLine]]:
+        """One split: its rows into a file, its parcels' locations by partition."""
         try:
             for split, role in _splits_of(line, self.recipe):
                 takers = [self._taker(role) for _ in range(self.options.threads)]
@@ -69,9 +77,9 @@ class GatherReviews(ReviewsJob):
                 for taker in takers:
                     yield from taker.finish()
                 if split.offset == 0 and not any(taker.counts["read"] for taker in takers):
-                    yield 0, {"counts": {}, "bad": {}, "places": [], "empty": [split.path]}
+                    yield 0, {"kind": "empty", "path": split.path}
         except UserError as error:
-            yield 0, {"counts": {}, "bad": {}, "places": [], "error": self.unread(error)}
+            yield 0, {"kind": "error", "message": self.unread(error)}
 
     def _taker(self, role: int) -> "_Gather":
         options = self.options
@@ -86,8 +94,8 @@ class GatherReviews(ReviewsJob):
                        SEGMENT_IDS // options.threads, count)
 
     def reducer(
-        self, partition: int, lines: Iterator[dict[str, Any]]
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        self, partition: int, lines: Iterator[GatherLine]
+    ) -> Iterator[tuple[int, PartitionResult]]:
         """One partition: its distinct rows into a file."""
         yield partition, finish_partition(partition, list(lines), self.recipe, self.work)
 
@@ -118,8 +126,8 @@ class _Gather:
         self.counts: Counter[str] = Counter()
         self.bad: Counter[str] = Counter()
         self.seen = RatingsSeen()
-        self.places: list[dict[str, Any]] = []
-        self.lines: list[tuple[int, dict[str, Any]]] = []
+        self.examples: list[BadRecordFields] = []
+        self.lines: list[tuple[int, RowsLine]] = []
         self.ids = np.empty(segment_ids + segment_ids // 4, np.int32)
         self._reset()
 
@@ -136,8 +144,8 @@ class _Gather:
         self.counts.update(block.dropped)
         self.bad.update(block.bad)
         self.seen += block.seen
-        self.places += [asdict(place) for place in block.places]
-        del self.places[3:]
+        self.examples += [fields_of(record) for record in block.places]
+        del self.examples[3:]
         rows = block.reviews
         if not len(rows):
             return
@@ -182,20 +190,21 @@ class _Gather:
             for number in np.flatnonzero(np.diff(bounds)):
                 first, last = bounds[number], bounds[number + 1]
                 part, used = compactor.compact(ids.take(slice(first, last)))
-                place = self.writer.write(pa.table({"word": words.take(pa.array(used))}),
-                                          rows.slice(first, last - first))
-                there = self.writer.write_bytes(part)
-                place["ids"] = [there["offset"], there["length"], part.itemsize]
-                self.lines.append((int(number), place))
+                tables = self.writer.write(pa.table({"word": words.take(pa.array(used))}),
+                                           rows.slice(first, last - first))
+                behind = self.writer.write_bytes(part)
+                self.lines.append((int(number), {
+                    "kind": "rows", **tables,
+                    "ids": [behind["offset"], behind["length"], part.itemsize]}))
         self.tokenizer.restart()
         self._reset()
 
-    def finish(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield the places of what was written, and the counts with partition 0."""
+    def finish(self) -> Iterator[tuple[int, GatherLine]]:
+        """Yield the locations of what was written, and the counts with partition 0."""
         self.writer.close()
         yield from self.lines
-        yield 0, {"counts": dict(self.counts), "bad": dict(self.bad), "places": self.places,
-                  "seen": astuple(self.seen)}
+        yield 0, {"kind": "counts", "counts": dict(self.counts), "bad": dict(self.bad),
+                  "examples": self.examples, "seen": list(astuple(self.seen))}
 
 
 def partition_of(keys: Array, partitions: int) -> Array:
@@ -247,60 +256,63 @@ def carried_fields(recipe: Recipe) -> list[str]:
 
 
 def finish_partition(
-    partition: int, lines: list[dict[str, Any]], recipe: Recipe, work: str
-) -> dict[str, Any]:
-    """Write the partition's file and return its line."""
+    partition: int, lines: list[GatherLine], recipe: Recipe, work: str
+) -> PartitionResult:
+    """Write the partition's file, if it has rows, and return its line."""
+    parcels = [line for line in lines if line["kind"] == "rows"]
+    if not parcels:
+        return {"kind": "no rows", **_totals(lines, {})}
+    merged = Partition.of(parcels)
+    given = np.bincount(np.asarray(merged.rows["role"]), minlength=3)
+    distinct = deduplicate(merged, recipe)
+    rows = merged.rows.take(pa.array(distinct.kept))
+    identity = np.stack([np.asarray(rows["identity_a"]), np.asarray(rows["identity_b"])], 1)
+    keys = split_keys(recipe.selection, identity, rows)
+    stratum = strata_of(recipe.selection, strata(identity, distinct.label))
+    role = np.asarray(rows["role"])
+    histograms = {
+        str(one): Histogram.of(keys[(role == CORPUS) & (stratum == one)]).encode()
+        for one in np.unique(stratum[role == CORPUS])
+    }
+    columns = pa.table(
+        {
+            **{name: rows[name] for name in OF_IDS},
+            "review_id": identity[:, 0],
+            "label": distinct.label,
+            "rating": distinct.rating,
+            "given": role,
+            "stratum": stratum,
+            "split_key": keys,
+        }
+        | {name: rows[name] for name in feature_columns(recipe.input)}
+    )
+    writer = WorkFileWriter(join(work, "partitions"), f"{partition:05d}")
+    location = replace(merged, rows=columns).write(writer)
+    writer.close()
+    return {"kind": "partition", **location, "rows": len(columns), "histograms": histograms,
+            "given": np.bincount(role, minlength=3).tolist(), "given_splits": given.tolist(),
+            **_totals(lines, distinct.dropped)}
+
+
+def _totals(lines: list[GatherLine], dropped: Mapping[str, int]) -> PartitionCounts:
+    """The counts of all tasks, and what this partition has dropped."""
     counts: Counter[str] = Counter()
     bad: Counter[str] = Counter()
-    places = []
+    examples: list[BadRecordFields] = []
     seen = RatingsSeen()
-    empty = sorted(path for line in lines for path in line.get("empty", ()))
     for line in lines:
-        if "counts" in line:
-            seen += RatingsSeen(*line.get("seen", ()))
+        if line["kind"] == "counts":
+            seen += RatingsSeen(*line["seen"])
             counts.update(line["counts"])
             bad.update(line["bad"])
-            places += line["places"]
-    parcels = [line for line in lines if "file" in line]
-    out: dict[str, Any] = {"histograms": {}, "given": [0, 0, 0], "given_splits": [0, 0, 0]}
-    if parcels:
-        merged = Partition.of(parcels)
-        given = np.bincount(np.asarray(merged.rows["role"]), minlength=3)
-        distinct = deduplicate(merged, recipe)
-        counts.update(distinct.dropped)
-        rows = merged.rows.take(pa.array(distinct.kept))
-        identity = np.stack([np.asarray(rows["identity_a"]), np.asarray(rows["identity_b"])], 1)
-        keys = split_keys(recipe.selection, identity, rows)
-        stratum = strata_of(recipe.selection, strata(identity, distinct.label))
-        role = np.asarray(rows["role"])
-        for one in np.unique(stratum[role == CORPUS]):
-            chosen = keys[(role == CORPUS) & (stratum == one)]
-            out["histograms"][str(one)] = Histogram.of(chosen).encode()
-        out["given"] = np.bincount(role, minlength=3).tolist()
-        out["given_splits"] = given.tolist()
-        columns = pa.table(
-            {
-                **{name: rows[name] for name in OF_IDS},
-                "review_id": identity[:, 0],
-                "label": distinct.label,
-                "rating": distinct.rating,
-                "given": role,
-                "stratum": stratum,
-                "split_key": keys,
-            }
-            | {name: rows[name] for name in feature_columns(recipe.input)}
-        )
-        writer = WorkFileWriter(join(work, "partitions"), f"{partition:05d}")
-        out |= replace(merged, rows=columns).write(writer)
-        writer.close()
-        out["rows"] = len(columns)
-    out |= {"counts": dict(counts), "bad": dict(bad)}
-    errors = [line["error"] for line in lines if "error" in line]
-    if errors:
-        out["error"] = min(errors)
-    out |= {"seen": astuple(seen), "empty": empty}
-    out["places"] = sorted(places, key=lambda place: (place["path"], place["line"]))
-    return out
+            examples += line["examples"]
+    counts.update(dropped)
+    return {
+        "counts": dict(counts), "bad": dict(bad), "seen": list(astuple(seen)),
+        "examples": sorted(examples, key=lambda record: (record["path"], record["line"])),
+        "empty": sorted(line["path"] for line in lines if line["kind"] == "empty"),
+        "errors": sorted(line["message"] for line in lines if line["kind"] == "error"),
+    }
 
 
 if __name__ == "__main__":

@@ -292,8 +292,8 @@ def _run_jobs(
     gathered_file = _write_pairs(local / "gathered.txt", pairs)
     clock = _phase(phases, "gather", clock, f"{gathered.counts['read']:,} records read")
     say_empty(gathered.empty)
-    for place in gathered.places:
-        progress(f"cannot be read: {place['path']}:{place['line']} {place['reason']}")
+    for bad in gathered.examples:
+        progress(f"cannot be read: {bad['path']}:{bad['line']} {bad['reason']}")
 
     tasks = partition_lines(pairs)
     common += ["--gathered", str(gathered_file)]
@@ -381,9 +381,9 @@ def partition_lines(pairs: Sequence[tuple[Any, Any]]) -> list[bytes]:
     """Input lines of jobs 2 and 3, one for each partition file."""
     return [
         orjson.dumps(number) + b"\t" + orjson.dumps(
-            {key: value[key] for key in ("file", "offset", "length")})
-        for number, value in pairs
-        if "file" in value
+            {key: line[key] for key in ("kind", "file", "offset", "length")})
+        for number, line in pairs
+        if line["kind"] == "partition"
     ]
 
 

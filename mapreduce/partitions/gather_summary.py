@@ -1,15 +1,15 @@
-"""Summary of job 1 for the later jobs: cuts of the splits, counts, bad places."""
+"""Summary of job 1 for the later jobs: cuts of the splits, counts, records that are bad."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
 
+from mapreduce.job_lines import BadRecordFields, PartitionResult
 from mapreduce.partitions.splitting import Cuts, cuts_of
 from reviews.errors import UserError
 from reviews.recipe import Recipe
@@ -21,13 +21,14 @@ class GatherSummary:
     """All lines of job 1 taken together."""
 
     recipe: Recipe
-    lines: list[dict[str, Any]]
+    partitions: int  # number of those that hold rows
     cuts: Cuts
     counts: dict[str, int]
     bad: dict[str, int]
-    places: list[dict[str, Any]]  # the first three records that could not be read
+    examples: list[BadRecordFields]  # the first three records that could not be read
     seen: RatingsSeen
     empty: list[str]  # files without a record
+    errors: list[str]  # input that could not be read
 
     @classmethod
     def read(cls, path: str | Path, recipe: Recipe) -> "GatherSummary":
@@ -39,26 +40,23 @@ class GatherSummary:
             raise UserError(f"{path}: not the output of gather_reviews") from None
 
     @classmethod
-    def of(cls, lines: list[dict[str, Any]], recipe: Recipe) -> "GatherSummary":
+    def of(cls, lines: Sequence[PartitionResult], recipe: Recipe) -> "GatherSummary":
         """From the lines, in any order."""
         counts: Counter[str] = Counter()
         bad: Counter[str] = Counter()
-        places: list[dict[str, Any]] = []
+        examples: list[BadRecordFields] = []
         seen = RatingsSeen()
         for line in lines:
             counts.update(line["counts"])
             bad.update(line["bad"])
-            places += line["places"]
-            seen += RatingsSeen(*line.get("seen", ()))
-        places.sort(key=lambda place: (place["path"], place["line"]))
-        cuts = cuts_of(recipe.selection, lines)
-        return cls(recipe, lines, cuts, dict(counts), dict(bad), places[:3], seen,
-                   sorted(path for line in lines for path in line.get("empty", ())))
-
-    @property
-    def partitions(self) -> int:
-        """Number of partitions that hold rows."""
-        return sum("file" in line for line in self.lines)
+            examples += line["examples"]
+            seen += RatingsSeen(*line["seen"])
+        examples.sort(key=lambda record: (record["path"], record["line"]))
+        partitions = [line for line in lines if line["kind"] == "partition"]
+        return cls(recipe, len(partitions), cuts_of(recipe.selection, partitions), dict(counts),
+                   dict(bad), examples[:3], seen,
+                   sorted(path for line in lines for path in line["empty"]),
+                   [message for line in lines for message in line["errors"]])
 
     def splits(self, rows: pa.Table) -> np.ndarray:
         """The split (n,) uint8 of the rows of a partition file; 3 is unused."""
@@ -68,11 +66,10 @@ class GatherSummary:
 
     def check(self) -> None:
         """Stop when too much could not be read, or nothing is left."""
-        for line in self.lines:
-            if "error" in line:
-                raise UserError(line["error"])
+        if self.errors:
+            raise UserError(self.errors[0])
         read = self.counts.get("read", 0)
-        refuse_bad(read, self.bad, self.recipe, self.places, self.seen)
+        refuse_bad(read, self.bad, self.recipe, self.examples, self.seen)
         if not self.partitions:
             raise UserError(nothing_left(self.counts))
 
@@ -87,18 +84,18 @@ _HINTS = {
 
 
 def refuse_bad(
-    read: int, bad: Mapping[str, int], recipe: Recipe, places: Sequence[Mapping[str, Any]] = (),
-    seen: RatingsSeen = NOTHING_SEEN,
+    read: int, bad: Mapping[str, int], recipe: Recipe,
+    examples: Sequence[BadRecordFields] = (), seen: RatingsSeen = NOTHING_SEEN,
 ) -> None:
     """Raise UserError when more records cannot be read than the recipe allows.
 
-    `bad` counts them by reason, `places` are the first of them, and `seen` says what ratings
+    `bad` counts them by reason, `examples` are the first of them, and `seen` says what ratings
     there are.
     """
     if sum(bad.values()) <= recipe.max_bad_fraction * read:
         return
     reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(bad.items()))
-    where = "; ".join(f"{p['path']}:{p['line']} {p['reason']}" for p in places)
+    where = "; ".join(f"{one['path']}:{one['line']} {one['reason']}" for one in examples)
     worst = max(bad, key=lambda reason: bad[reason])
     hint = None if worst == "wrong_columns" and not recipe.input.quotes else _HINTS.get(worst)
     if worst in ("rating_out_of_range", "missing_rating"):

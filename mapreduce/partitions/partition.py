@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mapreduce.job_lines import RowsLine
 from reviews.storage.files import is_remote
-from reviews.storage.work_files import Place, WorkFileWriter, read_all, read_bytes, read_tables
+from reviews.storage.work_files import Location, WorkFileWriter, read_all, read_bytes, read_tables
 from reviews.text.sequences import Ragged
 from reviews.text.word_table import WordTable
 
@@ -37,16 +38,16 @@ class Partition:
     sources: pa.Table  # file, offset, length, width (bytes of an id), base
 
     @classmethod
-    def of(cls, places: Sequence[Place]) -> "Partition":
-        """All rows of the tasks' parcels, one after another; `ids` of a place are its rows'."""
+    def of(cls, parcels: Sequence[RowsLine]) -> "Partition":
+        """All rows of the tasks' parcels, one after another."""
         table = WordTable()
         every, numbers, sources = [], [], []
         first = base = 0
-        for number, (place, (words, rows)) in enumerate(
-            zip(places, read_all(read_tables, places), strict=True)
+        for number, (parcel, (words, rows)) in enumerate(
+            zip(parcels, read_all(read_tables, parcels), strict=True)
         ):
-            offset, length, width = place["ids"]
-            sources.append({"file": place["file"], "offset": offset, "length": length,
+            offset, length, width = parcel["ids"]
+            sources.append({"file": parcel["file"], "offset": offset, "length": length,
                             "width": width, "base": base})
             sizes = np.asarray(rows["size"], np.int64)
             firsts = np.cumsum(sizes) - sizes + first
@@ -73,8 +74,8 @@ class Partition:
             for row in rows:
                 yield [words[number] for number in self.numbers[ids.row(row)]]
 
-    def write(self, writer: WorkFileWriter) -> Place:
-        """Append all of it, and return where it is.
+    def write(self, writer: WorkFileWriter) -> Location:
+        """Append all of it, and return its location.
 
         Where each request takes its time the ids come along: one request then has them all.
         """
@@ -87,9 +88,9 @@ class Partition:
                             pa.table({"number": kept.numbers}), kept.sources)
 
     @classmethod
-    def read(cls, place: Place) -> "Partition":
+    def read(cls, location: Location) -> "Partition":
         """Partition as `write` wrote it."""
-        rows, words, numbers, sources = read_tables(place)
+        rows, words, numbers, sources = read_tables(location)
         return cls(rows, words["word"].combine_chunks(), np.asarray(numbers["number"]), sources)
 
 
@@ -108,6 +109,6 @@ def _read_ids(sources: list[dict[str, Any]]) -> Array:
             last["length"] += source["length"]
         else:
             joined.append(dict(source))
-    parts = [np.frombuffer(data, _ID_TYPES[place["width"]])
-             for data, place in zip(read_all(read_bytes, joined), joined, strict=True)]
+    parts = [np.frombuffer(data, _ID_TYPES[source["width"]])
+             for data, source in zip(read_all(read_bytes, joined), joined, strict=True)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)

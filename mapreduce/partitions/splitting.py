@@ -1,12 +1,12 @@
 """Split of the rows by cuts of merged histograms (design: Split)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from mapreduce.job_lines import PartitionLine
 from mapreduce.partitions.histogram import Histogram
 from reviews.errors import UserError
 from reviews.recipe import Selection
@@ -62,12 +62,12 @@ class Cuts:
         return out
 
 
-def cuts_of(rules: Selection, gathered: Iterable[Mapping[str, Any]]) -> Cuts:
+def cuts_of(rules: Selection, partitions: Iterable[PartitionLine]) -> Cuts:
     """The cuts that give the wanted split, from the lines of all partitions."""
     histograms: dict[int, Histogram] = {}
     given: set[int] = set()
     given_rows = [0, 0, 0]
-    for line in gathered:
+    for line in partitions:
         for stratum, text in line["histograms"].items():
             one = Histogram.decode(text)
             key = int(stratum)

@@ -1,11 +1,11 @@
-"""Files of the work folder: parcels of Arrow tables, found by file, offset and length."""
+"""Files of the work folder: parcels of Arrow tables, found by their location."""
 
 import tempfile
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO, TypedDict, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,15 +14,22 @@ from reviews.storage.files import is_remote
 from reviews.storage.folders import join, put, read_range
 
 Array = np.ndarray
-Place = dict[str, Any]  # file, offset and length of some bytes
 Found = TypeVar("Found")
 _READS = 8  # requests at a time, where each takes its time
 _PACKED = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 _PLAIN = pa.ipc.IpcWriteOptions(use_threads=False)
 
 
+class Location(TypedDict):
+    """Location of some bytes."""
+
+    file: str
+    offset: int
+    length: int
+
+
 class WorkFileWriter:
-    """One file of a task attempt; parcels are appended and then named by their place.
+    """One file of a task attempt; parcels are appended and then named by their location.
 
     For a work folder on another file system the file is written here, and put there whole.
     """
@@ -32,8 +39,8 @@ class WorkFileWriter:
         self.path = join(folder, f"{kind}-{uuid.uuid4().hex}.parcels")
         self._file: BinaryIO | None = None  # opened when there is something to write
 
-    def write(self, *tables: pa.Table) -> Place:
-        """Append tables, an Arrow stream each, and return where they are."""
+    def write(self, *tables: pa.Table) -> Location:
+        """Append tables, an Arrow stream each, and return their location."""
         file = self._opened()
         offset = file.tell()
         for table in tables:
@@ -42,16 +49,16 @@ class WorkFileWriter:
             options = _PLAIN if numbers_alone else _PACKED
             with pa.ipc.new_stream(file, table.schema, options=options) as writer:
                 writer.write_table(table)
-        return self._place(offset)
+        return self._location(offset)
 
-    def write_bytes(self, data: pa.Buffer | Array) -> Place:
-        """Append what is no table, and return where it is."""
+    def write_bytes(self, data: pa.Buffer | Array) -> Location:
+        """Append what is no table, and return its location."""
         file = self._opened()
         offset = file.tell()
         file.write(data)  # type: ignore[arg-type]
-        return self._place(offset)
+        return self._location(offset)
 
-    def _place(self, offset: int) -> Place:
+    def _location(self, offset: int) -> Location:
         return {"file": self.path, "offset": offset, "length": self._opened().tell() - offset}
 
     def _opened(self) -> BinaryIO:
@@ -78,25 +85,28 @@ class WorkFileWriter:
         self._file.close()
 
 
-def read_bytes(place: Place) -> bytes:
-    """The bytes that a place says."""
-    data = read_range(place["file"], place["offset"], place["length"])
-    assert len(data) == place["length"], f"{place['file']} is shorter than its line says"
+def read_bytes(location: Location) -> bytes:
+    """The bytes of a location."""
+    file, length = location["file"], location["length"]
+    data = read_range(file, location["offset"], length)
+    assert len(data) == length, f"{file} is shorter than its line says"
     return data
 
 
-def read_tables(place: Place) -> list[pa.Table]:
+def read_tables(location: Location) -> list[pa.Table]:
     """The tables of one parcel, their columns in one piece each."""
-    source = pa.BufferReader(read_bytes(place))
+    source = pa.BufferReader(read_bytes(location))
     tables = []
     while source.tell() < source.size():
         tables.append(pa.ipc.open_stream(source).read_all().combine_chunks())
     return tables
 
 
-def read_all(read: Callable[[Place], Found], places: Sequence[Place]) -> list[Found]:
-    """What `read` finds at these places, in this order."""
-    if any(is_remote(place["file"]) for place in places):
+def read_all(
+    read: Callable[[Location], Found], locations: Sequence[Location]
+) -> list[Found]:
+    """What `read` finds at these locations, in this order."""
+    if any(is_remote(location["file"]) for location in locations):
         with ThreadPoolExecutor(_READS) as pool:
-            return list(pool.map(read, places))
-    return list(map(read, places))
+            return list(pool.map(read, locations))
+    return list(map(read, locations))

@@ -12,32 +12,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapreduce.count_words import count_words
+from mapreduce.job_lines import RowsLine
 from mapreduce.partitions.partition import Partition
-from reviews.storage.work_files import Place, WorkFileWriter, read_bytes
+from reviews.storage.work_files import WorkFileWriter, read_bytes
 
 texts = st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1), min_size=1, max_size=5)
 
 
-def parcel(writer: WorkFileWriter, rows: list[list[str]], kind: type) -> Place:
+def parcel(writer: WorkFileWriter, rows: list[list[str]], kind: type) -> RowsLine:
     """What a task writes about these reviews, with ids of that type."""
     words = list(dict.fromkeys(word for row in rows for word in row))
     sizes = pa.array([len(row) for row in rows], pa.int32())
-    place = writer.write(pa.table({"word": words}), pa.table({"size": sizes}))
+    tables = writer.write(pa.table({"word": words}), pa.table({"size": sizes}))
     ids = writer.write_bytes(np.array([words.index(word) for row in rows for word in row], kind))
-    return place | {"ids": [ids["offset"], ids["length"], np.dtype(kind).itemsize]}
+    return {"kind": "rows", **tables,
+            "ids": [ids["offset"], ids["length"], np.dtype(kind).itemsize]}
 
 
 def partition_of(tasks: list[tuple[list[list[str]], type]], folder: str) -> Partition:
     """The partition of all tasks, written to the folder and read again."""
-    places = []
+    parcels = []
     for rows, kind in tasks:
         writer = WorkFileWriter(folder, "task")
-        places.append(parcel(writer, rows, kind))
+        parcels.append(parcel(writer, rows, kind))
         writer.close()
     writer = WorkFileWriter(folder, "partition")
-    place = Partition.of(places).write(writer)
+    location = Partition.of(parcels).write(writer)
     writer.close()
-    return Partition.read(place)
+    return Partition.read(location)
 
 
 @pytest.mark.parametrize("remote", [False, True], ids=["disk", "address"])
