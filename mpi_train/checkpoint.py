@@ -18,6 +18,7 @@ from mpi_train.train_state import TrainState
 from reviews.errors import UserError
 from reviews.run_folder import CHECKPOINT_FORMAT
 from reviews.storage.folders import sha256
+from reviews.storage.mirror import RunMirror
 
 PARTS = ("weights", "optimizer", "average")  # a file of tensors each
 
@@ -36,10 +37,11 @@ class CheckpointWriter:
     Args:
         run: the run folder.
         kept: how many of the latest checkpoints stay.
+        mirror: of the run folder, brought up to date with each checkpoint.
     """
 
-    def __init__(self, run: Path, kept: int) -> None:
-        self._run, self._kept = run, kept
+    def __init__(self, run: Path, kept: int, mirror: RunMirror | None = None) -> None:
+        self._run, self._kept, self._mirror = run, kept, mirror
         self._thread = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
 
@@ -50,8 +52,12 @@ class CheckpointWriter:
         copied, and the tensors are the writer's own (`Replica.full_state`).
         """
         self.wait()
-        self._writing = self._thread.submit(
-            _write, self._run / "checkpoints", state.to_json(), tensors, self._kept)
+        self._writing = self._thread.submit(self._write, state.to_json(), tensors)
+
+    def _write(self, state: dict[str, Any], tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+        _write(self._run / "checkpoints", state, tensors, self._kept)
+        if self._mirror is not None:
+            self._mirror.put()
 
     def check(self) -> None:
         """Raise the UserError of a checkpoint that could not be written; waits for none."""

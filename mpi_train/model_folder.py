@@ -1,6 +1,5 @@
 """Bundle of a run: the model, its description and its card."""
 
-from pathlib import Path
 from typing import Any
 
 from models.options import ModelOptions
@@ -26,7 +25,7 @@ def save_model(
         "validation": figures,
     }
     card = model_card(config, options, store, figures)
-    write_bundle(Path(config.files.out) / "model", weights, description, store.recipe.to_yaml(),
+    write_bundle(config.files.folder / "model", weights, description, store.recipe.to_yaml(),
                  store.vocabulary_file, card, store.tokenizer_file, _onnx(options, weights))
 
 

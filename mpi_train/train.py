@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from typing import Any, NoReturn
 
 import torch
@@ -33,6 +33,9 @@ from mpi_train.train_state import EpochTotals, TrainState
 from mpi_train.update import NotFinite, Update, Updater
 from reviews.errors import UserError, disk_is_full
 from reviews.metrics import evaluate_scores
+from reviews.storage.files import is_remote
+from reviews.storage.folders import join
+from reviews.storage.mirror import RunMirror
 
 
 def train(config: TrainingConfig, communicator: Communicator) -> dict[str, Any]:
@@ -41,16 +44,20 @@ def train(config: TrainingConfig, communicator: Communicator) -> dict[str, Any]:
     Raises Stopped, on all ranks: before the update when a loss is not finite, after it and a
     checkpoint when a rank was asked to end. UserError, on rank 0, when its disk is full.
     """
-    lock = RunLock(Path(config.files.out), platform.node())
+    files = config.files
+    lock = RunLock(files.folder, platform.node())
+    mirror = RunMirror(files.out) if is_remote(files.out) else None
     try:
         communicator.from_root(lock.acquire)
+        if mirror is not None:
+            communicator.from_root(partial(mirror.fetch, config.run.resume))
         with StopSignals() as interruption:
-            run = Run(config, communicator, interruption, lock)
+            run = Run(config, communicator, interruption, lock, mirror)
             run.greet()
             over = run.is_over()
             if over:
                 run.run_log.log(f"nothing is left to do: the run was complete after update "
-                                f"{run.step}, and its model is in {run.run_log.out / 'model'}")
+                                f"{run.step}, and its model is in {join(files.out, 'model')}")
             while not over:
                 epoch = run.step // run.plan.updates
                 run.train_epoch(epoch)
@@ -61,7 +68,7 @@ def train(config: TrainingConfig, communicator: Communicator) -> dict[str, Any]:
             return run.summarize()
     except (OSError, SafetensorError) as error:
         if disk_is_full(error):
-            out = Path(config.files.out).resolve()
+            out = files.folder.resolve()
             raise UserError(f"no space left on the disk of {out}") from None
         raise
     finally:
@@ -73,11 +80,11 @@ class Run:
 
     def __init__(
         self, config: TrainingConfig, communicator: Communicator, interruption: StopSignals,
-        lock: RunLock,
+        lock: RunLock, mirror: RunMirror | None,
     ) -> None:
         self._started = time.perf_counter()
         self.config, self.communicator, self.interruption = config, communicator, interruption
-        self._lock = lock
+        self._lock, self._mirror = lock, mirror
         self.store = open_store(config.files, communicator)
         data, seed = config.data, config.run.seed
         chosen = ChosenRows(data.rows, self.store) if data.rows else None
@@ -105,7 +112,10 @@ class Run:
         self.updater.coordinator.restore(self.state.balancer)
         self.run_log = RunLog(config, communicator.rank == 0)
         self.run_log.forget_after(self.step, self.step // self.plan.updates)
-        self.writer = CheckpointWriter(self.run_log.out, config.checkpoints.checkpoints_kept)
+        if mirror is not None:
+            communicator.from_root(mirror.put)  # an address that cannot be written is seen now
+        self.writer = CheckpointWriter(
+            self.run_log.out, config.checkpoints.checkpoints_kept, mirror)
         self._checkpointed = time.monotonic()
         profiles = config.run.profile and communicator.rank == 0
         self.profiler = Profiler(self.run_log.out / "profile") if profiles else None
@@ -117,8 +127,8 @@ class Run:
 
     def _resume(self) -> None:
         """Go on from the last checkpoint, if there is one."""
-        out = Path(self.config.files.out)
-        checkpoint = self.communicator.from_root(lambda: last_checkpoint(out))
+        out, folder = self.config.files.out, self.config.files.folder
+        checkpoint = self.communicator.from_root(lambda: last_checkpoint(folder))
         self.starts_anew = checkpoint is None
         if checkpoint is None:
             return
@@ -317,6 +327,8 @@ class Run:
             state.worse += 1
         if better or self.config.keep.keep != "best":
             state.best = {"epoch": epoch, "accuracy": accuracy}
+            if self._mirror is not None:
+                self.writer.wait()  # the mirror reads what is replaced now
             save_model(self.config, self.options, self.replica.arrays(), self.store, figures)
 
     def _seconds(self) -> float:
@@ -339,6 +351,8 @@ class Run:
         self.run_log.summarize(**summary)
         if self.profiler is not None:
             self.profiler.close()
+        if self._mirror is not None:
+            ranks.from_root(self._mirror.put)
         return summary
 
 

@@ -6,11 +6,13 @@ models change of them stands in their records.
 
 import itertools
 from dataclasses import dataclass
+from pathlib import Path
 
 from mpi_train.balance.water_filling import check_caps
 from mpi_train.configuration.presets import CONFIGS, DEFAULT_CONFIG
 from reviews.errors import UserError
 from reviews.options import check_bounds, flag, option
+from reviews.storage.mirror import local_folder
 
 MOST_TIMES = 1000  # that an epoch trains on one review
 
@@ -37,6 +39,11 @@ class Locations(OptionGroup):
         "", "choices that lie beneath those named here: a YAML file, or one of "
         + ", ".join(CONFIGS) + f"; {DEFAULT_CONFIG} where --model is not named either", fixed=True)
     stage: str = option("", "folder of each host's own disk that the store is copied to first")
+
+    @property
+    def folder(self) -> Path:
+        """Run folder on this machine's disk; of a run at an address, where it is written first."""
+        return local_folder(self.out)
 
 
 @dataclass(frozen=True)

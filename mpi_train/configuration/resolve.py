@@ -22,8 +22,9 @@ from reviews.options import (
     replace_flat,
     unread,
 )
-from reviews.run_folder import LOCK
+from reviews.run_folder import CONFIG, LOCK
 from reviews.storage.files import is_remote, reason
+from reviews.storage.folders import join, names_below, read_whole
 from reviews.store import Store
 
 
@@ -39,9 +40,8 @@ def resolve(named: Mapping[str, Any], ranks: int = 1) -> TrainingConfig:
         named = {**named, "rows": os.path.abspath(named["rows"])}
     if not named.get("out"):
         raise UserError("name the run folder to write with --out")
-    out = Path(named["out"])
-    _check_writable(named["out"])
-    used = out.is_dir() and any(not path.name.startswith(LOCK) for path in out.iterdir())
+    out = str(named["out"])
+    used = _is_used(out)
     if named.get("resume") and not used and not named.get("store"):
         raise UserError(f"{out} has no run to resume: name a store to start one")
     if named.get("resume") and used:
@@ -80,10 +80,20 @@ def _check_store(config: TrainingConfig, store: Store) -> None:
                         "with --features, or choose another model")
 
 
+def _is_used(out: str) -> bool:
+    """True where there is something in a run folder, on this disk or at an address.
+
+    Raises UserError where none can be made, or written to; makes nothing.
+    """
+    if is_remote(out):
+        return bool(names_below(out))
+    _check_writable(out)
+    folder = Path(out)
+    return folder.is_dir() and any(not path.name.startswith(LOCK) for path in folder.iterdir())
+
+
 def _check_writable(out: str) -> None:
     """Raise UserError where no run folder can be made, or written to; makes nothing."""
-    if is_remote(out):
-        raise UserError(f"--out is {out}: a run folder is one of this machine")
     try:
         there = next(path for path in (Path(out), *Path(out).absolute().parents) if path.exists())
     except OSError as error:
@@ -211,12 +221,12 @@ def _read_choices(file: Path) -> dict[str, Any]:
     return values
 
 
-def _resumed(out: Path, named: Mapping[str, Any]) -> TrainingConfig:
-    file = out / "config.yaml"
-    if not file.is_file():
-        raise UserError(f"{out} has no run to resume: it has no config.yaml")
+def _resumed(out: str, named: Mapping[str, Any]) -> TrainingConfig:
+    file = join(out, CONFIG)
     try:
-        values = yaml.safe_load(file.read_text("utf-8"))
+        values = yaml.safe_load(read_whole(file).decode("utf-8"))
+    except (FileNotFoundError, IsADirectoryError):
+        raise UserError(f"{out} has no run to resume: it has no {CONFIG}") from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise UserError(f"{file} is damaged: it is not YAML") from None
     before = from_mapping(TrainingConfig, values, str(file))

@@ -35,7 +35,7 @@ class RunLog:
     """config.yaml, metrics.jsonl, log.txt and summary.json of one run."""
 
     def __init__(self, config: TrainingConfig, writes: bool) -> None:
-        self.out, self.writes = Path(config.files.out), writes
+        self.out, self.writes = config.files.folder, writes
         self._bar: tqdm | None = None
         if not writes:
             return

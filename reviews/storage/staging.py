@@ -10,8 +10,12 @@ from reviews.storage.folders import atomic_path, fetch, join, sha256
 
 def cache_folder(fingerprint: str) -> Path:
     """Cache folder of the files of a store: below $REVIEWMILL_CACHE, else ~/.cache/reviewmill."""
-    top = os.environ.get("REVIEWMILL_CACHE") or Path.home() / ".cache" / "reviewmill"
-    return Path(top, "stores", fingerprint[:32])
+    return cache_top() / "stores" / fingerprint[:32]
+
+
+def cache_top() -> Path:
+    """$REVIEWMILL_CACHE, else ~/.cache/reviewmill."""
+    return Path(os.environ.get("REVIEWMILL_CACHE") or Path.home() / ".cache" / "reviewmill")
 
 
 def staged_file(store: str, name: str, digest: str, folder: Path) -> Path:
