@@ -24,6 +24,7 @@ COMMANDS = {
     "serve": ("scoring.service.serve", "a model over HTTP, and a page to try it on"),
     "export": ("scoring.export", "the ONNX file of a model that was trained without it"),
     "compare": ("compare.command", "models and baselines on one store, and what a result is worth"),
+    "watch": ("reports.live.watch", "progress of a training, in the terminal"),
     "report": ("reports", "the page about a run, a store or a comparison"),
     "cluster": ("cluster.command", "clusters started and stopped, and what they cost"),
     "bench": ("benchmarks", "each stage beside its peer"),

@@ -24,6 +24,7 @@ setup(
         "mpi_train.monitoring",
         "mpi_train.optimization",
         "reports",
+        "reports.live",
         "reviews",
         "reviews.corpora",
         "reviews.corpora.json",

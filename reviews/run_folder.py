@@ -94,9 +94,13 @@ def read_records(run: Path) -> Iterator[dict[str, Any] | None]:
     if not file.is_file():
         return
     with open(file, "rb") as lines:
-        for line in lines:
-            try:
-                record = json.loads(line)
-            except ValueError:
-                record = None
-            yield record if isinstance(record, dict) and "kind" in record else None
+        yield from map(parse_record, lines)
+
+
+def parse_record(line: bytes) -> dict[str, Any] | None:
+    """The record of a line of metrics.jsonl; None for a line that is no record."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and "kind" in record else None

@@ -1,0 +1,1 @@
+"""View of a run in a terminal while it goes on."""
