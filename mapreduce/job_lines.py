@@ -9,7 +9,10 @@
 What a task writes lies in work files; a line says where.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, TypedDict
+
+import orjson
 
 from reviews.record import BadRecord
 from reviews.storage.work_files import Location
@@ -164,3 +167,13 @@ class CleanedLine(TypedDict):
     bad: dict[str, int]
     seen: list[Any]
     empty: list[str]
+
+
+def partition_lines(pairs: Sequence[tuple[int, PartitionResult]]) -> list[bytes]:
+    """Input lines of jobs 2 and 3, one for each partition file."""
+    return [
+        orjson.dumps(number) + b"\t" + orjson.dumps(
+            {key: line[key] for key in ("kind", "file", "offset", "length")})
+        for number, line in pairs
+        if line["kind"] == "partition"
+    ]

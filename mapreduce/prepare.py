@@ -22,6 +22,7 @@ from mapreduce.feature_counts import read_encoding
 from mapreduce.findings import find_escapes, progress, say_empty, warn_of
 from mapreduce.gather_reviews import ROLES, GatherReviews
 from mapreduce.inspect_store import shares, shares_text
+from mapreduce.job_lines import partition_lines
 from mapreduce.partitions.gather_summary import GatherSummary, fate_text
 from mapreduce.run_folders import (
     RunFolders,
@@ -269,18 +270,9 @@ def _run_jobs(
              f"runner: {options.runner}, workers: {options.workers or 'all'}")
 
     clock = time.perf_counter()
-    engine = ENGINES[options.runner or "inline"]
-    if engine.is_cluster:
-        long, short = files_to_cut(
-            splits, CUT_ABOVE if options.cut_above is None else options.cut_above)
-        if lines := descriptors(long):
-            PROGRESS.begin("cut", sum(map(raw_bytes, long.values())))
-            ran = run_job(CutFiles, lines,
-                          [*common, "--piece-bytes", str(split_bytes(engine))], options, places)
-            pieces, counters["cut"] = pieces_of(ran.pairs), ran.counters
-            splits = {role: short[role] + pieces.get(role, []) for role in splits}
-            found = sum(map(len, pieces.values()))
-            clock = _phase(phases, "cut", clock, f"{len(lines)} long files, {found} pieces")
+    if ENGINES[options.runner or "inline"].is_cluster:
+        splits = _cut_long_files(splits, common, options, places, phases, counters)
+        clock = time.perf_counter()
     arguments = [*common, "--partitions", str(partitions),
                  "--threads", str(threads_of(splits, options))]
     PROGRESS.begin("gather", sum(map(raw_bytes, splits.values())))
@@ -314,6 +306,26 @@ def _run_jobs(
     counters["encode"] = run_job(EncodeReviews, tasks, arguments, options, places).counters
     _phase(phases, "encode", clock, f"{gathered.partitions} shards")
     return {"phases": phases, "bytes": gathered.counts["bytes"], "counters": counters}
+
+
+def _cut_long_files(
+    splits: dict[str, list[InputSplit]], common: list[str], options: EngineOptions,
+    places: RunFolders, phases: dict[str, float], counters: dict[str, Any],
+) -> dict[str, list[InputSplit]]:
+    """The splits on a cluster, with pieces in the place of long files."""
+    clock, engine = time.perf_counter(), ENGINES[options.runner or "inline"]
+    long, short = files_to_cut(
+        splits, CUT_ABOVE if options.cut_above is None else options.cut_above)
+    lines = descriptors(long)
+    if not lines:
+        return splits
+    PROGRESS.begin("cut", sum(map(raw_bytes, long.values())))
+    ran = run_job(CutFiles, lines, [*common, "--piece-bytes", str(split_bytes(engine))], options,
+                  places)
+    pieces, counters["cut"] = pieces_of(ran.pairs), ran.counters
+    found = sum(map(len, pieces.values()))
+    _phase(phases, "cut", clock, f"{len(lines)} long files, {found} pieces")
+    return {role: short[role] + pieces.get(role, []) for role in splits}
 
 
 def _write_pairs(path: Path, pairs: Sequence[tuple[Any, Any]]) -> Path:
@@ -374,16 +386,6 @@ def descriptors(splits: dict[str, list[InputSplit]]) -> list[bytes]:
         orjson.dumps({**vars(split), "path": absolute(split.path), "role": role})
         for role, some in splits.items()
         for split in some
-    ]
-
-
-def partition_lines(pairs: Sequence[tuple[Any, Any]]) -> list[bytes]:
-    """Input lines of jobs 2 and 3, one for each partition file."""
-    return [
-        orjson.dumps(number) + b"\t" + orjson.dumps(
-            {key: line[key] for key in ("kind", "file", "offset", "length")})
-        for number, line in pairs
-        if line["kind"] == "partition"
     ]
 
 

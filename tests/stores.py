@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,9 +38,7 @@ def make_store(
     manifest["files"] = {}
     if features:
         manifest["features"] = {"names": list(features), "encoding": []}
-    totals = {split: {"rows": 0, "labels": dict.fromkeys(classes, 0), "ratings": {},
-                      "lengths": [[10**9, rows.get(split, 0)]], "words": 0, "unknown_words": 0,
-                      "truncated": 0} for split in SPLITS}
+    totals = {split: _no_rows(classes, rows.get(split, 0)) for split in SPLITS}
     (folder / "shards").mkdir(parents=True)
     for number in range(shards):
         columns = {}
@@ -74,6 +73,11 @@ def make_store(
         extra["vectors.npy"] = folder / "vectors.npy"
     commit_store(str(folder), manifest, [f"w{i}" for i in range(vocabulary)], extra)
     return Store(folder)
+
+
+def _no_rows(classes: Sequence[str], expected: int) -> dict[str, Any]:
+    return {"rows": 0, "labels": dict.fromkeys(classes, 0), "ratings": {},
+            "lengths": [[10**9, expected]], "words": 0, "unknown_words": 0, "truncated": 0}
 
 
 def _random_rows(

@@ -168,3 +168,57 @@ def test_no_folder_has_more_than_16_modules() -> None:
     folders = Counter(path.parent for path in python_files()
                       if path.name != "__init__.py" and path.parts[0] != "tests")
     assert {str(folder): n for folder, n in folders.items() if n > 16} == {}
+
+
+@cache
+def tree_of(module: Path) -> ast.Module:
+    return ast.parse((ROOT / module).read_text("utf-8"), str(module))
+
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def statements(function: Function) -> int:
+    """Lines of a function's body, without its docstring."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 0  # type: ignore[operator]
+
+
+def test_no_function_has_more_than_60_lines() -> None:
+    long = {f"{module}: {node.name}": statements(node)
+            for module in python_files() for node in ast.walk(tree_of(module))
+            if isinstance(node, Function) and statements(node) > 60}
+    assert long == {}
+
+
+# Options declare these things themselves: see reviews/options.py.
+LISTS_OF_OPTIONS = {
+    "FIXED", "ONE_START", "OWN_OPTIONS", "READ_WITH", "MODEL_DEFAULTS", "OF_STORES",
+    "FILE_OPTIONS", "RUNNERS", "CLUSTERS", "READ_BY", "SETUP_READS", "COST_READS",
+}
+
+
+def test_no_list_says_of_options_what_they_declare_themselves() -> None:
+    found = {f"{module}: {node.id}" for module in python_files()
+             for node in ast.walk(tree_of(module))
+             if isinstance(node, ast.Name) and node.id in LISTS_OF_OPTIONS}
+    assert found == set()
+
+
+# Names that say less than the field's own: a phase timer, an average, a barrier, a broadcast ...
+VAGUE = {
+    "Laps", "Board", "Draws", "Joined", "Average", "Settled", "Coming",
+    "meet", "sum_start", "collect", "tell_all", "share", "hand_over", "hand_out", "become",
+}
+VAGUE_MODULES = {
+    "settle", "places", "parcels", "gathered", "forking", "meter", "warm", "sharing", "journal",
+    "fits", "board", "laps", "process", "messages",
+}
+
+
+def test_nothing_has_a_name_that_only_its_authors_understand() -> None:
+    modules = {str(module) for module in python_files() if module.stem in VAGUE_MODULES}
+    named = {f"{module}: {node.name}" for module in python_files()
+             for node in ast.walk(tree_of(module))
+             if isinstance(node, Function | ast.ClassDef) and node.name in VAGUE}
+    assert modules | named == set()

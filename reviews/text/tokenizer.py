@@ -293,8 +293,7 @@ def _scan(
         if last + OVERREAD > data.size or not stands(data, i, last, rule):
             size = _fold(data, i, last, kind, lower, folded)
             text, i, case = folded_text, np.int64(0), AS_IS
-        a, b = BASIS_A, BASIS_B
-        first_id = n
+        a, b, first_id = BASIS_A, BASIS_B, n
         tokens = np.uintp(find_tokens(text, i, size, case, rule, places))
         for begin in range(np.uintp(0), tokens, np.uintp(_BATCH)):
             batch = min(tokens - begin, np.uintp(_BATCH))
@@ -318,8 +317,7 @@ def _scan(
                     for place in range(width):
                         folded[place] = text[first + place] | case
                     first = np.int64(0)
-                word = np.uintp(
-                    intern(folded_text, first, width, slots, keys, starts, arena, used))
+                word = np.uintp(intern(folded_text, first, width, slots, keys, starts, arena, used))
                 ids[n + at] = np.int32(word)
                 own_keys[at, 0], own_keys[at, 1] = keys[word, 0], keys[word, 1]
             to = n
