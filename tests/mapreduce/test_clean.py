@@ -5,11 +5,14 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import reviewmill
+from mapreduce.clean_reviews import clean_block
 from reviews.options import flag
-from reviews.text.tokenizer import fold, pattern
+from reviews.recipe import Recipe
+from reviews.text.tokenizer import Tokenizer, fold, pattern
 from tests.mapreduce.corpus import make_reviews, write_reviews
 
 
@@ -98,3 +101,20 @@ def test_what_cannot_be_read_stops_it_and_leaves_nothing(
     (tmp_path / "clean" / "mine").write_text("mine")
     assert call(*inputs, "--out", tmp_path / "clean") == 2
     assert "is not empty" in capsys.readouterr().err
+
+
+def test_words_are_counted_before_a_full_table_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mapreduce.clean_reviews.RESTART_WORDS", 1)
+    recipe = Recipe.of(min_words=3)
+    tokenizer = Tokenizer(recipe.tokens)
+    rows = pa.record_batch({
+        "text": ["one two", "one two three", "four ! ! five"],
+        "label": pa.array([1, 1, 0], pa.uint8()),
+        "rating": pa.array([None, None, None], pa.float32()),
+    })
+    kept, dropped = clean_block(rows, tokenizer, recipe)
+    assert kept["text"].to_pylist() == ["one two three"]
+    assert dropped == {"no_words": 0, "too_few_words": 2}
+    assert len(tokenizer.table) == 0
