@@ -30,6 +30,8 @@ ALLOWED = {
     ("mpi_train.checkpoint", "Checkpoint"),
     ("mpi_train.evaluate", "Request"),
     ("mpi_train.exchange.watchdog", "ProcessIdentity"),
+    ("mpi_train.train_state", "EpochTotals"),
+    ("mpi_train.train_state", "TrainState"),
     ("reviews.bundle", "Bundle"),
 } | {(kind.__module__, kind.__name__) for kind in groups(TrainingConfig) | groups(Recipe)}
 

@@ -10,13 +10,16 @@ import pytest
 import torch
 
 from mpi_train.balance.share_coordinator import Rest, Trial
+from mpi_train.checkpoint import Checkpoint
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.exchange.message_codec import from_bytes, to_bytes
+from mpi_train.train_state import TrainState
 
 
 @pytest.mark.parametrize(
     "value",
     [None, True, (1, 2.5, "text"), {"a": [1]}, Path("run"), Trial(1, 2, 3.5), Rest(None, 0),
+     Checkpoint(TrainState("store", step=3), {"weights": {}}),
      TrainingConfig.of(batch_size=7, model="cnn", filters=3), np.float64(2.5)],
 )
 def test_records_and_numbers_arrive_as_they_were(value: Any) -> None:
