@@ -47,6 +47,14 @@ class Tally:
         self.bad.update(block.bad)
         self.places += block.places[: PLACES - len(self.places)]
 
+    def merge(self, other: "Tally") -> None:
+        """Count the records of another, too."""
+        self.records += other.records
+        self.scored += other.scored
+        self.cut += other.cut
+        self.bad.update(other.bad)
+        self.places += other.places[: PLACES - len(self.places)]
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, of which `of` makes the same tally."""
         return {**vars(self), "bad": dict(self.bad),

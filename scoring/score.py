@@ -27,12 +27,13 @@ from reviews.options import (
 )
 from reviews.recipe import Recipe
 from reviews.runtime.progress import PROGRESS
-from reviews.storage.files import save_standard_input, size_of
+from reviews.storage.files import absolute, save_standard_input, size_of
 from scoring.decision import Decision
 from scoring.files import FileScorer, Tally
 from scoring.model import load_model
 from scoring.output import STANDARD_OUTPUT, check_output, is_folder, open_output
 from scoring.parts import PART_BYTES, begin, finish, write_parts
+from scoring.spark_job import Job, Task, score_on_spark
 from scoring.summary import Summary, check_page
 
 
@@ -48,6 +49,11 @@ class ScoreOptions:
         (), "probabilities of the second of two classes between which the label is 'unsure'")
     summary: str | None = option(
         None, "page about the labels over time, by product and by file")
+    engine: str = option("local", "engine that scores: this machine, or a Spark cluster",
+                         ("local", "spark"))
+    spark_master: str | None = option(
+        None, "spark: address of the cluster, spark://HOST:PORT", only_if={"engine": ("spark",)})
+    spark_conf: tuple[str, ...] = ()
     workers: int = option(0, "number of threads; 0: all cores", at_least=0)
     resume: bool = option(False, "go on with a folder of parts after its last one")
     overwrite: bool = option(False, "replace predictions that are there")
@@ -56,6 +62,14 @@ class ScoreOptions:
         check_bounds(self, flag)
         if self.resume and (self.overwrite or self.summary):
             raise UserError("--resume goes with neither --overwrite nor --summary")
+        if self.engine == "spark":
+            if not self.spark_master:
+                raise UserError("--engine spark needs --spark-master spark://HOST:PORT; "
+                                "`reviewmill cluster spark start` starts a cluster here")
+            if self.resume or self.summary or self.workers:
+                raise UserError("--resume, --summary and --workers are for --engine local")
+        elif self.spark_master or self.spark_conf:
+            raise UserError("--spark-master and --spark-conf are for --engine spark")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -67,6 +81,9 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--out", required=True, metavar="PATH",
                      help="predictions: .parquet, .jsonl or .csv, - for JSON lines on stdout; "
                      "without a suffix a folder of parts")
+    out.add_argument("--spark-conf", action="append", metavar="K=V", default=argparse.SUPPRESS,
+                     help="spark: a setting of Spark's, such as spark.executor.memory=4g; "
+                     "may be given several times")
     add_options(out, ScoreOptions)
     add_options(out, Recipe, command="score")
     return out
@@ -96,6 +113,8 @@ def score_files(
     a part of a folder. Raises UserError where there is no review in them.
     """
     if not is_folder(out):
+        if options.engine == "spark":
+            raise UserError(f"--engine spark writes a folder of parts, and --out {out} is none")
         if options.resume:
             raise UserError(f"--resume is for a folder of parts, and --out {out} is none")
         check_output(out, options.overwrite)
@@ -105,6 +124,10 @@ def score_files(
     decision = Decision(tuple(bundle.model["classes"]), options.threshold,
                         options.unsure or None)
     recipe = replace_flat(bundle.recipe, **about_files)
+    if options.engine == "spark":
+        tally = _score_on_spark(bundle, recipe, decision, inputs, out, options)
+        _check_scored(tally, inputs)
+        return tally
     summary = Summary(decision.names) if options.summary is not None else None
     scorer = FileScorer(bundle, model, recipe, decision, options.key_field,
                         options.workers or len(os.sched_getaffinity(0)), summary)
@@ -142,12 +165,27 @@ def _score_to_folder(
         finish(out)
 
 
+def _score_on_spark(
+    bundle: Bundle, recipe: Recipe, decision: Decision, inputs: Sequence[str], out: str,
+    options: ScoreOptions,
+) -> Tally:
+    splits = plan_splits([*map(absolute, inputs)], recipe)  # as nodes have to say it
+    begin(absolute(out), plan_of(bundle, splits, recipe, options), False, options.overwrite)
+    job = Job(absolute(out), recipe, decision, options.key_field)
+    tasks = [Task(number, split) for number, split in enumerate(splits)]
+    tally = score_on_spark(bundle, job, tasks, options.spark_master or "", options.spark_conf)
+    if tally.scored:
+        finish(absolute(out))
+    return tally
+
+
 def plan_of(
     bundle: Bundle, splits: Sequence[InputSplit], recipe: Recipe, options: ScoreOptions
 ) -> dict[str, Any]:
     """What decides the predictions, as plain values."""
     sizes = {path: size_of(path) for path in dict.fromkeys(split.path for split in splits)}
-    decided = {name: getattr(options, name) for name in ("key_field", "threshold", "unsure")}
+    decided = {name: getattr(options, name) for name in ("key_field", "threshold", "unsure",
+                                                        "engine")}
     return {"model": bundle.files, "inputs": sizes,
             "options": {**decided, **to_mapping(recipe)}}
 

@@ -1,32 +1,15 @@
-"""A job as one Python file that runs on any node: it carries the package that it came from.
+"""A job as one Python file that runs on any node: it carries the package that it came from."""
 
-So nodes need Python and the requirements, not reviewmill itself, and never run another version
-than the one that was called. What the compiler has kept of the kernels goes with it: nodes with
-the same kind of processor compile nothing.
-"""
-
-import base64
-import hashlib
-import io
 import sys
 import tempfile
-import zipfile
 from functools import cache
 from pathlib import Path
 
 import mapreduce
 import reviews
-from mapreduce.engines import unpack_on_node as on_node
+from reviews.runtime.package_code import package_code
 
 PACKAGES = (reviews, mapreduce)
-_DATE = (2000, 1, 1, 0, 0, 0)  # the same package has the same bytes
-
-_UNPACKING = """{head}
-
-import sys
-
-sys.path.insert(0, unpack("{package}", "{digest}"))
-"""
 
 _TEMPLATE = """{unpacking}
 from {module} import {name} as _Job
@@ -60,11 +43,7 @@ def unpacker() -> Path:
 
 @cache
 def _unpacking() -> str:
-    package = _package()
-    return _UNPACKING.format(
-        head=Path(on_node.__file__).read_text("utf-8"), package=base64.b64encode(package).decode(),
-        digest=hashlib.sha256(package).hexdigest()[:16],
-    )
+    return package_code(PACKAGES)
 
 
 @cache
@@ -78,24 +57,3 @@ def module_of(job: type) -> str:
         return job.__module__
     spec = sys.modules["__main__"].__spec__
     return spec.name if spec else f"mapreduce.{Path(sys.argv[0]).stem}"
-
-
-def _package() -> bytes:
-    """The packages as a zip, with the kernels that were compiled from their present text."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for package in PACKAGES:
-            top = Path(package.__path__[0])
-            for path in sorted(top.rglob("*")):
-                if path.suffix in (".py", ".yaml") or _is_compiled(path):
-                    info = zipfile.ZipInfo(str(path.relative_to(top.parent)), _DATE)
-                    archive.writestr(info, path.read_bytes(), zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
-
-
-def _is_compiled(path: Path) -> bool:
-    """True when this is a kernel of numba's, not older than its source."""
-    if path.suffix not in (".nbi", ".nbc"):
-        return False
-    source = path.parents[1] / (path.name.split(".")[0] + ".py")
-    return source.is_file() and path.stat().st_mtime >= source.stat().st_mtime

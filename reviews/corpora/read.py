@@ -78,10 +78,11 @@ def read_parts(
 
 
 def read_stretches(
-    split: InputSplit, recipe: Recipe, reader: Reader | None = None
+    split: InputSplit, recipe: Recipe, reader: Reader | None = None,
+    reading: Reading = FOR_TRAINING,
 ) -> Iterator[Stretch]:
     """The bytes of a split that is no Parquet, in stretches of whole records."""
-    reader = reader or _reader(split, recipe, FOR_TRAINING)
+    reader = reader or _reader(split, recipe, reading)
     at_start = split.offset == 0
     if split.piece is not None:
         pieces = read_plain(split.piece, split.ends_early)

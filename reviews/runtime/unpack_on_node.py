@@ -1,6 +1,6 @@
 """First step of a job on a node: unpack the package that travelled with it.
 
-The source of this module is the head of the file that `mapreduce.engines.ship_package` writes, so
+The source of this module is the head of the file that `reviews.runtime.package_code` makes, so
 it imports nothing but the standard library.
 """
 
