@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from tests.mapreduce.engines.clusters import running_spark
 from tests.scoring.bundles import TEXTS, make_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
+PAUSE_S = 0.02  # between two looks: the cluster needs the cores
 pytestmark = pytest.mark.timeout(600)  # what a cluster takes on a busy machine
 
 
@@ -89,8 +91,9 @@ def test_rows_are_those_of_the_local_engine_though_an_executor_is_killed(
     running: list[int] = []
     while process.poll() is None and len(running) < 2:
         running = executors(folder)
+        time.sleep(PAUSE_S)
     while process.poll() is None and not list(out.glob("part-*")):
-        pass
+        time.sleep(PAUSE_S)
     assert process.poll() is None, (tmp_path / "log").read_text()
     os.kill(running[0], signal.SIGKILL)
     shown, _ = process.communicate()
