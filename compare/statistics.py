@@ -136,7 +136,8 @@ def _difference(mean: float, variance: float, freedom: float) -> Difference:
     low, high = spread.interval(1 - LEVEL)
     worse, better = float(spread.cdf(-PRACTICAL)), float(spread.sf(PRACTICAL))
     p = 2 * float(stats.t.sf(abs(mean) / error, freedom))
-    return Difference(mean, float(low), float(high), p, worse, 1 - worse - better, better,
+    equal = max(0.0, 1 - worse - better)  # rounding must not make it negative
+    return Difference(mean, float(low), float(high), p, worse, equal, better,
                       power(error, freedom))
 
 

@@ -17,7 +17,6 @@ from mapreduce.job_lines import ErrorLine, PieceLine
 from reviews.corpora import InputSplit, is_read_by_one, read_stretches
 from reviews.errors import UserError
 from reviews.recipe import Recipe
-from reviews.storage.files import size_of
 from reviews.storage.folders import join
 from reviews.storage.work_files import WorkFileWriter
 
@@ -80,7 +79,7 @@ def files_to_cut(
 ) -> tuple[dict[str, list[InputSplit]], dict[str, list[InputSplit]]]:
     """The files that are to be cut, and all other splits, by role."""
     def is_long(split: InputSplit) -> bool:
-        return is_read_by_one(split) and size_of(split.path) > above_mb * MB
+        return is_read_by_one(split) and split.file_bytes > above_mb * MB
 
     long = {role: list(filter(is_long, some)) for role, some in splits.items()}
     rest = {role: [split for split in some if split not in long[role]]

@@ -34,7 +34,7 @@ from mapreduce.run_folders import (
     refuse_unless_free,
     remove_strays,
 )
-from reviews.corpora import InputSplit, plan_splits, raw_bytes
+from reviews.corpora import InputSplit, plan_files, raw_bytes
 from reviews.errors import UserError
 from reviews.options import add_options, config_from, given, make_parser
 from reviews.recipe import SPLITS, Recipe, load_recipe
@@ -230,10 +230,11 @@ def _plan(
     splits: dict[str, list[InputSplit]] = {}
     for role, paths in inputs.items():
         files = [save_standard_input(places.local) if path == "-" else path for path in paths]
-        splits[role] = plan_splits(files, recipe, split_bytes(engine)) if files else []
+        found = find_files(files) if files else []
+        splits[role] = plan_files(found, recipe, split_bytes(engine))
         if files and not splits[role]:
             raise UserError(f"{', '.join(paths)}: nothing but empty files")
-        say_empty(sorted(set(files and find_files(files)) - {split.path for split in splits[role]}))
+        say_empty(sorted({*found} - {split.path for split in splits[role]}))
     if is_remote(places.work) and engine.is_cluster:
         _copy_inputs(splits, places)
     return splits

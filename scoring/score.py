@@ -27,7 +27,7 @@ from reviews.options import (
 )
 from reviews.recipe import Recipe
 from reviews.runtime.progress import PROGRESS
-from reviews.storage.files import absolute, save_standard_input, size_of
+from reviews.storage.files import absolute, save_standard_input
 from scoring.decision import Decision
 from scoring.files import FileScorer, Tally
 from scoring.model import load_model
@@ -183,7 +183,7 @@ def plan_of(
     bundle: Bundle, splits: Sequence[InputSplit], recipe: Recipe, options: ScoreOptions
 ) -> dict[str, Any]:
     """What decides the predictions, as plain values."""
-    sizes = {path: size_of(path) for path in dict.fromkeys(split.path for split in splits)}
+    sizes = {split.path: split.file_bytes for split in splits}
     decided = {name: getattr(options, name) for name in ("key_field", "threshold", "unsure",
                                                         "engine")}
     return {"model": bundle.files, "inputs": sizes,

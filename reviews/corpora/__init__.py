@@ -3,7 +3,13 @@
 from reviews.corpora.detect import detect_format
 from reviews.corpora.escapes import resolve_escapes
 from reviews.corpora.fields import Reading
-from reviews.corpora.input_splits import InputSplit, is_read_by_one, plan_splits, raw_bytes
+from reviews.corpora.input_splits import (
+    InputSplit,
+    is_read_by_one,
+    plan_files,
+    plan_splits,
+    raw_bytes,
+)
 from reviews.corpora.read import Part, read_blocks, read_parts, read_stretches
 
 __all__ = [
@@ -12,6 +18,7 @@ __all__ = [
     "Reading",
     "detect_format",
     "is_read_by_one",
+    "plan_files",
     "plan_splits",
     "raw_bytes",
     "read_blocks",

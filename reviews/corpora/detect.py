@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from reviews.corpora.csv_layout import DELIMITERS, SEPARATOR
 from reviews.corpora.fasttext import PREFIX
-from reviews.corpora.inputs import head
+from reviews.corpora.inputs import FileStart, look
 from reviews.corpora.json.lines import SNIFFED_BYTES, read_record
 from reviews.corpora.json.wrapped import refuse_wrapped
 from reviews.corpora.parquet import MAGIC
@@ -19,15 +19,24 @@ _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f"))
 
 
+def look_at(path: str) -> FileStart:
+    """As much of a file as its format is found by."""
+    return look(path, SNIFFED_BYTES)
+
+
 def detect_format(
-    path: str, delimiters: str = DELIMITERS, text_field: str | None = None
+    path: str, delimiters: str = DELIMITERS, text_field: str | None = None,
+    start: FileStart | None = None,
 ) -> str:
     """One of JSON_LINES, JSON_OBJECTS, FASTTEXT, CSV, PARQUET.
 
     A format of lines is what at least half of the first lines are in, so that single damaged
     ones do not hide it. A UserError names a file that is none of these.
+
+    Args:
+        start: what `look_at` gives, where the file has been looked at.
     """
-    data, lines = _first_lines(path)
+    data, lines = _first_lines(path, start)
     if data.startswith(MAGIC):
         return PARQUET
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -50,9 +59,9 @@ def detect_format(
     return CSV
 
 
-def check_readable(path: str) -> None:
+def check_readable(path: str, start: FileStart) -> None:
     """Raise UserError, with the way out, for a file that is none of reviews in any format."""
-    _refuse(path, head(path, SNIFFED_BYTES)[0])
+    _refuse(path, start.data)
 
 
 def _refuse(path: str, data: bytes) -> None:
@@ -67,9 +76,11 @@ def _refuse(path: str, data: bytes) -> None:
                         "tr '\\r' '\\n'")
 
 
-def json_format(path: str, text_field: str | None = None) -> str:
+def json_format(
+    path: str, text_field: str | None = None, start: FileStart | None = None
+) -> str:
     """JSON_LINES or JSON_OBJECTS, for a file that is said to hold JSON."""
-    data, lines = _first_lines(path)
+    data, lines = _first_lines(path, start)
     refuse_wrapped(path, data, text_field)
     if not lines or lines[0].lstrip()[:1] not in (b"[", b"{") or _are_objects(lines):
         return JSON_LINES
@@ -84,9 +95,10 @@ def _refuse_python(path: str, line: bytes) -> None:
                         "json.dumps, as docs/inputs.md does")
 
 
-def _first_lines(path: str) -> tuple[bytes, list[bytes]]:
+def _first_lines(path: str, start: FileStart | None) -> tuple[bytes, list[bytes]]:
     """The start of a file, and the whole lines in it that are not blank."""
-    data, whole = head(path, SNIFFED_BYTES)
+    start = start or look_at(path)
+    data, whole = start.data, start.whole
     _refuse(path, data)
     starts, ends, _ = find_lines(data, whole)
     if not len(starts) and data.strip():

@@ -1,7 +1,8 @@
 """The input as a list of splits that can be read apart from each other."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from reviews.corpora.csv import rows_are_lines
 from reviews.corpora.csv_layout import DELIMITERS
@@ -13,11 +14,11 @@ from reviews.corpora.detect import (
     check_readable,
     detect_format,
     json_format,
+    look_at,
 )
-from reviews.corpora.inputs import codec_of, inflated_size
 from reviews.corpora.parquet import cut_groups, group_sizes
 from reviews.recipe import Recipe
-from reviews.storage.files import find_files, size_of
+from reviews.storage.files import at_once, find_files
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class InputSplit:
     file offset and length count row groups. Of a file that was cut into pieces, `piece` names the
     one that holds these bytes, inflated and whole records of them; offset and length count
     inflated bytes, `line` lines lie before, and `ends_early` says that the file is cut off there.
+    `file_bytes` is the size of the file as it lies there, `inflated` about what the split holds
+    uncompressed where its length does not say it.
     """
 
     path: str
@@ -37,6 +40,13 @@ class InputSplit:
     piece: str | None = None
     line: int = 0
     ends_early: bool = False
+    file_bytes: int = 0
+    inflated: int = 0
+
+    @property
+    def raw_bytes(self) -> int:
+        """About how many bytes the split holds when inflated: a function of the file alone."""
+        return self.inflated if self.format == PARQUET or self.length < 0 else self.length
 
 
 def plan_splits(
@@ -48,28 +58,37 @@ def plan_splits(
     plain files of lines and Parquet files can be cut; every other file is one split. A
     UserError names an input that is missing, empty or in no known format.
     """
-    splits = []
-    for path in find_files(inputs):
-        format = recipe.input.format
-        if format == "auto":
-            format = detect_format(path, recipe.input.delimiter_mark or DELIMITERS,
-                                   recipe.input.text_field)
-        elif format in ("amazon", "jsonl"):
-            format = json_format(path, recipe.input.text_field)
-        else:
-            check_readable(path)
-        if is_lines(format, recipe) and codec_of(path) is None:
-            size = size_of(path)
-            splits += [
-                InputSplit(path, offset, min(split_bytes, size - offset), format)
-                for offset in range(0, size, split_bytes)
-            ]
-        elif format == PARQUET:
-            runs = cut_groups(group_sizes(path), split_bytes) or [(0, -1)]
-            splits += [InputSplit(path, first, count, format) for first, count in runs]
-        else:
-            splits.append(InputSplit(path, 0, -1, format))
-    return splits
+    return plan_files(find_files(inputs), recipe, split_bytes)
+
+
+def plan_files(
+    files: Sequence[str], recipe: Recipe, split_bytes: int = 64 << 20
+) -> list[InputSplit]:
+    """The same of files that have been found. Each is opened once."""
+    planned = at_once(partial(_plan_file, recipe=recipe, split_bytes=split_bytes), files)
+    return [split for splits in planned for split in splits]
+
+
+def _plan_file(path: str, recipe: Recipe, split_bytes: int) -> list[InputSplit]:
+    start, format = look_at(path), recipe.input.format
+    if format == "auto":
+        format = detect_format(path, recipe.input.delimiter_mark or DELIMITERS,
+                               recipe.input.text_field, start)
+    elif format in ("amazon", "jsonl"):
+        format = json_format(path, recipe.input.text_field, start)
+    else:
+        check_readable(path, start)
+    whole = InputSplit(path, 0, -1, format, file_bytes=start.size, inflated=start.inflated)
+    if is_lines(format, recipe) and start.codec is None:
+        return [replace(whole, offset=offset, length=min(split_bytes, start.size - offset))
+                for offset in range(0, start.size, split_bytes)]
+    if format == PARQUET:
+        sizes = group_sizes(path)
+        runs = cut_groups(sizes, split_bytes) or [(0, -1)]
+        return [replace(whole, offset=first, length=count,
+                        inflated=sum(sizes if count < 0 else sizes[first : first + count]))
+                for first, count in runs]
+    return [whole]
 
 
 def is_lines(format: str, recipe: Recipe) -> bool:
@@ -83,12 +102,5 @@ def is_read_by_one(split: InputSplit) -> bool:
 
 
 def raw_bytes(splits: Sequence[InputSplit]) -> int:
-    """About how many bytes the splits hold when inflated: a function of the files alone."""
-    return sum(map(_raw_size, splits))
-
-
-def _raw_size(split: InputSplit) -> int:
-    if split.format == PARQUET:
-        groups = group_sizes(split.path)[split.offset :]
-        return sum(groups if split.length < 0 else groups[: split.length])
-    return split.length if split.length >= 0 else inflated_size(split.path)
+    """About how many bytes the splits hold when inflated."""
+    return sum(split.raw_bytes for split in splits)

@@ -5,7 +5,7 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
 from isal import isal_zlib
@@ -26,16 +26,75 @@ _LINE = 64 << 10  # bytes read at a time to find the end of a line behind a spli
 _ZSTD_PIECE = 64 << 10  # what a frame that ends early is given out in
 # How many bytes one compressed byte of review text stands for, about.
 _RATIO = 3
+# Bytes of one request for the start of a file: more than `look` reads of most.
+_REQUEST = 2 << 20
 
 
 class TruncatedInput(Exception):
     """The compressed stream ends before its end mark; all that could be read was given."""
 
 
+class FileStart(NamedTuple):
+    """The start of a file, and its sizes.
+
+    size: bytes as it lies there.
+    codec: its compression, or None.
+    data: first bytes (uncompressed, without a BOM).
+    whole: True where these are all.
+    inflated: about how many bytes it holds uncompressed.
+    """
+
+    size: int
+    codec: str | None
+    data: bytes
+    whole: bool
+    inflated: int
+
+
+def look(path: str, size: int) -> FileStart:
+    """The start of a file, `size` bytes of it; the file is opened once."""
+    with open_input(path, _REQUEST) as file:
+        codec = _codec_of(file, path)
+        end = file.seek(0, 2)
+        file.seek(0)
+        pieces, total = [], 0
+        try:
+            for piece in _read(file, path, codec):
+                pieces.append(piece)
+                total += len(piece)
+                if total > size:
+                    break
+        except TruncatedInput:
+            pass
+        data = b"".join(pieces)
+        return FileStart(end, codec, data[:size].removeprefix(BOM), len(data) <= size,
+                         _inflated_size(file, codec, end))
+
+
+def _inflated_size(file: BinaryIO, codec: str | None, size: int) -> int:
+    """The size of a plain file; of a compressed one a guess from its size and its last bytes.
+
+    A gzip stream ends in its length modulo 4 GiB, which says enough where there is one stream;
+    for several, and for other codecs, three times the compressed size has to do.
+    """
+    if codec is None:
+        return size
+    if codec != GZIP:
+        return _RATIO * size
+    file.seek(max(0, size - 4))
+    return max(_RATIO * size, int.from_bytes(file.read(4), "little"))
+
+
 def codec_of(path: str) -> str | None:
     """The compression that the bytes show, or None; a UserError when only the name says so."""
     with open_input(path) as file:
-        start = file.read(6)
+        return _codec_of(file, path)
+
+
+def _codec_of(file: BinaryIO, path: str) -> str | None:
+    """The same of an open file, which is left at its start."""
+    start = file.read(6)
+    file.seek(0)
     for codec, magic in _MAGIC.items():
         if start[: len(magic)] == magic:
             return codec
@@ -47,49 +106,32 @@ def codec_of(path: str) -> str | None:
     return None
 
 
-def inflated_size(path: str) -> int:
-    """The size of a plain file; of a compressed one a guess from its size and its last bytes.
-
-    A gzip stream ends in its length modulo 4 GiB, which says enough where there is one stream;
-    for several, and for other codecs, three times the compressed size has to do.
-    """
-    size = size_of(path)
-    codec = codec_of(path)
-    if codec is None:
-        return size
-    if codec != GZIP:
-        return _RATIO * size
-    with open_input(path) as file:
-        file.seek(max(0, size - 4))
-        return max(_RATIO * size, int.from_bytes(file.read(4), "little"))
-
-
 def head(path: str, size: int) -> tuple[bytes, bool]:
     """The first bytes (uncompressed, without a BOM), and whether they are the whole file."""
-    pieces, total = [], 0
-    try:
-        for piece in read_input(path):
-            pieces.append(piece)
-            total += len(piece)
-            if total > size:
-                break
-    except TruncatedInput:
-        pass
-    data = b"".join(pieces)
-    return data[:size].removeprefix(BOM), len(data) <= size
+    start = look(path, size)
+    return start.data, start.whole
 
 
 def read_input(path: str) -> Iterator[bytes]:
     """The uncompressed bytes of a file; TruncatedInput at an early end."""
-    codec = codec_of(path)
+    with open_input(path) as file:
+        yield from _read(file, path, _codec_of(file, path))
+
+
+def _read(file: BinaryIO, path: str, codec: str | None) -> Iterator[bytes]:
     if codec is None:
-        return read_plain(path)
+        return _read_pieces(file)
     if codec == ZIP:
-        return _read_zip(path)
-    return _read_zstd(path) if codec == ZSTD else _inflate(path, codec)
+        return _read_zip(file, path)
+    return _read_zstd(file, path) if codec == ZSTD else _inflate(file, path, codec)
 
 
-def _inflate(path: str, codec: str) -> Iterator[bytes]:
+def _read_pieces(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.read(_PIECE):
+        yield piece
+
+
+def _inflate(file: BinaryIO, path: str, codec: str) -> Iterator[bytes]:
     """The uncompressed bytes of all members; TruncatedInput at an early end."""
 
     def open_member() -> Any:
@@ -97,36 +139,35 @@ def _inflate(path: str, codec: str) -> Iterator[bytes]:
             return lzma.LZMADecompressor(lzma.FORMAT_XZ)
         return isal_zlib.decompressobj(wbits=31) if codec == GZIP else bz2.BZ2Decompressor()
 
-    with open_input(path) as file:
-        member = open_member()
-        begun = ended = False
-        waiting, more = b"", False
-        while waiting or more or (waiting := file.read(_READ)):
-            if ended and not begun:  # zeros may pad a file after its last member
-                waiting = waiting.lstrip(b"\0")
-                if not waiting:
-                    continue
-            begun = True
-            try:
-                piece = member.decompress(waiting, _PIECE)
-            except (isal_zlib.error, lzma.LZMAError, OSError) as error:  # type: ignore[misc]
-                raise UserError(f"{path}: damaged {codec} file: {error}") from None
-            # bz2 keeps what it could not use yet; gzip hands some of it back, and keeps the rest.
-            waiting = getattr(member, "unconsumed_tail", b"")
-            more = len(piece) == _PIECE or not getattr(member, "needs_input", True)
-            if member.eof:
-                waiting, more = member.unused_data, False
-                member = open_member()
-                begun, ended = False, True
-            if piece:
-                yield piece
-        if begun:
-            raise TruncatedInput
+    member = open_member()
+    begun = ended = False
+    waiting, more = b"", False
+    while waiting or more or (waiting := file.read(_READ)):
+        if ended and not begun:  # zeros may pad a file after its last member
+            waiting = waiting.lstrip(b"\0")
+            if not waiting:
+                continue
+        begun = True
+        try:
+            piece = member.decompress(waiting, _PIECE)
+        except (isal_zlib.error, lzma.LZMAError, OSError) as error:  # type: ignore[misc]
+            raise UserError(f"{path}: damaged {codec} file: {error}") from None
+        # bz2 keeps what it could not use yet; gzip hands some of it back, and keeps the rest.
+        waiting = getattr(member, "unconsumed_tail", b"")
+        more = len(piece) == _PIECE or not getattr(member, "needs_input", True)
+        if member.eof:
+            waiting, more = member.unused_data, False
+            member = open_member()
+            begun, ended = False, True
+        if piece:
+            yield piece
+    if begun:
+        raise TruncatedInput
 
 
-def _read_zstd(path: str) -> Iterator[bytes]:
+def _read_zstd(file: BinaryIO, path: str) -> Iterator[bytes]:
     """The uncompressed bytes of all frames; TruncatedInput at an early end."""
-    with open_input(path) as file, pa.CompressedInputStream(file, ZSTD) as stream:
+    with pa.CompressedInputStream(pa.PythonFile(file, "r"), ZSTD) as stream:
         while True:
             try:
                 piece = stream.read(_ZSTD_PIECE)
@@ -139,33 +180,31 @@ def _read_zstd(path: str) -> Iterator[bytes]:
             yield piece
 
 
-def _read_zip(path: str) -> Iterator[bytes]:
+def _read_zip(file: BinaryIO, path: str) -> Iterator[bytes]:
     """The uncompressed bytes of the one file in a zip; TruncatedInput at an early end."""
-    with open_input(path) as file:
-        try:
-            archive = zipfile.ZipFile(file)
-        except zipfile.BadZipFile:  # its directory stands at the end
-            raise UserError(f"{path}: damaged zip file: it has no directory at its end") from None
-        members = [name for name in archive.namelist() if not is_left_out(name)]
-        if len(members) != 1:
-            raise UserError(f"{path}: a zip of {len(members)} files; unpack it (unzip) and give "
-                            "its files")
-        try:
-            with archive.open(members[0]) as member:
-                while piece := member.read(_PIECE):
-                    yield piece
-        except EOFError:
-            raise TruncatedInput from None
-        except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
-            # RuntimeError is what an encrypted one raises.
-            raise UserError(f"{path}: damaged or encrypted zip file: {error}") from None
+    try:
+        archive = zipfile.ZipFile(file)
+    except zipfile.BadZipFile:  # its directory stands at the end
+        raise UserError(f"{path}: damaged zip file: it has no directory at its end") from None
+    members = [name for name in archive.namelist() if not is_left_out(name)]
+    if len(members) != 1:
+        raise UserError(f"{path}: a zip of {len(members)} files; unpack it (unzip) and give "
+                        "its files")
+    try:
+        with archive.open(members[0]) as member:
+            while piece := member.read(_PIECE):
+                yield piece
+    except EOFError:
+        raise TruncatedInput from None
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+        # RuntimeError is what an encrypted one raises.
+        raise UserError(f"{path}: damaged or encrypted zip file: {error}") from None
 
 
 def read_plain(path: str, ends_early: bool = False) -> Iterator[bytes]:
     """The bytes of a file as they are, and then TruncatedInput if they end early."""
     with open_input(path) as file:
-        while piece := file.read(_PIECE):
-            yield piece
+        yield from _read_pieces(file)
     if ends_early:
         raise TruncatedInput
 

@@ -5,13 +5,16 @@ import glob
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 from xml.etree import ElementTree
 
 from reviews.errors import UserError
 
+T = TypeVar("T")
+REQUESTS = 32  # at once, of one process
 _HDFS = ("hdfs://", "webhdfs://")
 _LONGEST_REASON = 200  # characters of another library's message
 # What is to be installed for the addresses that start so.
@@ -42,11 +45,15 @@ def absolute(path: str) -> str:
     return path
 
 
-def open_input(path: str) -> BinaryIO:
-    """The file, open for reading, or a UserError that names it."""
+def open_input(path: str, request: int | None = None) -> BinaryIO:
+    """The file, open for reading, or a UserError that names it.
+
+    Args:
+        request: bytes of each request where the file is at an address; None: that system's own.
+    """
     try:
         if is_remote(path):
-            return cast(BinaryIO, file_system(path).open(path, "rb"))
+            return cast(BinaryIO, file_system(path).open(path, "rb", block_size=request))
         return open(path, "rb")
     except errors_of() as error:
         raise UserError(f"{path}: {reason(error)}") from None
@@ -71,8 +78,7 @@ def save_standard_input(folder: Path) -> str:
 def find_files(inputs: Sequence[str]) -> list[str]:
     """The files meant by files, folders and globs, those of a folder or glob by name."""
     files: list[str] = []
-    for name in inputs:
-        found = _find_remote(name) if is_remote(name) else _find_local(name)
+    for name, found in zip(inputs, at_once(_find, inputs), strict=True):
         if not found:
             kind = "matches no file" if glob.has_magic(name) else "no such file or folder"
             raise UserError(f"{name}: {kind}")
@@ -85,6 +91,19 @@ def find_files(inputs: Sequence[str]) -> list[str]:
             raise UserError(f"{path}: given twice; its reviews would count twice")
         seen.add(path)
     return files
+
+
+def at_once(function: Callable[[str], T], paths: Sequence[str]) -> list[T]:
+    """What a function gives for each path, in their order; addresses are asked for many at once,
+    since most of a request is waiting."""
+    if not any(map(is_remote, paths)):
+        return list(map(function, paths))
+    with ThreadPoolExecutor(min(REQUESTS, len(paths))) as pool:
+        return list(pool.map(function, paths))
+
+
+def _find(name: str) -> list[str]:
+    return _find_remote(name) if is_remote(name) else _find_local(name)
 
 
 def _find_local(name: str) -> list[str]:
