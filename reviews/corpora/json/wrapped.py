@@ -42,22 +42,25 @@ def _members(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The members of the first object: the key as it is written, and how the value begins: `"`,
     `{`, `[`, `[{`, `[[`, or nothing for what is no string, object or array.
 
-    A last member `more`, with an empty key, says that something follows the object.
+    A last member `more`, with an empty key, says that something follows the object, or that its
+    brackets do not match: then it is a damaged record.
     """
-    depth, key = 0, b""
+    closing, key = [], b""  # what closes the brackets that are open
     for token in _TOKEN.finditer(data):
         mark = token[0]
         if mark in (b"{", b"["):
-            depth += 1
+            closing.append(b"}" if mark == b"{" else b"]")
         elif mark in (b"}", b"]"):
-            depth -= 1
-            if depth == 0:
+            if mark != closing.pop():
+                yield b"", b"more"
+                return
+            if not closing:
                 if data[token.end() :].strip(_SPACE):
                     yield b"", b"more"
                 return
-        elif depth == 1 and mark == b":":
+        elif len(closing) == 1 and mark == b":":
             yield key, _begin(data, token.end())
-        elif depth == 1 and mark.startswith(b'"'):
+        elif len(closing) == 1 and mark.startswith(b'"'):
             key = mark
 
 

@@ -58,6 +58,14 @@ def test_one_review_with_lists_and_objects_in_it_is_a_review(
     assert read_bytes(tmp_path, json.dumps(row, **layout).encode()).texts == ["good"]
 
 
+def test_a_damaged_bracket_in_the_first_review_makes_no_wrapper_of_it(tmp_path: Path) -> None:
+    rows = [{"helpful": [1, 2], **row} for row in REVIEWS]
+    data = "\n".join(json.dumps(row, indent=2) for row in rows).encode()
+    damaged = data.replace(b"1,", b"{,", 1)
+    found = read_bytes(tmp_path, damaged, Recipe.of(max_bad_fraction=1.0))
+    assert len(found.texts) >= len(rows) - 2
+
+
 def test_several_objects_and_named_texts_are_reviews(tmp_path: Path) -> None:
     rows = [{"images": [{"url": "x"}], "said": "good", "rating": 5}]
     recipe = Recipe.of(text_field="said")
