@@ -10,6 +10,7 @@ from reviews.options import near
 from reviews.store import Store
 
 TORCH = {"torch": "train", "mpi4py": "train", "safetensors": "train"}
+NEED_FILES = ("transformer",)  # an encoder, which only `reviewmill train` takes
 SKLEARN = {"sklearn": "compare"}
 FASTTEXT = {"fasttext": "bench"}
 
@@ -40,7 +41,8 @@ SYSTEMS = {
     "fasttext": System(None, FASTTEXT),
     **{f"fasttext-raw-{n}": System(None, FASTTEXT, raw=True) for n in (1, 2, 3)},
     "vader": System(None, {"nltk": "compare"}, seeded=False, raw=True),
-    **{name: System(("--model", name), TORCH) for name in RECORDS},
+    **{name: System(("--model", name), TORCH) for name in RECORDS
+       if name not in NEED_FILES},
     **{name: System(("--config", name), TORCH) for name in ("default", "views")},
 }
 

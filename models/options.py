@@ -76,6 +76,24 @@ class NgramView(Ngrams):
 
 
 @dataclass(frozen=True)
+class EncoderShape:
+    """Shape of a pre-trained encoder, as its config.json has it."""
+
+    architecture: str = ""  # bert, distilbert or roberta
+    width: int = 0  # of its states
+    encoder_layers: int = 0
+    heads: int = 0
+    feed_forward: int = 0  # width of the layer between those of the encoder's width
+    positions: int = 0  # rows of the table of positions
+    first_position: int = 0  # the row of a review's first id
+    token_types: int = 0  # rows of the table of types, of which the first is added to every id
+    activation: str = ""
+    epsilon: float = 0.0  # of layers that normalize
+    prefix: tuple[int, ...] = ()  # ids before every review that are not in the store's rows
+    suffix: tuple[int, ...] = ()  # and behind it
+
+
+@dataclass(frozen=True)
 class ModelOptions:
     """Everything that decides a model's shape and its dropout, as model.json has it."""
 
@@ -97,3 +115,4 @@ class ModelOptions:
     buckets: int = 0
     ngram_dim: int = 0
     features: int = 0  # of a review, beside its text, where the model reads them
+    shape: EncoderShape = EncoderShape()

@@ -11,9 +11,10 @@ from models.bag import BAG
 from models.cnn import CNN
 from models.graph import Graph
 from models.mlp import MLP
-from models.options import ModelOptions
+from models.options import EncoderShape, ModelOptions
 from models.record import ModelRecord
 from models.recurrent import RECURRENT
+from models.transformer import TRANSFORMER
 from reviews.bundle import Bundle
 from reviews.errors import UserError
 from reviews.options import flatten, from_mapping, leaves, unread_among
@@ -25,6 +26,7 @@ RECORDS: dict[str, ModelRecord] = {
     "cnn": CNN,
     "bag": BAG,
     "mlp": MLP,
+    "transformer": TRANSFORMER,
 }
 
 
@@ -42,6 +44,8 @@ def options_mapping(options: ModelOptions) -> dict[str, Any]:
     values = flatten(options)
     every = {leaf.name for record in RECORDS.values() for leaf in leaves(record.config)}
     own = own_options(options)
+    if not options.shape.architecture:
+        every |= {leaf.name for leaf in leaves(EncoderShape)}
     return {name: list(value) if isinstance(value, tuple) else value
             for name, value in values.items()
             if (name in own or name not in every) and (name != "features" or value)}
@@ -58,7 +62,7 @@ def check_shapes(bundle: Bundle, options: ModelOptions) -> None:
     """Raise UserError where the weights of a bundle are not those of its model."""
     shapes = {name: value.shape for name, value in bundle.weights.items()}
     # A number of layers may be any; the record would name them all.
-    many = max(options.layers, len(options.widths)) > len(shapes)
+    many = max(options.layers, options.shape.encoder_layers, len(options.widths)) > len(shapes)
     if many or shapes != RECORDS[options.model].tensors(options):
         raise UserError(f"{bundle.path}: the weights do not fit model.json")
 

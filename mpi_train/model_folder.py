@@ -55,6 +55,8 @@ def model_card(
     shape = ", ".join([options.model, *(
         name.replace("_", " ") + (f" {shown[name]}" if shown[name] is not True else "")
         for name in own_options(options) if shown.get(name) and name != "dropout")])
+    if encoder := options.shape.architecture:
+        shape += f", {encoder} of {options.shape.encoder_layers} layers of {options.shape.width}"
     return (
         f"# Sentiment of reviews\n\n"
         f"Says whether a review is {' or '.join(store.classes)}.\n\n"

@@ -2,17 +2,22 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.encoder_folder import WEIGHTS
 from models.nets import build
 from models.nets.embedding import Embedding
+from models.nets.transformer import Transformer
 from models.options import ModelOptions
+from models.transformer import TransformerConfig
 from mpi_train.backward import BackPropagation
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import Batch
+from mpi_train.exchange.communicator import Communicator
 from mpi_train.exchange.gradient_buckets import gradients_of
 from mpi_train.exchange.gradient_exchange import Reduction
 from mpi_train.exchange.group import Group
@@ -28,14 +33,31 @@ Tensors = dict[str, Tensor]
 PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.float32}
 
 
-def new_model(config: TrainingConfig, options: ModelOptions, store: Store) -> nn.Module:
-    """The model before its first update, the same on every rank."""
+def new_model(
+    config: TrainingConfig, options: ModelOptions, store: Store, communicator: Communicator
+) -> nn.Module:
+    """The model before its first update, the same on every rank but for the weights of an encoder,
+    which rank 0 reads and broadcasts with its state."""
     torch.manual_seed(config.run.seed)
     model = build(options)
     if words := config.vectors:
         assert isinstance(model.embedding, Embedding)
         model.embedding.begin_with(torch.from_numpy(store.vectors()), words.freeze_vectors)
+    if isinstance(config.network, TransformerConfig):
+        assert isinstance(model, Transformer)
+        _begin_encoder(model, config.network, communicator)
     return model
+
+
+def _begin_encoder(
+    model: Transformer, network: TransformerConfig, communicator: Communicator
+) -> None:
+    """Give a model the weights of its encoder, and say what of it learns."""
+    communicator.from_root(lambda: model.begin_with(Path(network.encoder, WEIGHTS)))
+    if network.train_layers:
+        model.train_last(network.train_layers)
+    if network.activation_checkpointing:
+        model.keep_no_activations()
 
 
 class Replica:

@@ -98,9 +98,9 @@ class Run:
         self.schedule = Schedule.of(
             config.schedule, data.batch_size, self.total, self.plan.updates)
 
-        self.options = config.model_options(self.store)
+        self.options = communicator.from_root(lambda: config.model_options(self.store))
         self.updater = Updater(config, communicator, reader,
-                               new_model(config, self.options, self.store))
+                               new_model(config, self.options, self.store, communicator))
         self.replica = self.updater.replica
         self.state = TrainState(self.store.fingerprint, chosen.digest if chosen else "")
         self.starts_anew = False  # though it was to be resumed

@@ -15,15 +15,16 @@ _MODEL = {1: "ir_version", 2: "producer_name", 7: "graph", 8: "opset_import"}
 _OPSET = {1: "domain", 2: "version"}
 _GRAPH = {1: "node", 2: "name", 5: "initializer", 11: "input", 12: "output"}
 _NODE = {1: "input", 2: "output", 4: "op_type", 5: "attribute", 7: "domain"}
-_ATTRIBUTE = {1: "name", 3: "i", 4: "s", 8: "ints", 20: "type"}
+_ATTRIBUTE = {1: "name", 2: "f", 3: "i", 4: "s", 8: "ints", 20: "type"}
 _TENSOR = {1: "dims", 2: "data_type", 8: "name", 9: "raw_data"}
 # Strings, and descriptions of inputs and outputs, which are short.
 _TEXTS = frozenset(["producer_name", "name", "input", "output", "op_type", "domain", "s"])
 _ELEMENT_BYTES = {1: 4, 6: 4, 7: 8}  # float32, int32, int64
 
 OPERATORS = frozenset(
-    b"Add Cast Concat Conv Div GRU Gather Gemm Identity LSTM Less MatMul Mul Range ReduceMax "
-    b"ReduceSum Relu Reshape Shape Softmax Squeeze Tanh Transpose Unsqueeze Where".split())
+    b"Add Cast Concat Conv Div Equal Erf GRU Gather Gemm Identity LSTM LayerNormalization Less "
+    b"MatMul Mul Range ReduceMax ReduceSum Relu Reshape Shape Softmax Squeeze Sub Tanh Transpose "
+    b"Unsqueeze Where".split())
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 Value = int | memoryview

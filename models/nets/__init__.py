@@ -11,6 +11,7 @@ from models.nets.bag import Bag
 from models.nets.cnn import Cnn
 from models.nets.mlp import Mlp
 from models.nets.recurrent import Recurrent
+from models.nets.transformer import Transformer
 from models.options import ModelOptions
 
 MODELS: dict[str, type[nn.Module]] = {
@@ -20,6 +21,7 @@ MODELS: dict[str, type[nn.Module]] = {
     "cnn": Cnn,
     "bag": Bag,
     "mlp": Mlp,
+    "transformer": Transformer,
 }
 
 

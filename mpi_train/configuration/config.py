@@ -3,12 +3,15 @@
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from models.encoder_folder import fitted_shape
 from models.options import ModelConfig, ModelOptions, NgramView, WordVectors
 from models.records import RECORDS
+from models.transformer import TransformerConfig
 from mpi_train.configuration.groups import (
     BalanceOptions,
     CheckpointOptions,
@@ -114,6 +117,8 @@ class TrainingConfig:
         binary = loss == "bce" or (loss == "focal" and classes == 2)
         if self.reads_features:
             own["features"] = len(store.feature_names)
+        if isinstance(self.network, TransformerConfig):
+            own["shape"] = fitted_shape(Path(self.network.encoder), store)
         return ModelOptions(self.model, **own, outputs=1 if binary else classes,
                             vocabulary_size=store.vocabulary_size,
                             padding=store.padding, unknown=store.unknown)

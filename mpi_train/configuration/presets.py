@@ -46,6 +46,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
 }
 
+# Pre-trained encoders, `--encoder FOLDER`: what the model has by default is what they were
+# fine-tuned with, whichever of the three it is.
+CONFIGS |= {name: {"model": "transformer"} for name in ("distilbert", "roberta", "minilm")}
+
 # The same with the rule for large minibatches that its authors took over (Goyal et al. 2017): a
 # batch of 128 for each rank, a rate in proportion to the ranks, and a gradual rise to it.
 CONFIGS["goyal"] = {

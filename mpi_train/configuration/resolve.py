@@ -1,5 +1,6 @@
 """From the options that a user named to the configuration of a start."""
 
+import importlib.util
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,8 +8,10 @@ from typing import Any
 
 import yaml
 
+from models.encoder_folder import fitted_shape
 from models.options import Words
 from models.records import RECORDS
+from models.transformer import TransformerConfig
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.configuration.groups import MOST_TIMES
 from mpi_train.configuration.presets import CONFIGS, DEFAULT_CONFIG
@@ -36,8 +39,8 @@ def resolve(named: Mapping[str, Any], ranks: int = 1) -> TrainingConfig:
     Raises UserError for anything that would end the run later anyway: a folder that is in
     use, a store that is not one or has nothing to train on, a resume that changes the plan.
     """
-    if named.get("rows"):
-        named = {**named, "rows": os.path.abspath(named["rows"])}
+    named = {**named, **{name: os.path.abspath(named[name])
+                         for name in ("rows", "encoder") if named.get(name)}}
     if not named.get("out"):
         raise UserError("name the run folder to write with --out")
     out = str(named["out"])
@@ -75,9 +78,24 @@ def _check_store(config: TrainingConfig, store: Store) -> None:
     if chooses and store.rows("validation") == 0:
         raise UserError(f"{path} has no validation rows to find the best weights by: "
                         "give --keep last, without --patience")
+    if isinstance(config.network, TransformerConfig):
+        _check_encoder(config.network, store)
     if config.reads_features and not store.feature_names:
         raise UserError(f"{path} has no features for --model {config.model} to read: prepare it "
                         "with --features, or choose another model")
+
+
+def _check_encoder(network: TransformerConfig, store: Store) -> None:
+    """Raise UserError for an encoder that does not fit, or cannot be trained here."""
+    if not network.encoder:
+        raise UserError("--model transformer needs a pre-trained encoder: give --encoder FOLDER")
+    layers = fitted_shape(Path(network.encoder), store).encoder_layers
+    if network.train_layers > layers:
+        raise UserError(f"--train-layers is {network.train_layers}, but {network.encoder} has "
+                        f"{layers} layers")
+    if importlib.util.find_spec("transformers") is None:
+        raise UserError("--model transformer needs transformers: pip install "
+                        "'reviewmill[transformers]'")
 
 
 def _is_used(out: str) -> bool:

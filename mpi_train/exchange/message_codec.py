@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from models.options import ModelOptions
 from mpi_train.configuration.config import TrainingConfig
 from reviews.options import groups
 from reviews.recipe import Recipe
@@ -33,7 +34,8 @@ ALLOWED = {
     ("mpi_train.train_state", "EpochTotals"),
     ("mpi_train.train_state", "TrainState"),
     ("reviews.bundle", "Bundle"),
-} | {(kind.__module__, kind.__name__) for kind in groups(TrainingConfig) | groups(Recipe)}
+} | {(kind.__module__, kind.__name__)
+     for config in (TrainingConfig, ModelOptions, Recipe) for kind in groups(config)}
 
 
 class _Reader(pickle.Unpickler):

@@ -1,13 +1,19 @@
 """Optimizers: gradients to updates of the parameters."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from models.nets.bag import Table
+from models.nets.transformer import Transformer
 from models.options import ModelConfig, NgramView
+from models.transformer import TransformerConfig
 from mpi_train.configuration.groups import OptimizerOptions, ScheduleOptions
+
+# Parameters, or groups of them with values of their own.
+Parameters = Iterable[nn.Parameter] | list[dict[str, Any]]
 
 
 class Adagrad(torch.optim.Optimizer):
@@ -17,7 +23,7 @@ class Adagrad(torch.optim.Optimizer):
     smaller. Only the rows of the gradient are read and written.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, eps: float) -> None:
+    def __init__(self, parameters: Parameters, lr: float, eps: float) -> None:
         super().__init__(parameters, {"lr": lr, "eps": eps})
 
     @torch.no_grad()
@@ -72,6 +78,10 @@ def make_optimizer(
     goes up and down with that of the rest.
     """
     rate = schedule.learning_rate
+    if isinstance(network, TransformerConfig):
+        assert isinstance(model, Transformer)
+        groups = model.parameter_groups(options.weight_decay, network.layer_decay)
+        return _optimizer(options, rate, groups, fused=True)
     tables = [module.weight for module in model.modules() if isinstance(module, Table)]
     if not tables or not isinstance(network, NgramView):
         return _optimizer(options, rate, model.parameters(), fused=not tables)
@@ -84,7 +94,7 @@ def make_optimizer(
 
 
 def _optimizer(
-    options: OptimizerOptions, rate: float, parameters: Iterable[nn.Parameter], fused: bool
+    options: OptimizerOptions, rate: float, parameters: Parameters, fused: bool
 ) -> torch.optim.Optimizer:
     """torch's SGD keeps its velocity free of the learning rate, so that a rate that changes from
     update to update needs no correction of the momentum (Goyal et al. 2017, section 3).

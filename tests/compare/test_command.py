@@ -226,7 +226,7 @@ def test_a_folder_of_something_else_is_left_alone(store: Store, tmp_path: Path) 
 
 
 def test_every_model_of_the_program_and_trainings_by_name_can_be_compared() -> None:
-    assert set(RECORDS) < set(SYSTEMS)
+    assert set(RECORDS) - {"transformer"} < set(SYSTEMS)
     named = {system.options[1]: name for name, system in SYSTEMS.items()
              if system.options and system.options[0] == "--config"}
     assert set(named) == {"default", "views"} <= set(CONFIGS)

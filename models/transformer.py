@@ -1,0 +1,50 @@
+"""Pre-trained encoder with a head of two layers: options, tensors and ONNX graph."""
+
+from dataclasses import dataclass
+
+from models.encoder import encoder_tensors, first_states
+from models.graph import Graph
+from models.options import ModelConfig, ModelOptions
+from models.record import ModelRecord, Shapes
+from reviews.options import option, with_default
+
+HEAD_WIDTH = 256
+
+
+@dataclass(frozen=True)
+class TransformerConfig(ModelConfig):
+    """Options of transformer; the encoder's folder has its shape."""
+
+    dropout: float = with_default(ModelConfig, "dropout", 0.2)
+    encoder: str = option(
+        "", "folder of a pre-trained encoder in the layout of Hugging Face: config.json, "
+        "model.safetensors, tokenizer.json", fixed=True)
+    train_layers: int = option(
+        0, "number of the encoder's last layers that learn, and the head; 0: all of it",
+        at_least=0, fixed=True)
+    layer_decay: float = option(
+        1.0, "factor of the learning rate from one of the encoder's layers to that before it",
+        above=0, at_most=1)
+    activation_checkpointing: bool = option(
+        False, "keep no activations inside of the encoder's layers for the backward pass, which "
+        "computes them again: less memory, more time")
+
+
+def _tensors(options: ModelOptions) -> Shapes:
+    return {
+        **encoder_tensors(options),
+        "hidden.weight": (HEAD_WIDTH, options.shape.width), "hidden.bias": (HEAD_WIDTH,),
+        "output.weight": (options.outputs, HEAD_WIDTH), "output.bias": (options.outputs,),
+    }
+
+
+def _graph(graph: Graph, options: ModelOptions) -> str:
+    hidden = graph.node("Relu", graph.linear(first_states(graph, options), "hidden"))
+    return graph.linear(hidden, "output")
+
+
+TRANSFORMER = ModelRecord(
+    TransformerConfig, _tensors, _graph,
+    training={"optimizer": "adamw", "learning_rate": 2e-5, "weight_decay": 0.01,
+              "warmup_fraction": 0.1, "schedule": "constant", "batch_size": 32,
+              "clip_norm": 1.0})
