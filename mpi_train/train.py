@@ -175,7 +175,7 @@ class Run:
                     continue
                 rate = self.schedule.rate(self.step)
                 try:
-                    update = self.updater.run(epoch, number, rate, self.interruption.signal or 0)
+                    update = self.updater.run(epoch, number, rate, self.interruption.signal)
                 except NotFinite as error:
                     self._stop(epoch, number, str(error))
                 except UnusableTimes as error:
@@ -209,7 +209,7 @@ class Run:
         """Raise Stopped, on all ranks, between two epochs: when a rank was asked to end in the last
         update of one, or rank 0 since then. The checkpoint of the epoch is there."""
         asked: int = self.communicator.from_root(
-            lambda: self._asked or self.interruption.signal or 0)
+            lambda: self._asked or self.interruption.signal)
         if asked:
             self.writer.wait()
             self.communicator.barrier()

@@ -19,7 +19,7 @@ class StopSignals:
     """Inside `with`, the first request is remembered; a second one has its usual effect."""
 
     def __init__(self) -> None:
-        self.signal: signal.Signals | None = None
+        self.signal = 0  # number of the request; 0: none
 
     def __enter__(self) -> "StopSignals":
         self._previous = {number: signal.signal(number, self._remember)
@@ -33,7 +33,7 @@ class StopSignals:
         self._restore()
 
     def _remember(self, number: int, _: FrameType | None) -> None:
-        self.signal = signal.Signals(number)
+        self.signal = number
         self._restore()
 
     def _restore(self) -> None:
