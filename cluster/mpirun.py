@@ -26,7 +26,7 @@ HOST_TIMEOUT_S, STOP_TIMEOUT_S = 20, 10.0
 INTERVAL_S = 0.2  # between two looks at the run
 MPIRUN_S = 8.0  # in which mpirun ends a run by itself whose rank is gone
 TERMINATE_S = 2.0
-SSH_ALIVE = ("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3")
+LOST_SSH = (0, 255)  # status of mpirun that lost its ssh
 # What a program reads from its environment; LD_LIBRARY_PATH is mpirun's own.
 FORWARDED = ("PATH", "PYTHONPATH", "JAVA_HOME", "TMPDIR", "TZ", "LANG", "http_proxy",
              "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -49,7 +49,7 @@ def find_mpirun() -> str:
 
 def mpirun_command(
     ranks: int | None, command: Sequence[str], hostfile: str | None = None,
-    hosts: Sequence[Host] = (), networks: Sequence[str] = (),
+    hosts: Sequence[Host] = (), networks: Sequence[str] = (), host_timeout: int = HOST_TIMEOUT_S,
 ) -> list[str]:
     """The whole command line; without a number of ranks, all slots of the hosts are used.
 
@@ -61,6 +61,7 @@ def mpirun_command(
         hosts: what is in it.
         networks: by which hosts reach each other. If it is one, mpirun uses no other: it may wait
             for ever for an answer at an address that several hosts have, as docker0's.
+        host_timeout: seconds without an answer after which a host is lost.
     """
     line = [find_mpirun()]
     open_mpi = _is_open_mpi(line[0])
@@ -73,7 +74,9 @@ def mpirun_command(
     if hostfile is not None:
         line += ["--hostfile", hostfile]
         if open_mpi:
-            line += ["--prtemca", "plm_ssh_args", " ".join((*SSH_OPTIONS, *SSH_ALIVE))]
+            # Later than the launcher, which names the host.
+            alive = ("-o", f"ServerAliveInterval={host_timeout}", "-o", "ServerAliveCountMax=2")
+            line += ["--prtemca", "plm_ssh_args", " ".join((*SSH_OPTIONS, *alive))]
             for name in forwarded({**os.environ, LAUNCHER: ""}):
                 line += ["-x", name]
         if len(networks) == 1:
@@ -140,7 +143,7 @@ def launch(
     environment = {**os.environ, LAUNCHER: server.environment, PYTHONS: json.dumps(pythons)}
     try:
         with _plain(hosts) as file:
-            line = mpirun_command(ranks, command, file, hosts, routes.networks)
+            line = mpirun_command(ranks, command, file, hosts, routes.networks, host_timeout)
             return _Run(line, environment, hosts, server, stop_timeout).wait()
     finally:
         server.close()
@@ -209,10 +212,10 @@ class _Run:
                 return 128 + self._asked[0] if self._asked else LOST
         self._server.wait_for_ranks(TERMINATE_S)
         loss, server = self._server.loss, self._server
-        if not self._asked and (loss is not None or (server.failed and not status)):
+        if not self._asked and (loss is not None or (server.failed and status in LOST_SSH)):
             # Without its ssh or its daemon, mpirun ends the ranks, and takes that for success.
             others = ", ".join(host.name for host in self._hosts if not host.is_local)
-            _say(loss.reason if loss is not None and (status or not others)
+            _say(loss.reason if loss is not None and (status not in LOST_SSH or not others)
                  else f"mpirun lost its connection to {others}")
             return LOST
         # Of the SIGUSR1 that the ranks ended by, the user knows nothing.

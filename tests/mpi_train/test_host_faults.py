@@ -37,7 +37,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def start(
-    host: SshHost, others: Sequence[SshHost], store: Store, out: Path, **options: Any
+    host: SshHost, others: Sequence[SshHost], store: Store, out: Path,
+    host_timeout: int | None = HOST_TIMEOUT_S, **options: Any,
 ) -> subprocess.Popen[str]:
     """A run on these hosts with a rank each, started on the first."""
     file = out.with_suffix(".hosts")
@@ -45,7 +46,7 @@ def start(
     values = {"epochs": 2000, "checkpoint_every": 2, "keep": "last", "balance": "equal", **options}
     command = [sys.executable, "-m", "reviewmill", "train", str(store.path),
                *arguments(store, out, **values)[1:], f"--hostfile={file}",
-               f"--host-timeout={HOST_TIMEOUT_S}", "--resume"]
+               *([f"--host-timeout={host_timeout}"] if host_timeout else []), "--resume"]
     return subprocess.Popen(host.command(*command), stdout=subprocess.PIPE, text=True, cwd=ROOT,
                             stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
@@ -111,6 +112,21 @@ def test_the_run_ends_with_a_line_and_leaves_a_checkpoint_and_no_process(
     _, errors = resumed.communicate(timeout=LIMIT_S)
     assert resumed.returncode == 0, errors
     assert losses(out)[: len(before)] == before and len(losses(out)) == len(before) + 2
+
+
+@pytest.mark.soak
+def test_without_an_option_a_link_that_is_cut_ends_the_run_in_the_same_way(
+    hosts: list[SshHost], store: Store, tmp_path: Path
+) -> None:
+    """ssh notices it, too, and must not be the first: mpirun would end with its status."""
+    run = start(hosts[0], hosts[1:2], store, tmp_path / "run", host_timeout=None)
+    wait_for_updates(tmp_path / "run", 5)
+    hosts[1].connect(False)
+    _, errors = run.communicate(timeout=LIMIT_S)
+    assert run.returncode == 3, errors
+    assert errors.splitlines()[-1].startswith("mill-b has not answered for 20 s"), errors
+    for host in hosts:
+        wait_until(lambda host=host: not host.processes(), f"{host.name}: {host.processes()}")
 
 
 @pytest.mark.soak
