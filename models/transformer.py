@@ -47,4 +47,4 @@ TRANSFORMER = ModelRecord(
     TransformerConfig, _tensors, _graph,
     training={"optimizer": "adamw", "learning_rate": 2e-5, "weight_decay": 0.01,
               "warmup_fraction": 0.1, "schedule": "constant", "batch_size": 32,
-              "clip_norm": 1.0})
+              "clip_norm": 1.0, "micro_batch_tokens": 1024})

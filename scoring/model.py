@@ -20,6 +20,7 @@ from scoring.onnx_check import check_onnx
 
 Array = np.ndarray
 BATCH_TOKENS = 8192  # padded ids of one call of ONNX Runtime
+ENCODER_BATCH_TOKENS = 512  # of an encoder, whose layers are wide: they stay in a core's cache
 
 
 class Model(Protocol):
@@ -104,7 +105,8 @@ class OnnxModel:
         """As Model, in batches sorted by length."""
         order = np.argsort(rows.lengths, kind="stable")
         out = np.empty((len(order), self._options.outputs), np.float32)
-        for first, last in pairwise(micro_batches(rows.lengths[order], BATCH_TOKENS)):
+        tokens = ENCODER_BATCH_TOKENS if self._options.shape.architecture else BATCH_TOKENS
+        for first, last in pairwise(micro_batches(rows.lengths[order], tokens)):
             some = order[first:last]
             out[some] = self.run_batch(rows.tokens[some], rows.lengths[some],
                                   None if features is None else features[some])
