@@ -8,6 +8,7 @@ KINDS = {
     "spark": ("cluster.spark", "start or stop: a Spark of this machine alone"),
     "emr": ("cluster.emr_command", "create, status, terminate or setup: clusters of AWS EMR"),
     "cost": ("cluster.cost_command", "what such a cluster costs"),
+    "slurm": ("cluster.slurm", "a batch script for Slurm, requeued until the run is done"),
     "check": ("cluster.hosts.check_command", "the hosts of a host file, and the links between"),
 }
 
