@@ -17,7 +17,7 @@ from models.recurrent import RECURRENT
 from models.transformer import TRANSFORMER
 from reviews.bundle import Bundle
 from reviews.errors import UserError
-from reviews.options import flatten, from_mapping, leaves, unread_among
+from reviews.options import build, flatten, from_mapping, leaves, unread_among
 
 RECORDS: dict[str, ModelRecord] = {
     "lstm": RECURRENT,
@@ -36,6 +36,11 @@ def options_of(bundle: Bundle) -> ModelOptions:
     options = from_mapping(ModelOptions, bundle.model.get("options", {}), where)
     if options.model not in RECORDS:
         raise UserError(f"{where}: this program knows no model {options.model!r}")
+    read = {name: getattr(options, name) for name in own_options(options) if hasattr(options, name)}
+    try:
+        build(RECORDS[options.model].config, read)
+    except UserError:  # it names an option of the command line
+        raise UserError(f"{bundle.path}: the weights do not fit model.json") from None
     return options
 
 

@@ -22,6 +22,9 @@ from reviews.vocabulary import read_vocabulary
 FORMAT = "reviewmill-bundle/1"
 FILES = ("weights.safetensors", "model.json", "recipe.yaml", "vocabulary.txt", "card.md")
 
+_SMALL = ("model.json", "recipe.yaml", "card.md")
+_SMALL_BYTES = 4 << 20  # of one of them, and of the manifest
+
 TOKENIZER = "tokenizer.json"
 ONNX = "model.onnx"
 
@@ -42,7 +45,7 @@ class Bundle:
         file = self.path / name
         if not file.is_file():
             raise UserError(f"{self.path} is not whole: {name} is missing")
-        data = file.read_bytes()
+        data = _small(file) if name in _SMALL else file.read_bytes()
         if _sha256(data) != self.files.get(name):
             raise UserError(f"{self.path} is damaged: {name} is not what its manifest says")
         return data
@@ -101,16 +104,20 @@ def read_bundle(path: str | Path, weights: bool = True) -> Bundle:
     if (folder / "model" / "manifest.json").is_file():
         folder = folder / "model"
     try:
-        manifest = json.loads((folder / "manifest.json").read_bytes())
+        if not (folder / "manifest.json").is_file():  # a pipe would be waited for
+            raise FileNotFoundError
+        manifest = json.loads(_small(folder / "manifest.json"))
         version, files = manifest["format"], dict(manifest["files"])
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path} is neither a run with a model nor a bundle") from None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{path} is not a bundle: its manifest.json cannot be read") from None
     if version != FORMAT:
         raise UserError(f"{path} has the format {version}; this program reads {FORMAT}")
     if absent := set(FILES) - set(files):
         raise UserError(f"{path} is not a bundle: its manifest has no {min(absent)}")
+    if not all(isinstance(digest, str) for digest in files.values()):
+        raise UserError(f"{path} is not a bundle: its manifest.json cannot be read")
     for name in files:
         if not (folder / check_plain(name, f"{folder}/manifest.json")).is_file():
             raise UserError(f"{folder} is not whole: {name} is missing")
@@ -142,6 +149,15 @@ def _tensors(data: bytes) -> dict[str, np.ndarray]:
         return dict(load(data))
     except SafetensorError as error:
         raise ValueError(reason(error)) from None
+
+
+def _small(file: Path) -> bytes:
+    """A file that no writer makes large; UserError for one that is."""
+    with file.open("rb") as opened:
+        data = opened.read(_SMALL_BYTES + 1)
+    if len(data) > _SMALL_BYTES:
+        raise UserError(f"{file} has more than {_SMALL_BYTES:,} bytes")
+    return data
 
 
 def _sha256(data: bytes) -> str:

@@ -381,6 +381,9 @@ def from_mapping(config: type[C], values: Mapping[str, Any], where: str) -> C:
         choices = getattr(known[name].option, "choices", None)
         if choices and checked[name] not in choices:
             raise UserError(f"{where}: {name} is {value!r}, not one of {', '.join(choices)}")
+    needed = {name for name, leaf in known.items() if leaf.default is dataclasses.MISSING}
+    if needed - set(checked):
+        raise UserError(f"{where} has no {min(needed - set(checked))}")
     return build(config, checked)
 
 

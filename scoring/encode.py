@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from models.records import options_of
 from reviews.bundle import Bundle
+from reviews.errors import UserError
 from reviews.text.sequences import Ragged, cut
 from reviews.text.subwords import Subwords, tokenizer_for
 from reviews.text.tokenize_block import tokenize
@@ -47,6 +49,9 @@ class TextEncoder:
         else:
             self.coding = Coding(pa.array(bundle.vocabulary, pa.string()))
             self._begin()
+        ids, size = self._numbers.max(initial=0), options_of(bundle).vocabulary_size
+        if ids >= size:  # a kernel would read past its tables
+            raise UserError(f"{bundle.path}: the vocabulary has more words than the model's {size}")
 
     def _begin(self) -> None:
         """Put the vocabulary first into the table of words, so that all others are unknown."""

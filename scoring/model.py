@@ -34,6 +34,7 @@ def load_model(path: str, threads: int = 1) -> tuple[Bundle, Model]:
     """A bundle, or that of a run, and what computes its logits."""
     bundle = read_bundle(path, weights=False)
     options = options_of(bundle)
+    _check_names(bundle, options)
     one_layer = options.model == "lstm" and options.layers == 1
     if options.model == "bag" or one_layer:
         bundle = read_bundle(path)
@@ -43,6 +44,26 @@ def load_model(path: str, threads: int = 1) -> tuple[Bundle, Model]:
     if ONNX not in bundle.files:
         raise UserError(f"{bundle.path} has no {ONNX}; `reviewmill export {path}` writes it")
     return bundle, OnnxModel(bundle.read(ONNX), f"{bundle.path}/{ONNX}", options, threads)
+
+
+def _check_names(bundle: Bundle, options: ModelOptions) -> None:
+    """Raise UserError where the names of classes and features are not what the model needs."""
+    classes: Any = bundle.model.get("classes")
+    features: Any = bundle.model.get("features", [])
+    for names in (classes, features):
+        if not isinstance(names, list) or not all(map(_is_name, names)):
+            raise UserError(f"{bundle.path}/model.json: no names of classes or features")
+    if len({*classes}) != len(classes) or len(classes) != max(2, options.outputs):
+        raise UserError(f"{bundle.path}/model.json: {len(classes)} classes do not fit the "
+                        f"model's {options.outputs} outputs")
+    if len(features) != options.features:
+        raise UserError(f"{bundle.path}/model.json: {len(features)} names of features do not fit "
+                        f"the {options.features} that the model reads")
+
+
+def _is_name(value: Any) -> bool:
+    """True for a text that can be written as UTF-8."""
+    return isinstance(value, str) and value.encode(errors="ignore").decode() == value
 
 
 class BagModel:

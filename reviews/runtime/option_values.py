@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import reprlib
 import types
 import typing
 from collections.abc import Sequence
@@ -51,17 +52,29 @@ def from_plain(value: Any, kind: Any, where: str) -> Any:
             return None
         raise UserError(f"{where} has no value")
     kind = _bare(kind)
+    if isinstance(value, int) and value.bit_length() > _BITS:
+        raise UserError(f"{where} is too large a number")
     if typing.get_origin(kind) is tuple:
         if isinstance(value, str | bytes) or not isinstance(value, Sequence):
-            raise UserError(f"{where} is {value!r}, not a list")
+            raise UserError(f"{where} is {_SHORT.repr(value)}, not a list")
         return tuple(from_plain(part, typing.get_args(kind)[0], where) for part in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not _is(value, kind):
-        raise UserError(f"{where} is {value!r}, not {_NAMES[kind]}")
+        raise UserError(f"{where} is {_SHORT.repr(value)}, not {_NAMES[kind]}")
     return value
 
 
+def _short() -> reprlib.Repr:
+    made = reprlib.Repr()
+    made.maxstring = made.maxother = made.maxlong = 200
+    made.maxlist = made.maxdict = made.maxtuple = 20
+    made.maxlevel = 2
+    return made
+
+
+_BITS = 1000  # of a whole number, which a float can still hold
+_SHORT = _short()  # values as messages show them: aliases of YAML make endless ones
 _NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 
 

@@ -25,7 +25,8 @@ def _mix(value: Any) -> Any:
 def row_counts(lengths: Array, ngrams: int) -> Array:
     """Number (n,) int64 of words and n-grams of reviews of these lengths (n,)."""
     sizes = lengths.astype(np.int64)
-    return sum((np.maximum(sizes - order, 0) for order in range(ngrams)), np.zeros_like(sizes))
+    orders = range(min(ngrams, int(sizes.max(initial=0))))
+    return sum((np.maximum(sizes - order, 0) for order in orders), np.zeros_like(sizes))
 
 
 @njit(cache=True, nogil=True)

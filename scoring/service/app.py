@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 from fastapi import FastAPI, Request, Response
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reviews.metrics import probabilities
@@ -258,9 +259,12 @@ async def _body(request: Request) -> bytes:
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
         raise Refused(415, "the content type is not application/json")
     parts, size = [], 0
-    async for part in request.stream():
-        parts.append(part)
-        size += len(part)
-        if size > BODY_BYTES:
-            raise Refused(413, f"more than {BODY_BYTES:,} bytes")
+    try:
+        async for part in request.stream():
+            parts.append(part)
+            size += len(part)
+            if size > BODY_BYTES:
+                raise Refused(413, f"more than {BODY_BYTES:,} bytes")
+    except ClientDisconnect:
+        raise Refused(499, "the client has gone") from None
     return b"".join(parts)

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import resource
 import socket
 from collections.abc import Sequence
 
@@ -59,20 +60,30 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
+def allow_connections() -> None:
+    """Let the process have as many connections as the system allows it."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def serve(path: str, host: str, port: int, threads: int, token: str | None) -> None:
     """Listen until SIGTERM or SIGINT; calls that have come are still answered."""
     import uvicorn
 
     from scoring.predictor import load
     from scoring.service.app import make_app
+    from scoring.service.connection import Connection
 
     app = make_app(load(path, threads), token)
     listening = listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     print(f"http://{shown}:{listening.getsockname()[1]}/", flush=True)
-    # Nothing is logged: texts are their writers' own.
+    allow_connections()
+    # Texts are their writers' own, and not logged; nor is what clients send that is no HTTP, which
+    # could fill a disk.
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False,
+        app, http=Connection, log_config=None, log_level="error", access_log=False,
+        server_header=False,
         h11_max_incomplete_event_size=HEADER_BYTES, timeout_graceful_shutdown=STOP_S)
     with listening:
         uvicorn.Server(config).run(sockets=[listening])
