@@ -108,14 +108,14 @@ def test_so_they_do_under_torchrun(store: Store, tmp_path: Path) -> None:
 STALE = """
 import sys
 from mpi4py import MPI
-from mpi_train import train
+from mpi_train import data
 from mpi_train.__main__ import main
 if MPI.COMM_WORLD.Get_rank() == 1:
-    class Stale(train.Store):
+    class Stale(data.Store):
         def __init__(self, *args):
             super().__init__(*args)
             self.fingerprint = "0" * 64
-    train.Store = Stale
+    data.Store = Stale
 from reviews.errors import UserError
 try:
     sys.exit(main(sys.argv[1:]))

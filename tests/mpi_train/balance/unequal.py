@@ -53,11 +53,12 @@ class Forgetful(ShareCoordinator):
 
 
 if __name__ == "__main__":
+    import mpi_train.replica
     import mpi_train.update
 
     store, folder, *options = sys.argv[1:]
     for name, own in RUNS.items():
-        mpi_train.update.BackPropagation = BackPropagation if name == "equal" else Slowed  # type: ignore[misc]
+        mpi_train.replica.BackPropagation = BackPropagation if name == "equal" else Slowed  # type: ignore[misc]
         assert main(["--store", store, "--out", f"{folder}/{name}", *own, *options]) == 0
     mpi_train.update.ShareCoordinator = Forgetful  # type: ignore[misc]
     assert main(["--store", store, "--out", f"{folder}/no-time", *options]) == 3
