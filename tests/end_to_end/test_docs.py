@@ -150,8 +150,10 @@ def test_every_command_of_a_page_takes_its_options(page: str) -> None:
         named = itertools.takewhile(lambda word: not word.startswith("-"), line.split())
         # Words of the command itself; those behind are its arguments.
         command = list(named)[: {"bench": 2, "cluster": 3}.get(line.split()[0], 1)]
-        for option in re.findall(r"(?<= )--[a-z][a-z-]*", line):
-            assert re.search(rf"{option}(?![a-z-])", help_of(*command)), line
+        own, _, of_train = line.partition(" -- ")
+        for words, of in ((own, command), (of_train, ["train"])):
+            for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", words):
+                assert re.search(rf"{option}(?![a-z-])", help_of(*of)), line
 
 
 @pytest.mark.parametrize("page", EVERY_PAGE)
