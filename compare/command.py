@@ -202,6 +202,6 @@ def write_page(out: Path) -> int:
 
 
 def _judged(protocol: Protocol, run: Mapping[str, Any]) -> slices.Judged:
-    """What a finished run said of its test reviews."""
+    """Predictions of a finished run for its test reviews."""
     folder = run_folder(protocol.out, run["model"], run["seed"])
     return slices.Judged(*read_predictions(folder / PREDICTIONS, protocol.store.classes))

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 Array = np.ndarray
 FOLDS = 3
@@ -70,6 +69,8 @@ class Learner:
         return found
 
     def _matrix(self, documents: Sequence[str], features: Array | None) -> Any:
+        from scipy import sparse
+
         words = self._vectorizer.transform(documents)
         if self._name not in TREES or features is None:
             return words

@@ -16,21 +16,21 @@ from reviews.text.subwords import tokenizer_for
 from reviews.text.tokenize_block import tokenize
 
 Array = np.ndarray
-SPLITS = ("train", "test")
 
 
-def write(path: Path, store: Store, inputs: Sequence[str]) -> None:
-    """Read the files once, and write review_id and text of the store's training and test reviews,
-    in the order of review_id. Of several reviews of one review_id, the first is kept: their words
-    are the same.
+def write(
+    path: Path, store: Store, inputs: Sequence[str], splits: Sequence[str] = ("train", "test")
+) -> None:
+    """Read the files once, and write review_id and text of the reviews of some splits, in the order
+    of review_id. Of several reviews of one review_id, the first is kept: their words are the same.
 
     Raises UserError where a review of the store is not in the files, or where the store tells
     reviews apart by more than their text.
     """
     if store.recipe.selection.dedupe == "reviewer-product":
         raise UserError(f"{store.address} was prepared with --dedupe reviewer-product: its reviews "
-                        "are not found in --input by their text")
-    wanted = np.unique(np.concatenate([column(store, s, "review_id") for s in SPLITS]))
+                        "are not found in files by their text")
+    wanted = np.unique(np.concatenate([column(store, s, "review_id") for s in splits]))
     place = np.full(len(wanted), -1, np.int64)  # of each in what was found
     found: list[pa.Array] = []
     total = 0
@@ -47,8 +47,8 @@ def write(path: Path, store: Store, inputs: Sequence[str]) -> None:
             found.append(texts.take(pa.array(rows)))
             total += len(rows)
     if missing := int((place < 0).sum()):
-        raise UserError(f"{missing:,} of the {len(wanted):,} training and test reviews of "
-                        f"{store.address} are not in --input: give the files that the store was "
+        raise UserError(f"{missing:,} of the {len(wanted):,} {', '.join(splits)} reviews of "
+                        f"{store.address} are not in the files: give those that the store was "
                         "prepared from")
     texts = pa.chunked_array(found, pa.string()).take(pa.array(place))
     with whole_file(str(path)) as file:

@@ -20,7 +20,7 @@ SHOWN = 600  # characters of a text
 
 
 class Judged(NamedTuple):
-    """What one run said of the reviews that it was tested on.
+    """Predictions of one run for the reviews that it was tested on.
 
     ids: (n,) review_id.
     labels: (n,) numbers of the true classes.

@@ -126,7 +126,7 @@ def corrected_t(first: Sequence[float], second: Sequence[float]) -> Difference |
 
 
 def _difference(mean: float, variance: float, freedom: float) -> Difference:
-    """What is known of a difference with an estimated variance and its degrees of freedom."""
+    """Difference with the errors that an estimated variance and its degrees of freedom give."""
     if variance == 0:
         beyond = float(mean > PRACTICAL), float(mean < -PRACTICAL)
         return Difference(mean, mean, mean, float(mean == 0), beyond[1],

@@ -17,7 +17,7 @@ from reviews.storage.work_files import WorkFileWriter, read_tables
 def count_feature(
     values: pa.ChunkedArray, feature: Feature, writer: WorkFileWriter
 ) -> FeatureCounts:
-    """What the line of one partition says of a feature."""
+    """Counts of a feature, as the line of one partition has them."""
     if feature.kind != "category":
         numbers = Numbers.of(values)
         return {"present": numbers.present, "mean": numbers.mean.hex(),

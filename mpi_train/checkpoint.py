@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,13 +45,19 @@ class CheckpointWriter:
         self._thread = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
 
-    def write(self, state: TrainState, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+    def write(
+        self, state: TrainState, copy: Callable[[], Mapping[str, Mapping[str, Tensor]]]
+    ) -> None:
         """Begin to write step-NNNNNNNN, named by state.step.
 
-        Waits for the checkpoint before. When this returns, training may go on: the state is
-        copied, and the tensors are the writer's own (`Replica.full_state`).
+        Waits for the checkpoint before, whose copies are then free. When this returns, training
+        may go on.
+
+        Args:
+            copy: gives copies of the tensors (`Replica.full_state`).
         """
         self.wait()
+        tensors = copy()
         self._writing = self._thread.submit(self._write, state.to_json(), tensors)
 
     def _write(self, state: dict[str, Any], tensors: Mapping[str, Mapping[str, Tensor]]) -> None:

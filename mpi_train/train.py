@@ -236,8 +236,7 @@ class Run:
         state = replace(self.state, seconds=self._seconds(), epoch=epoch,
                         balancer=self.updater.coordinator.state())
         self._lock.check()
-        self.writer.wait()  # its copies of the tensors are free then
-        self.writer.write(state, self.replica.full_state())
+        self.writer.write(state, self.replica.full_state)
 
     def _stop(self, epoch: int, number: int, problem: str) -> NoReturn:
         place = f"epoch {epoch + 1}, update {number + 1}"

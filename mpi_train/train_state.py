@@ -29,7 +29,7 @@ class EpochTotals:
 
 @dataclass
 class TrainState:
-    """Where a run stands.
+    """State of a run between two updates.
 
     Attributes:
         store: fingerprint of the store.

@@ -34,7 +34,7 @@ _STATE = b"reviewmill"
 
 @dataclasses.dataclass(frozen=True)
 class Begun:
-    """What earlier starts have written of a folder."""
+    """Parts of a folder that earlier starts have written."""
 
     parts: int = 0
     position: Position = START

@@ -182,7 +182,7 @@ def _score_on_spark(
 def plan_of(
     bundle: Bundle, splits: Sequence[InputSplit], recipe: Recipe, options: ScoreOptions
 ) -> dict[str, Any]:
-    """What decides the predictions, as plain values."""
+    """Plan of a folder: all that decides the predictions, as plain values."""
     sizes = {split.path: split.file_bytes for split in splits}
     decided = {name: getattr(options, name) for name in ("key_field", "threshold", "unsure",
                                                         "engine")}

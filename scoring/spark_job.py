@@ -44,7 +44,7 @@ CODE, BUNDLE = "reviewmill_package", "bundle.zip"
 
 @dataclass(frozen=True)
 class Job:
-    """What all tasks of a job do."""
+    """Settings that all tasks of a job share."""
 
     folder: str  # of the parts
     recipe: Recipe

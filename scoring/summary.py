@@ -71,7 +71,7 @@ class Summary:
         with tempfile.TemporaryDirectory(prefix="reviewmill-") as folder:
             file = Path(folder, "summary.json")
             file.write_text(json.dumps(self.to_json(about)), "utf-8")
-            done = subprocess.run([sys.executable, "-m", "reports", str(file), "--out", page],
+            done = subprocess.run([sys.executable, "-P", "-m", "reports", str(file), "--out", page],
                                   capture_output=True, text=True)
         if done.returncode:
             raise UserError(f"--summary {page}: {done.stderr.strip().splitlines()[-1]}")

@@ -14,58 +14,29 @@ training without those of reading the words, as JSON.
 import argparse
 import json
 import os
-import re
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import fasttext
-import h5py
 import numpy as np
 
-from reviews.corpora import plan_splits, read_blocks
-from reviews.errors import UserError
-from reviews.recipe import Recipe
+from compare import raw_texts
+from compare.fasttext_model import OPTIONS, as_in_its_tutorial
+from compare.rows import column, texts
 from reviews.store import Store
-from reviews.text.cleaning import clean
-from reviews.text.subwords import tokenizer_for
 
-OPTIONS = {"dim": 10, "bucket": 2_000_000}
-MARKS = re.compile(r"([.!?,'/()])")
-
-Texts = tuple[list[str], np.ndarray]  # one line for each review, labels (n,)
+SPLITS = ("train", "validation", "test")
+Documents = tuple[list[str], np.ndarray]  # one line for each review, labels (n,)
 
 
-def encoded_texts(store: Store, split: str) -> Texts:
-    """Every review as words, which are numbers."""
-    with h5py.File(store.path / "reviews.h5", locking=False) as file:
-        tokens, lengths, labels = (file[split][name][:] for name in ("tokens", "length", "label"))
-    return [" ".join(map(str, row[:n])) for row, n in zip(tokens, lengths, strict=True)], labels
-
-
-def whole_texts(store: Store, split: str, texts: dict[int, str]) -> Texts:
-    """Every review as its raw text, given all raw texts by review_id."""
-    with h5py.File(store.path / "reviews.h5", locking=False) as file:
-        ids, labels = file[split]["review_id"][:].tolist(), file[split]["label"][:]
-    if missing := sum(number not in texts for number in ids):
-        raise UserError(f"{missing:,} {split} reviews of {store.path} are not in the files")
-    return [as_in_the_tutorial(texts[number]) for number in ids], labels
-
-
-def raw_texts(files: Sequence[str], recipe: Recipe) -> Iterator[tuple[int, str]]:
-    """The review_id of each raw review, and its text; the id is that of stores without keys."""
-    for split in plan_splits(files, recipe):
-        tokenizer = tokenizer_for(recipe.tokens)
-        for block in read_blocks(split, recipe):
-            texts = block.reviews["text"]
-            identities = tokenizer.tokenize(clean(texts, recipe.cleaning)).identity[:, 0]
-            yield from zip(identities.tolist(), texts.to_pylist(), strict=True)
-
-
-def as_in_the_tutorial(text: str) -> str:
-    """Lower case, marks as words of their own, all in one line."""
-    return " ".join(MARKS.sub(r" \1 ", text.lower()).split())
+def documents(store: Store, split: str, whole: Path | None) -> Documents:
+    """Every review as words, which are numbers, or as its raw text from the file of all of them."""
+    labels = column(store, split, "label")
+    if whole is None:
+        return texts(store, split), labels
+    raw = raw_texts.read(whole, column(store, split, "review_id"))
+    return [as_in_its_tutorial(text) for text in raw], labels
 
 
 def main() -> None:
@@ -78,29 +49,28 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     store, threads = Store(options.store), len(os.sched_getaffinity(0))
-    whole = dict(raw_texts(options.texts, store.recipe)) if options.texts else None
-
-    def texts(split: str) -> Texts:
-        return encoded_texts(store, split) if whole is None else whole_texts(store, split, whole)
-
     def seconds(epochs: int) -> float:
         started = time.perf_counter()
         model[0] = fasttext.train_supervised(
-            str(file), epoch=epochs, thread=threads, verbose=0, seed=options.seed,
-            wordNgrams=options.ngrams, **OPTIONS)
+            str(file), thread=threads, verbose=0, seed=options.seed,
+            wordNgrams=options.ngrams, **{**OPTIONS, "epoch": epochs})
         return time.perf_counter() - started
 
     model: list = [None]
     with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "texts.parquet" if options.texts else None
+        if whole is not None:
+            raw_texts.write(whole, store, options.texts, SPLITS)
         file = Path(folder) / "train.txt"
         with open(file, "w") as lines:
-            for text, label in zip(*texts("train"), strict=True):
+            for text, label in zip(*documents(store, "train", whole), strict=True):
                 lines.write(f"__label__{label} {text}\n")
         # Reading the words and making the table is what a run of no epoch takes.
         took = -seconds(0) + seconds(options.epochs)
+        held_out = {split: documents(store, split, whole) for split in ("test", "validation")}
 
     def accuracy(split: str) -> float:
-        words, labels = texts(split)
+        words, labels = held_out[split]
         found = [names[0] for names in model[0].predict(words)[0]]
         return float(np.mean([name == f"__label__{label}"
                               for name, label in zip(found, labels, strict=True)]))

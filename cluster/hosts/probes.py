@@ -45,7 +45,7 @@ SSH_PROBLEMS = {
 
 @dataclass
 class HostReport:
-    """What a probe found on its host.
+    """Report of a probe on its host.
 
     Attributes:
         facts: answer of `cluster.hosts.probe.facts`, and the offer of its listener.

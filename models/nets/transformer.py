@@ -57,7 +57,7 @@ class Transformer(nn.Module):
         self.encoder.activation_checkpointing_enable({"use_reentrant": False})
 
     def parameter_groups(self, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
-        """What learns, as an optimizer takes it: vectors (biases, factors of norms) do not decay,
+        """Parameter groups of those that learn: vectors (biases, factors of norms) do not decay,
         and the rate of a layer is layer_decay times that of the next (Sun et al. 2019)."""
         groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
         layers = self.options.shape.encoder_layers

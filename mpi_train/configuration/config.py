@@ -13,6 +13,7 @@ from models.options import ModelConfig, ModelOptions, NgramView, WordVectors
 from models.records import RECORDS
 from models.transformer import TransformerConfig
 from mpi_train.configuration.groups import (
+    ROWS_ARE_CHOSEN,
     BalanceOptions,
     CheckpointOptions,
     DataOptions,
@@ -80,8 +81,7 @@ class TrainingConfig:
             raise UserError("--smote is for --model mlp without --ngrams and --oversample: "
                             "nobody can make up a text between two others")
         if data.rows and self.loss.class_weights == "balanced":
-            raise UserError("--rows does not go with --smote or with classes balanced by the "
-                            "store's numbers: give numbers of your own")
+            raise UserError(ROWS_ARE_CHOSEN)
         vectors = self.network
         if isinstance(vectors, WordVectors) and vectors.freeze_vectors and self.vectors is None:
             raise UserError("--freeze-vectors is about --word-vectors store")

@@ -15,6 +15,8 @@ from reviews.options import check_bounds, flag, option
 from reviews.storage.mirror import local_folder
 
 MOST_TIMES = 1000  # that an epoch trains on one review
+ROWS_ARE_CHOSEN = ("--rows does not go with --smote or with classes balanced by the store's "
+                   "numbers: give numbers of your own")
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,7 @@ class DataOptions(OptionGroup):
 
     def _check(self) -> None:
         if self.rows and (self.smote or self.oversample == "balanced"):
-            raise UserError("--rows does not go with --smote or with classes balanced by the "
-                            "store's numbers: give numbers of your own")
+            raise UserError(ROWS_ARE_CHOSEN)
 
     @property
     def times(self) -> tuple[int, ...]:

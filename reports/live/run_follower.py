@@ -16,7 +16,7 @@ Record = dict[str, Any]
 
 
 class RunFollower:
-    """What a run has written so far.
+    """Records that a run has written so far.
 
     Attributes:
         recent: the latest step records.

@@ -94,7 +94,7 @@ def find_files(inputs: Sequence[str]) -> list[str]:
 
 
 def at_once(function: Callable[[str], T], paths: Sequence[str]) -> list[T]:
-    """What a function gives for each path, in their order; addresses are asked for many at once,
+    """Results of a function for each path, in their order; addresses are asked for many at once,
     since most of a request is waiting."""
     if not any(map(is_remote, paths)):
         return list(map(function, paths))

@@ -105,7 +105,7 @@ def read_tables(location: Location) -> list[pa.Table]:
 def read_all(
     read: Callable[[Location], Found], locations: Sequence[Location]
 ) -> list[Found]:
-    """What `read` finds at these locations, in this order."""
+    """Contents of these locations, as `read` finds them, in this order."""
     if any(is_remote(location["file"]) for location in locations):
         with ThreadPoolExecutor(_READS) as pool:
             return list(pool.map(read, locations))

@@ -23,6 +23,7 @@ from benchmarks.prepare import RECIPE, take_tenth
 from benchmarks.throttle import quotas
 from benchmarks.train import PEERS as PEERS_OF_TRAIN
 from benchmarks.train import SLOW_PEERS
+from compare import raw_texts
 from models.micro_batches import micro_batches
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import BatchReader
@@ -174,7 +175,7 @@ def test_the_table_of_accuracy_may_be_of_some_contenders_alone(
 
 def test_fasttext_gets_the_whole_texts_of_the_reviews_of_each_split(tmp_path: Path) -> None:
     need(importlib.util.find_spec("fasttext") is not None, "no fastText: the extra bench")
-    from benchmarks.peers.plain_fasttext import as_in_the_tutorial, raw_texts, whole_texts
+    from benchmarks.peers.plain_fasttext import SPLITS, as_in_its_tutorial, documents
 
     raw = str(tmp_path / "reviews.json.gz")
     generate(raw, reviews=800)
@@ -183,19 +184,20 @@ def test_fasttext_gets_the_whole_texts_of_the_reviews_of_each_split(tmp_path: Pa
                             "--vocabulary-size", "1", "--split", "0.4,0.2,0.4"]) == 0
     with gzip.open(raw, "rt") as lines:
         reviews = [json.loads(line) for line in lines]
-    rated = {(as_in_the_tutorial(r["reviewText"]), r["overall"] > 3) for r in reviews}
-    store, seen = Store(tmp_path / "store"), set()
-    texts = dict(raw_texts([raw], store.recipe))
-    for split in ("train", "validation", "test"):
-        found, labels = whole_texts(store, split, texts)
+    rated = {(as_in_its_tutorial(r["reviewText"]), r["overall"] > 3) for r in reviews}
+    store, seen, texts = Store(tmp_path / "store"), set(), tmp_path / "texts.parquet"
+    raw_texts.write(texts, store, [raw], SPLITS)
+    for split in SPLITS:
+        found, labels = documents(store, split, texts)
         assert len(found) == store.rows(split)
         assert rated.issuperset(zip(found, labels.astype(bool).tolist(), strict=True))
         assert seen.isdisjoint(found)
         seen |= set(found)
-    with pytest.raises(UserError, match=r"1 test reviews of .* are not in the files"):
-        texts.pop(next(number for number, text in texts.items()
-                       if as_in_the_tutorial(text) == found[0]))
-        whole_texts(store, "test", texts)
+    less = tmp_path / "less.json"
+    less.write_text("".join(json.dumps(review) + "\n" for review in reviews
+                            if as_in_its_tutorial(review["reviewText"]) != found[0]))
+    with pytest.raises(UserError, match=r"^1 of the .* reviews of .* are not in the files"):
+        raw_texts.write(texts, store, [str(less)], SPLITS)
 
 
 def test_whole_texts_are_asked_for_with_the_files_that_have_them(

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +91,7 @@ def test_only_chosen_rows_are_learned_from(tmp_path: Path) -> None:
     negative = np.flatnonzero(labels == 0)
     write_rows(tmp_path / "rows.parquet", column(store, "train", "review_id"), negative)
     fit("majority", store, tmp_path, tmp_path / "rows.parquet")
-    assert pickle.loads((tmp_path / "model").read_bytes()).tolist() == [len(negative), 0]
+    assert json.loads((tmp_path / "model").read_bytes()) == [len(negative), 0]
 
 
 RAW = {"negative": "Awful, terrible junk. I hate item{n}!", "positive": "I LOVE item{n} - great!"}
@@ -121,7 +120,7 @@ def test_raw_texts_are_those_of_the_stores_reviews(tmp_path: Path) -> None:
         assert len(set(read)) == store.rows(split)
         assert [text.startswith("I LOVE") for text in read] == [
             label == "positive" for label in labels]
-    with pytest.raises(UserError, match=r"of the \d+ training and test reviews of .* are not in"):
+    with pytest.raises(UserError, match=r"of the \d+ train, test reviews of .* are not in"):
         raw_texts.write(texts, store, [str(files[0])])
 
 

@@ -60,7 +60,7 @@ def test_training_goes_on_while_a_checkpoint_of_its_earlier_state_is_written(
     monkeypatch.setattr(checkpoint, "save_file", later)
     state = TrainState("store", step=7, epoch=EpochTotals(loss=1.0))
     writer = CheckpointWriter(tmp_path, kept=1)
-    writer.write(state, TENSORS)
+    writer.write(state, lambda: TENSORS)
     state.epoch.loss = 2.0
     writer.check()  # does not wait
     assert last_checkpoint(tmp_path) is None
@@ -75,7 +75,7 @@ def test_training_goes_on_while_a_checkpoint_of_its_earlier_state_is_written(
 
 def test_who_may_read_a_part_of_a_checkpoint_may_read_all_of_it(tmp_path: Path) -> None:
     writer = CheckpointWriter(tmp_path, kept=1)
-    writer.write(TrainState("store", step=1), TENSORS)
+    writer.write(TrainState("store", step=1), lambda: TENSORS)
     writer.wait()
     files = list((tmp_path / "checkpoints" / "step-00000001").iterdir())
     assert len(files) == 4
@@ -87,7 +87,7 @@ def test_what_cannot_be_written_is_told_at_the_next_look_and_leaves_nothing(
 ) -> None:
     (tmp_path / "checkpoints").write_text("a file where a folder has to be")
     writer = CheckpointWriter(tmp_path, kept=1)
-    writer.write(TrainState("store", step=7), TENSORS)
+    writer.write(TrainState("store", step=7), lambda: TENSORS)
     with pytest.raises(UserError, match=r"step-00000007 could not be written: .*checkpoints"):
         writer.wait()
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
@@ -144,7 +144,7 @@ def test_a_disk_that_fills_up_ends_all_ranks_with_one_error_and_keeps_what_was_w
 
 def test_a_checkpoint_whose_state_lacks_a_field_is_damaged(tmp_path: Path) -> None:
     writer = CheckpointWriter(tmp_path, kept=1)
-    writer.write(TrainState("store", step=1), TENSORS)
+    writer.write(TrainState("store", step=1), lambda: TENSORS)
     writer.wait()
     file = tmp_path / "checkpoints" / "step-00000001" / "state.json"
     body = json.loads(file.read_text())
