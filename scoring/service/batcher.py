@@ -60,21 +60,29 @@ class Batcher:
 
     def __init__(
         self, predict: Callable[[EncodedTexts], Array], budget: int, most_rows: int,
-        most_ids: int,
+        most_ids: int, counts: Counts | None = None,
     ) -> None:
         """predict: rows to probabilities (n, classes). budget: ids of a batch.
-        most_rows, most_ids: what may wait."""
+        most_rows, most_ids: what may wait. counts: those that go on, of another batcher."""
         self._predict, self._budget = predict, budget
         self._most_rows, self._most_ids = most_rows, most_ids
         self._waiting: deque[_Call] = deque()
         self._there = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "model")
         self._task: asyncio.Task[None] | None = None
-        self.counts = Counts()
+        self._ends = False
+        self.counts = counts or Counts()
 
     def start(self) -> None:
         """Begin to compute; called in the loop."""
         self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def finish(self) -> None:
+        """Compute all that waits, and no more."""
+        self._ends = True
+        self._there.set()
+        if self._task is not None:
+            await self._task
 
     async def stop(self) -> None:
         """End; calls that wait are cancelled."""
@@ -119,6 +127,8 @@ class Batcher:
             await self._there.wait()
             batch = self._take()
             if not batch:
+                if self._ends:
+                    return
                 self._there.clear()
                 continue
             rows = _join([call.rows.take(slice(first, last)) for call, first, last in batch])

@@ -1,10 +1,13 @@
-"""`reviewmill serve`: a model over HTTP, and a page to try it on."""
+"""`reviewmill serve`: one model or two over HTTP, and a page to try them on."""
 
 import ipaddress
 import os
 import resource
+import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
 
 from reviews.errors import UserError
 from reviews.options import make_parser
@@ -16,8 +19,11 @@ STOP_S = 10  # seconds in which calls may end after SIGTERM
 
 def main(argv: Sequence[str]) -> int:
     """Run the command until a signal ends it; return the exit status."""
-    parser = make_parser("reviewmill serve", "Serve a model over HTTP, and a page to try it on.")
+    parser = make_parser("reviewmill serve", "Serve one model or two over HTTP, and a page to try "
+                         "them on. SIGHUP takes up new bundles of the same paths.")
     parser.add_argument("model", metavar="MODEL", help="run folder or bundle")
+    parser.add_argument("other", metavar="OTHER", nargs="?",
+                        help="another one, which calls name and the page shows beside the first")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=8000, help="port; 0: any that is free (8000)")
     parser.add_argument("--threads", type=int, default=1, metavar="N",
@@ -25,14 +31,15 @@ def main(argv: Sequence[str]) -> int:
                         "of LSTMs of one layer use one")
     parser.add_argument("--no-token", action="store_true",
                         help=f"serve other machines without a token; else {TOKEN} is needed")
-    options = parser.parse_args(argv)
+    options = parser.parse_intermixed_args(argv)
     if not 0 <= options.port <= 65535 or options.threads < 1:
         raise UserError("--port is 0 to 65535, --threads 1 or more")
     token = os.environ.get(TOKEN) or None
     if token is None and not options.no_token and not is_loopback(options.host):
         raise UserError(f"--host {options.host} serves other machines: set {TOKEN} to a secret "
                         "that they send as a bearer token, or give --no-token")
-    serve(options.model, options.host, options.port, options.threads, token)
+    models = [options.model] if options.other is None else [options.model, options.other]
+    serve(models, options.host, options.port, options.threads, token)
     return 0
 
 
@@ -66,24 +73,55 @@ def allow_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def serve(path: str, host: str, port: int, threads: int, token: str | None) -> None:
-    """Listen until SIGTERM or SIGINT; calls that have come are still answered."""
+def has_terminal() -> bool:
+    """True where the process has a terminal that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def on_hangup(end: Callable[[], None], reload: Callable[[], None]) -> None:
+    """Have SIGHUP call `end` when the terminal has gone, and `reload` otherwise.
+
+    A process that was started without a terminal, or by nohup, always reloads.
+    """
+    bound = has_terminal() and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+
+    def hangup(_number: int, _frame: FrameType | None) -> None:
+        if bound and not has_terminal():
+            end()
+        else:
+            reload()
+
+    signal.signal(signal.SIGHUP, hangup)
+
+
+def serve(paths: Sequence[str], host: str, port: int, threads: int, token: str | None) -> None:
+    """Listen until a signal ends it; calls that have come are still answered."""
     import uvicorn
 
-    from scoring.predictor import load
     from scoring.service.app import make_app
     from scoring.service.connection import Connection
+    from scoring.service.models import Models
 
-    app = make_app(load(path, threads), token)
-    listening = listen(host, port)
-    shown = f"[{host}]" if ":" in host else host
-    print(f"http://{shown}:{listening.getsockname()[1]}/", flush=True)
-    allow_connections()
+    models = Models(paths, threads)
+    app = make_app(models, token)
     # Texts are their writers' own, and not logged; nor is what clients send that is no HTTP, which
     # could fill a disk.
     config = uvicorn.Config(
         app, http=Connection, log_config=None, log_level="error", access_log=False,
         server_header=False,
         h11_max_incomplete_event_size=HEADER_BYTES, timeout_graceful_shutdown=STOP_S)
-    with listening:
-        uvicorn.Server(config).run(sockets=[listening])
+    server = uvicorn.Server(config)
+    on_hangup(lambda: _end(server), models.ask_to_reload)
+    with listen(host, port) as listening:
+        shown = f"[{host}]" if ":" in host else host
+        print(f"http://{shown}:{listening.getsockname()[1]}/", flush=True)
+        allow_connections()
+        server.run(sockets=[listening])
+
+
+def _end(server: Any) -> None:
+    server.should_exit = True

@@ -43,11 +43,12 @@ def options_of(model: str, **others: Any) -> ModelOptions:
 
 def make_bundle(
     folder: Path, model: str = "lstm", with_onnx: bool = True, recipe: Recipe | None = None,
-    words: list[str] = WORDS, description: dict[str, Any] | None = None, **options: Any,
+    words: list[str] = WORDS, description: dict[str, Any] | None = None, seed: int = 3,
+    **options: Any,
 ) -> tuple[Path, torch.nn.Module]:
-    """A bundle in a folder, and its network."""
+    """A bundle in a folder, in place of one that is there, and its network."""
     made = options_of(model, **options)
-    torch.manual_seed(3)
+    torch.manual_seed(seed)
     net = build(made)
     with torch.no_grad():
         for parameter in net.parameters():

@@ -1,11 +1,13 @@
 """A real server in a process of its own, and what speaks to it."""
 
+import fcntl
 import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,6 +47,11 @@ class Server:
             "POST", path, body, **{"Content_Type": "application/json", **headers})
         return status, json.loads(answer)
 
+    def get(self, path: str) -> tuple[int, Any]:
+        """Status and JSON of the answer."""
+        status, _, answer = self.request("GET", path)
+        return status, json.loads(answer)
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End it; return its exit status."""
         self.process.send_signal(number)
@@ -52,11 +59,25 @@ class Server:
 
 
 @contextmanager
-def serving(model: Path, *options: str, **environment: str) -> Iterator[Server]:
-    """`reviewmill serve`, until the block ends."""
+def serving(
+    model: Path, *options: str, session: bool = False, terminal: int | None = None,
+    errors: int | None = None, **environment: str,
+) -> Iterator[Server]:
+    """`reviewmill serve`, until the block ends.
+
+    session: it leads a session of its own, without a terminal, or with that of a descriptor.
+    errors: where standard error goes, as for Popen.
+    """
     line = [sys.executable, "-m", "reviewmill", "serve", str(model), "--port", "0", *options]
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, cwd=ROOT,
-                               env={**os.environ, **environment})
+
+    def take_terminal() -> None:
+        assert terminal is not None
+        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
+    process = subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT,
+        env={**os.environ, **environment}, start_new_session=session or terminal is not None,
+        preexec_fn=None if terminal is None else take_terminal)
     assert process.stdout
     with process.stdout:
         try:

@@ -1,63 +1,3 @@
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>reviewmill: try the model</title>
-<link rel="icon" href="data:,">
-<style>
-:root { color-scheme: light dark; --ink: #1b1f24; --soft: #59636e; --paper: #fff; --card: #f6f8fa;
-  --line: #c9d1d9; --accent: #0a58ca; --up: 27 122 61; --down: 190 55 40; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6edf3; --soft: #9aa4af; --paper: #0d1117; --card: #161b22; --line: #3d444d;
-    --accent: #79b0ff; --up: 86 196 120; --down: 255 125 105; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 46rem; padding: 1.5rem 1rem 4rem; background: var(--paper);
-  color: var(--ink); font: 1rem/1.55 system-ui, sans-serif; }
-h1 { font-size: 1.4rem; margin: 0 0 .25rem; }
-p { margin: .25rem 0 1rem; color: var(--soft); }
-label { display: block; font-weight: 600; margin-bottom: .35rem; }
-textarea, input { width: 100%; padding: .7rem; border: 1px solid var(--line); border-radius: .5rem;
-  background: var(--card); color: inherit; font: inherit; }
-textarea { min-height: 9rem; resize: vertical; }
-:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
-button { margin: .8rem .5rem 0 0; padding: .6rem 1.2rem; min-height: 44px; border: 0;
-  border-radius: .5rem; background: var(--accent); color: var(--paper); font: inherit;
-  font-weight: 600; cursor: pointer; }
-#state { display: inline; color: var(--soft); }
-#error { color: rgb(var(--down)); font-weight: 600; }
-ol { list-style: none; padding: 0; margin: 1.2rem 0; }
-li { border: 1px solid var(--line); border-radius: .6rem; padding: .9rem 1rem; margin: 0 0 .8rem;
-  background: var(--card); }
-.verdict { display: flex; gap: .8rem; align-items: center; font-weight: 700; }
-meter { flex: 1; height: 1rem; }
-.text { margin: .7rem 0 0; overflow-wrap: anywhere; white-space: pre-wrap; color: var(--ink); }
-.note { margin: .5rem 0 0; font-size: .9rem; }
-mark { color: inherit; border-radius: .2rem; padding: 0 .1rem; }
-mark.up { background: rgb(var(--up) / var(--strength)); border-bottom: 2px solid rgb(var(--up)); }
-mark.down { background: rgb(var(--down) / var(--strength));
-  border-bottom: 2px dashed rgb(var(--down)); }
-[hidden] { display: none; }
-</style>
-</head>
-<body>
-<main>
-<h1>Try the model</h1>
-<p>Type or paste reviews, one below the other with an empty line between. Marked words moved the
-probability: a solid line raised it, a dashed one lowered it.</p>
-<form id="form">
-<label for="texts">Reviews</label>
-<textarea id="texts" spellcheck="false" autofocus></textarea>
-<div id="secret" hidden>
-<label for="token">Token of this server</label>
-<input id="token" type="password" autocomplete="off">
-</div>
-<button>Score</button> <p id="state" role="status"></p>
-</form>
-<p id="error" role="alert"></p>
-<ol id="results" aria-label="Results"></ol>
-</main>
-<script>
 "use strict";
 const at = (id) => document.getElementById(id);
 const MOST = 20, SHOWN = 6, WAIT_MS = 400;
@@ -152,6 +92,3 @@ at("texts").addEventListener("input", () => {
 at("texts").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) at("form").requestSubmit();
 });
-</script>
-</body>
-</html>

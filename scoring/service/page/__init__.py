@@ -1,0 +1,1 @@
+"""The page of the service: its text, its style and its scripts."""

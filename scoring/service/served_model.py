@@ -1,0 +1,97 @@
+"""A loaded model behind a queue, and its answers to calls."""
+
+import asyncio
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from fastapi import Request
+
+from reviews.metrics import probabilities
+from scoring.encode import EncodedTexts
+from scoring.predictor import Predictor
+from scoring.service.batcher import Batcher, Counts, Overloaded, find_budget
+from scoring.service.calls import Refused, disconnected
+from scoring.service.explain import effects, without_each, words_of
+
+Array = np.ndarray
+EXPLAINED = 1 << 22  # characters that are scored to explain the texts of a call
+WAITING_ROWS, WAITING_BATCHES = 4096, 100  # what may wait for the model
+
+
+class ServedModel:
+    """A model and its queue; its calls belong to one loop."""
+
+    def __init__(self, name: str, predictor: Predictor, counts: Counts | None = None) -> None:
+        """counts: those that go on, of a model in whose place this one is."""
+        self.name, self.predictor = name, predictor
+        budget = find_budget(self._predict, predictor.encoder.coding.unknown,
+                             predictor.bundle.recipe.encoding.length)
+        self.batcher = Batcher(self._predict, budget, WAITING_ROWS, WAITING_BATCHES * budget,
+                               counts)
+
+    def _predict(self, rows: EncodedTexts) -> Array:
+        return probabilities(self.predictor.model.logits(rows))
+
+    def describe(self) -> dict[str, Any]:
+        """What clients may know of it."""
+        bundle = self.predictor.bundle
+        return {"name": self.name, "model": bundle.model["options"]["model"],
+                "classes": self.predictor.classes, "length": bundle.recipe.encoding.length,
+                "sha256": bundle.files["weights.safetensors"]}
+
+    async def score(self, request: Request, texts: list[str]) -> dict[str, Any]:
+        """The answer to /v1/score."""
+        rows = self._encode(texts)
+        found = await self._probabilities(request, rows)
+        return self._answer(self._results(rows, found))
+
+    async def explain(self, request: Request, texts: list[str]) -> dict[str, Any]:
+        """The answer to /v1/explain: each text's words and how far they moved it."""
+        words = [words_of(text) for text in texts]
+        # Each text is scored once more for each of its words.
+        if sum(len(text) * len(some) for text, some in zip(texts, words, strict=True)) > EXPLAINED:
+            raise Refused(413, "too long to explain; give fewer or shorter texts")
+        made = [without_each(text, some) for text, some in zip(texts, words, strict=True)]
+        rows = self._encode([text for some in made for text in some])
+        found = await self._probabilities(request, rows)
+        ends = np.cumsum([len(some) for some in made])
+        firsts = ends - [len(some) for some in made]
+        results = self._results(rows.take(firsts), found[firsts])
+        for result, some, first, end in zip(results, words, firsts, ends, strict=True):
+            moved = effects(found[first:end])
+            result["words"] = [
+                {"start": word.start, "end": word.end, "effect": round(float(effect), 6)}
+                for word, effect in zip(some, moved, strict=True)]
+        return self._answer(results)
+
+    def _encode(self, texts: list[str]) -> EncodedTexts:
+        return self.predictor.encoder.encode(pa.array(texts, pa.string()))
+
+    async def _probabilities(self, request: Request, rows: EncodedTexts) -> Array:
+        """Those of encoded texts, unless the client goes before."""
+        try:
+            answer = self.batcher.submit(rows)
+        except Overloaded:
+            raise Refused(429, "too many texts are waiting", **{"Retry-After": "1"}) from None
+        gone = asyncio.ensure_future(disconnected(request))
+        both: set[asyncio.Future[Any]] = {answer, gone}
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                raise Refused(499, "the client has gone")
+            return answer.result()
+        finally:
+            answer.cancel()
+            gone.cancel()
+
+    def _answer(self, results: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"model": self.name, "classes": self.predictor.classes, "results": results}
+
+    def _results(self, rows: EncodedTexts, found: Array) -> list[dict[str, Any]]:
+        """One object for each text."""
+        classes = self.predictor.classes
+        numbers = zip(found.argmax(1).tolist(), found.tolist(), rows.n_words.tolist(),
+                      rows.n_cut.tolist(), strict=True)
+        return [{"label": classes[best], "probabilities": dict(zip(classes, row, strict=True)),
+                 "n_words": words, "n_cut": cut} for best, row, words, cut in numbers]
