@@ -19,6 +19,7 @@ from mapreduce.feature_counts import read_encoding
 from mapreduce.job import ReviewsJob
 from mapreduce.job_lines import NoRowsLine, PartitionFileLine, ShardLine
 from mapreduce.partitions.gather_summary import GatherSummary
+from mapreduce.partitions.kept_keys import count_keys, merge_counts, stored_keys
 from mapreduce.partitions.partition import Partition
 from reviews.features import Encoding, feature_columns
 from reviews.options import to_mapping
@@ -83,6 +84,7 @@ class EncodeReviews(ReviewsJob):
             "file": {"sha256": digest, "bytes": size, "rows": rows},
             "splits": statistics,
             "unused": int((split == 3).sum()),
+            "keys": count_keys(self.recipe.input, partition.rows, split < len(SPLITS)),
         }
         PROGRESS.add(1)
 
@@ -99,6 +101,9 @@ class EncodeReviews(ReviewsJob):
         if self.encoding.names:
             manifest["features"] = {"names": self.encoding.names,
                                     "encoding": self.encoding.entries}
+        if self.recipe.input.keep_keys:
+            manifest["keys"] = merge_counts(
+                self.recipe.input, [shard["keys"] for shard in ordered])
         if self.options.vocabulary:
             manifest["given_vocabulary"] = sha256(Path(self.options.vocabulary))
         extra = {}
@@ -149,6 +154,7 @@ def encode(
     if encoding.names:
         rows["features"] = encoding.encode(
             [partition.rows[name] for name in feature_columns(recipe.input)])
+    rows |= stored_keys(recipe.input, partition.rows)
     columns: dict[str, dict[str, Array]] = {}
     statistics: dict[str, dict[str, Any]] = {}
     for number, name in enumerate(SPLITS):

@@ -35,6 +35,9 @@ def warn_of(manifest: Mapping[str, Any]) -> None:
     if sum(map(bool, labels.values())) == 1:
         only = max(labels, key=lambda name: labels[name])
         progress(f"warning: all training reviews are {only}: train will refuse the store")
+    for key, counts in manifest.get("keys", {}).items():
+        if not counts["rows"]:
+            progress(f"warning: no review has a {key}: name its field with --{key}-field")
 
 
 def say_empty(files: Sequence[str], command: str = "prepare") -> None:

@@ -30,6 +30,7 @@ from mapreduce.job_lines import (
 )
 from mapreduce.partitions.deduplicate import CORPUS, TEST, VALIDATION, deduplicate, strata
 from mapreduce.partitions.histogram import Histogram
+from mapreduce.partitions.kept_keys import carried_keys, key_columns
 from mapreduce.partitions.partition import OF_IDS, Partition
 from mapreduce.partitions.splitting import sampled, split_keys, strata_of
 from mapreduce.split_threads import share_parts
@@ -241,6 +242,7 @@ def _columns(
     }
     for name in carried_fields(recipe):
         columns[name] = rows[name]
+    columns |= carried_keys(recipe.input, rows)
     return pa.record_batch(columns), np.ascontiguousarray(key[:, 0])
 
 
@@ -250,7 +252,8 @@ def carried_fields(recipe: Recipe) -> list[str]:
     if recipe.selection.split_by != "review":
         # Which of several equal reviews stays decides where it goes.
         fields |= {"time", recipe.selection.split_by}
-    if recipe.selection.dedupe == "reviewer-product" or recipe.input.features:
+    if (recipe.selection.dedupe == "reviewer-product" or recipe.input.features
+            or recipe.input.keep_keys):
         fields |= {"time"}
     return sorted(fields) + feature_columns(recipe.input)
 
@@ -284,7 +287,8 @@ def finish_partition(
             "stratum": stratum,
             "split_key": keys,
         }
-        | {name: rows[name] for name in feature_columns(recipe.input)}
+        | {name: rows[name] for name in
+           (*feature_columns(recipe.input), *key_columns(recipe.input).values())}
     )
     writer = WorkFileWriter(join(work, "partitions"), f"{partition:05d}")
     location = replace(merged, rows=columns).write(writer)

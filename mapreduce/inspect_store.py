@@ -15,6 +15,8 @@ from reviews.storage.folders import fetch_folder
 from reviews.storage.verify import verify_store
 from reviews.store import Store
 
+_NAMED = 10  # sources in a line
+
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; return the exit status."""
@@ -67,6 +69,7 @@ def summarize(store: Store) -> dict[str, Any]:
         "bad": records["bad"],
         **{name: {split: shares(manifest, [split])[name] for split in SPLITS}
            for name in ("unknown_words", "truncated")},
+        "keys": manifest.get("keys", {}),
         "fingerprint": store.fingerprint,
     }
 
@@ -86,6 +89,16 @@ def shares_text(found: Mapping[str, float]) -> str:
     return f"{found['unknown_words']:.2%} of the words unknown, {found['truncated']:.2%} cut"
 
 
+def _keys_text(store: Store) -> list[str]:
+    """A line about each key that the store keeps."""
+    lines = []
+    for key, counts in store.manifest.get("keys", {}).items():
+        names = counts.get("names", [])
+        shown = ", ".join(names[:_NAMED]) + ", ..." * (len(names) > _NAMED)
+        lines.append(f"{counts['rows']:,} reviews have a {key}" + f": {shown}" * bool(names))
+    return lines
+
+
 def describe(store: Store) -> str:
     """The figures of a store for a person."""
     figures = summarize(store)
@@ -95,5 +108,6 @@ def describe(store: Store) -> str:
         labels = ", ".join(f"{n:,} {name}" for name, n in figures["labels"][split].items())
         lines.append(f"  {split:<11}{figures['rows'][split]:>12,} reviews ({labels}), "
                      f"{shares_text(shares(store.manifest, [split]))}")
+    lines += [f"  {line}" for line in _keys_text(store)]
     lines.append("  " + fate_text(figures["records"], figures["dropped"], figures["bad"]))
     return "\n".join(lines)

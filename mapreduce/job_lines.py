@@ -14,6 +14,7 @@ from typing import Any, Literal, TypedDict
 
 import orjson
 
+from mapreduce.partitions.kept_keys import KeyCounts
 from reviews.record import BadRecord
 from reviews.storage.work_files import Location
 
@@ -157,6 +158,7 @@ class ShardLine(TypedDict):
     file: dict[str, Any]  # sha256, bytes, and rows by split
     splits: dict[str, dict[str, Any]]  # statistics for the manifest
     unused: int  # rows of no split
+    keys: dict[str, KeyCounts]
 
 
 class CleanedLine(TypedDict):

@@ -104,7 +104,8 @@ def file_blocks(
     if "rating_field" in named:  # else the field of labels that the model was trained by decides
         named.setdefault("label_field", None)
     limits = limits_on(named, to_mapping(bundle.recipe))
-    recipe = replace_flat(bundle.recipe, **named, **limits)
+    # Keys are for stores: files need not have them.
+    recipe = replace_flat(bundle.recipe, keep_keys=(), source_field=None, **named, **limits)
     if bundle.model.get("features"):
         if "feature_encoding" not in bundle.model:
             raise UserError(f"{request.model} does not say how the features it reads are made from "

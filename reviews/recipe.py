@@ -23,6 +23,7 @@ from reviews.options import (
 )
 
 SPLITS = ("train", "validation", "test")
+KEYS = ("reviewer", "product", "time", "source")
 HUGGING_FACE = "huggingface:"
 CLASSES = {
     "two": ("negative", "positive"),
@@ -78,6 +79,12 @@ class InputFormat(Rules):
     reviewer_field: str | None = option(None, "field that names the reviewer", commands=_STORES)
     product_field: str | None = option(None, "field that names the product", commands=_GROUPS)
     time_field: str | None = option(None, "field that holds the time", commands=_GROUPS)
+    source_field: str | None = option(
+        None, "field that names the source, such as a shop or an app", later=True,
+        commands=_STORES)
+    keep_keys: tuple[str, ...] = option(
+        (), f"keys to store beside the tokens, hashed but for the time: {', '.join(KEYS)}",
+        later=True, commands=_STORES)
     features: tuple[str, ...] = option(
         (), "fields beside the text to store: numbers such as likes, or FIELD:category, FIELD:time",
         commands=_STORES)
@@ -91,6 +98,11 @@ class InputFormat(Rules):
             raise UserError(f"delimiter is {self.delimiter!r}: give one ASCII character, or tab")
         if len(set(self.features)) < len(self.features) or "" in self.features:
             raise UserError(f"features {','.join(self.features)}: name each field once")
+        if len(set(self.keep_keys)) < len(self.keep_keys) or set(self.keep_keys) - set(KEYS):
+            raise UserError(f"keep_keys {','.join(self.keep_keys)}: name some of "
+                            f"{', '.join(KEYS)}, each once")
+        if "source" in self.keep_keys and self.source_field is None:
+            raise UserError("keep_keys source: name its field with --source-field")
 
     @property
     def delimiter_mark(self) -> str | None:

@@ -13,6 +13,7 @@ SCHEMA = pa.schema(
         pa.field("reviewer", pa.string()),
         pa.field("product", pa.string()),
         pa.field("time", pa.int64()),  # seconds since 1970, UTC
+        pa.field("source", pa.string()),
     ]
 )
 

@@ -29,7 +29,8 @@ CHUNK_ROWS = 1024
 NEEDED = {"files", "splits", "recipe", "length", "vocabulary_size", "padding", "unknown", "classes"}
 NOTHING: Mapping[str, Path] = {}
 Array = np.ndarray
-# tokens (n, L), length, label, rating, review_id (n), and features (n, F) where there are any
+# tokens (n, L), length, label, rating, review_id (n), and features (n, F) and keys (n) where there
+# are any
 Columns = Mapping[str, Array]
 
 COLUMNS: dict[str, np.dtype] = {
@@ -39,8 +40,17 @@ COLUMNS: dict[str, np.dtype] = {
     "review_id": np.dtype(np.uint64),
 }
 FEATURES = np.dtype(np.float32)
+# Columns of the keys that a recipe keeps.
+KEY_TYPES: dict[str, np.dtype] = {
+    "reviewer": np.dtype(np.uint64),
+    "product": np.dtype(np.uint64),
+    "time": np.dtype(np.int64),
+    "source": np.dtype(np.uint64),
+}
+NO_KEY = 0  # of a review without a reviewer, product or source
+NO_TIME = int(np.iinfo(np.int64).min)
 # What reviews.h5 shows of a shard that is missing: values that no row has.
-FILL = {"label": NO_LABEL, "rating": np.nan}
+FILL = {"label": NO_LABEL, "rating": np.nan, "time": NO_TIME}
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,8 @@ class Store:
         self.feature_names: list[str] = features.get("names", [])
         # How they are made from fields, as reviews.features.Encoding takes it.
         self.feature_encoding: list[dict[str, Any]] = features.get("encoding", [])
+        # Keys of reviews that it keeps, of KEY_TYPES.
+        self.keys: list[str] = list(self.manifest.get("keys", {}))
         # Numbers of each given word vector; 0 where a store has none.
         self.vector_width: int = self.manifest.get("vectors", {}).get("dimension", 0)
 
@@ -246,6 +258,8 @@ def _write_virtual(path: Path, manifest: Mapping[str, Any]) -> None:
                 shapes[name] = ((rows,), dtype)
             if features := manifest.get("features"):
                 shapes["features"] = ((rows, len(features["names"])), FEATURES)
+            for name in manifest.get("keys", {}):
+                shapes[name] = ((rows,), KEY_TYPES[name])
             for column, (shape, dtype) in shapes.items():
                 sources = [(name, f"{split}/{column}", n) for name, n in parts]
                 _create_virtual(group, column, shape, dtype, sources)

@@ -123,7 +123,8 @@ def score_files(
     bundle, model = load_model(path)
     decision = Decision(tuple(bundle.model["classes"]), options.threshold,
                         options.unsure or None)
-    recipe = replace_flat(bundle.recipe, **about_files)
+    # Keys are for stores: files need not have them.
+    recipe = replace_flat(bundle.recipe, keep_keys=(), source_field=None, **about_files)
     if options.engine == "spark":
         tally = _score_on_spark(bundle, recipe, decision, inputs, out, options)
         _check_scored(tally, inputs)

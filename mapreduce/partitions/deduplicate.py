@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mapreduce.partitions.kept_keys import key_columns
 from mapreduce.partitions.partition import Partition
 from reviews.features import feature_columns
 from reviews.labels import NO_LABEL, labels_from_ratings
@@ -38,8 +39,11 @@ def deduplicate(partition: Partition, recipe: Recipe) -> DeduplicatedRows:
     else:
         key, keyed = identity, np.ones(len(role), bool)
     time = _times(rows)
-    others = [_ranks(rows[name]) for name in (*feature_columns(recipe.input), "product", "reviewer")
-              if name in rows.column_names]
+    # The least important first: keys that are only kept decide nothing but which of them stay.
+    others = [_ranks(rows[name])
+              for name in (*key_columns(recipe.input).values(), *feature_columns(recipe.input),
+                           "product", "reviewer")
+              if name in rows.column_names and name != "time"]
     dropped = {}
 
     keep = ~_overlap(key, keyed, role)

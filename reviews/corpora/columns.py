@@ -100,6 +100,7 @@ def to_reviews(
             _keys(columns.get("reviewer"), n),
             _keys(columns.get("product"), n),
             _times(columns.get("time"), n),
+            _keys(columns.get("source"), n),
         ],
         schema=SCHEMA,
     )
@@ -179,7 +180,7 @@ def _with_title(column: Column | None, texts: pa.StringArray) -> pa.StringArray:
 
 
 def _keys(column: Column | None, n: int) -> pa.StringArray:
-    """Names of reviewers or products: strings and integers; an empty one is none."""
+    """Names of reviewers, products or sources: strings and integers; an empty one is none."""
     if column is None:
         return pa.nulls(n, pa.string())
     fitting = (column.kinds == STRING) | (column.kinds == NUMBER)

@@ -25,7 +25,8 @@ _MCAULEY = {
     "product": ("asin",),
     "time": ("unixReviewTime",),
 }
-_PARTS = ("text", "title", "rating", "label", "reviewer", "product", "time")
+_PARTS = ("text", "title", "rating", "label", "reviewer", "product", "time",
+          "source")
 _SHOWN = 12  # fields named in an error
 _LONGEST_NAME = 40  # characters of each
 
@@ -53,6 +54,7 @@ class Names:
     reviewer: str | None = None
     product: str | None = None
     time: str | None = None
+    source: str | None = None
     key: str | None = None
     features: tuple[str, ...] = ()
 
@@ -121,8 +123,8 @@ def _needed(recipe: Recipe) -> set[str]:
         parts |= {"reviewer", "product", "time"}
     if recipe.selection.split_by != "review":
         parts |= {recipe.selection.split_by, "time"}  # the earliest of equal reviews decides
-    if recipe.input.features:
-        parts |= {"time"}
+    if recipe.input.features or recipe.input.keep_keys:
+        parts |= {"time", *recipe.input.keep_keys}
     return parts
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from reviews.errors import UserError
 from reviews.recipe import SPLITS
 from reviews.storage.folders import sha256
-from reviews.store import CHUNK_ROWS, COLUMNS, FEATURES, Store
+from reviews.store import CHUNK_ROWS, COLUMNS, FEATURES, KEY_TYPES, Store
 from reviews.vocabulary import FIRST_WORD, id_type, read_vocabulary
 
 _ROWS = 64 * CHUNK_ROWS  # looked at together
@@ -71,6 +71,7 @@ def _verify_shard(
     columns: dict[str, Any] = {column: ((), dtype) for column, dtype in COLUMNS.items()}
     if store.feature_names:
         columns["features"] = ((len(store.feature_names),), FEATURES)
+    columns |= {name: ((), KEY_TYPES.get(name)) for name in store.keys}
     columns["tokens"] = ((store.length,), id_type(store.vocabulary_size - FIRST_WORD))
     with h5py.File(store.path / name, "r", locking=False) as file:
         for split in SPLITS:

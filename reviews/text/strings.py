@@ -71,6 +71,11 @@ def hash_strings(strings: pa.Array) -> Array:
     return hashes
 
 
+def key_hashes(names: pa.Array) -> Array:
+    """Hashes (n,) uint64 of names, 0 for null, as stores keep them (docs/store-format.md)."""
+    return np.where(np.asarray(names.is_null()), np.uint64(0), hash_strings(names)[:, 0])
+
+
 @njit(cache=True)
 def mix_hashes(h: Array, salt: int) -> Array:
     """A new hash (n,) uint64 of each hash: independent for different salts."""

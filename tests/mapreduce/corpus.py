@@ -73,6 +73,7 @@ def stored_rows(store: Store) -> Iterator[dict[str, Any]]:
                     "label": int(columns["label"][i]),
                     "rating": float(columns["rating"][i]),
                     "id": int(columns["review_id"][i]),
+                    **{key: int(columns[key][i]) for key in store.keys},
                 }
 
 

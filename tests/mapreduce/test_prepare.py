@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from reviews.errors import UserError
-from reviews.recipe import SPLITS, Recipe
+from reviews.recipe import KEYS, SPLITS, Recipe
 from reviews.storage.verify import verify_store
 from reviews.store import Store
 from reviews.text.tokenizer import fold, pattern
@@ -112,8 +112,9 @@ def same_store(request, tmp_path_factory: pytest.TempPathFactory) -> SameStore:
     top = tmp_path_factory.mktemp(request.param)
     rows = make_reviews(1800, seed=3)
     paths = [write_reviews(top / f"{n}.json", rows[600 * n : 600 * n + 600]) for n in range(3)]
-    # The features of equal reviews differ.
-    recipe = Recipe.of(dedupe=request.param, length=4, features=("votes", "verified:category"))
+    # The features and keys of equal reviews differ.
+    recipe = Recipe.of(dedupe=request.param, length=4, features=("votes", "verified:category"),
+                       source_field="verified", keep_keys=KEYS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mapreduce.prepare.PARTITION_BYTES", 60_000)
         expected = bytes_of(run(paths, top / "store", recipe))

@@ -110,6 +110,19 @@ def test_files_with_labels_are_read_as_well(model: Path, tmp_path: Path) -> None
     assert rows["record"].to_pylist() == list(range(1, 301))
 
 
+def test_files_need_not_have_the_keys_of_the_store(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = Recipe.of(length=LENGTH, keep_keys=("source", "time"), source_field="shop")
+    model, _ = make_bundle(tmp_path, recipe=recipe)
+    file = tmp_path / "in.jsonl"
+    file.write_text("".join(json.dumps({"text": text, "rating": 5}) + "\n" for text in TEXTS))
+    score(model, file, "--out", tmp_path / "out.parquet")
+    assert pq.read_metadata(tmp_path / "out.parquet").num_rows == len(TEXTS)
+    assert reviewmill.main(["evaluate", str(model), "--input", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["n"] > 0
+
+
 def test_a_rating_that_is_missing_or_impossible_does_not_matter(
     model: Path, tmp_path: Path
 ) -> None:

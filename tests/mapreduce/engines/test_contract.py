@@ -34,6 +34,7 @@ from tests.mapreduce.engines.clusters import running_hadoop, running_spark
 from tests.mapreduce.engines.emr_double import impatience, put, working
 from tests.requirements import need
 
+RECIPE = Recipe.of(keep_keys=("reviewer", "product", "time"))
 # What takes time is to start tasks: there are two of a kind.
 REVIEWS, PARTITION_BYTES = 20_000, 16 << 20
 # What a cluster takes on a busy machine.
@@ -62,7 +63,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     files = list(map(str, generate(top / "reviews.json.gz", REVIEWS)))
     # A review of the second file has equals in the first, so its duplicates are in two splits.
     files += list(map(str, generate(top / "again.json.gz", REVIEWS // 20)))
-    store = run(files, top / "store")
+    store = run(files, top / "store", RECIPE)
     assert store.manifest["records"]["dropped"]["duplicate"] > REVIEWS // 20
     assert len(store.shards("train")) == 2
     return Corpus(files, store.manifest["records"]["read"], bytes_of(store))
@@ -107,7 +108,7 @@ def test_every_runner_makes_the_store_of_the_inline_one(
 ) -> None:
     monkeypatch.setattr("reviews.runtime.progress.LOG_S", 0.0)
     monkeypatch.setattr("mapreduce.engines.run_job.WATCH_S", 0.1)
-    prepare({"corpus": corpus.files}, str(tmp_path / "store"), Recipe(), engine)
+    prepare({"corpus": corpus.files}, str(tmp_path / "store"), RECIPE, engine)
     store = Store(tmp_path / "store")
     found = bytes_of(store)
     found.pop("dask-report.html", None)  # beside the store, as prepare.json is
@@ -128,7 +129,7 @@ def test_files_that_a_cluster_has_cut_first_make_that_store_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("mapreduce.prepare.SPLIT_BYTES", 4 << 20)
-    prepare({"corpus": corpus.files}, str(tmp_path / "store"), Recipe(),
+    prepare({"corpus": corpus.files}, str(tmp_path / "store"), RECIPE,
             replace(engine, cut_above=0))
     assert bytes_of(Store(tmp_path / "store")) == corpus.expected
     pieces = re.search(r"prepare: cut: 2 long files, (\d+) pieces", capsys.readouterr().err)
@@ -162,7 +163,7 @@ def test_hadoop_makes_that_store_in_hdfs_though_a_map_task_is_killed(
     killer = threading.Thread(target=kill_one, args=(is_mapper, stop, killed))
     killer.start()
     try:
-        prepare({"corpus": corpus.files}, out, Recipe(), hadoop)
+        prepare({"corpus": corpus.files}, out, RECIPE, hadoop)
     finally:
         stop.set()
         killer.join()
@@ -184,7 +185,7 @@ def test_emr_makes_that_store_on_s3_and_nothing_is_left_running(
     emr: EngineOptions, corpus: Corpus, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(Recipe().to_yaml())
+    recipe.write_text(RECIPE.to_yaml())
     for path in corpus.files:
         put(f"s3://{BUCKET}/in/{Path(path).name}", Path(path).read_bytes())
     out = f"s3://{BUCKET}/out/store"
@@ -209,7 +210,7 @@ def test_the_last_words_of_a_failed_task_are_shown(engine: EngineOptions, tmp_pa
     out = "hdfs:///stores/failed" if engine.runner == "hadoop" else str(tmp_path / "store")
     with places_for(out, None, tasks_are_elsewhere=True) as places:
         recipe = tmp_path / "recipe.yaml"
-        recipe.write_text(Recipe().to_yaml())
+        recipe.write_text(RECIPE.to_yaml())
         split = InputSplit("reviews.json", 0, -1, "jsonl")
         with pytest.raises(EngineError, match=r"KeyError: 'nobody'") as failed:
             run_job(GatherReviews, [orjson.dumps({**asdict(split), "role": "nobody"})],
