@@ -20,7 +20,7 @@ from benchmarks.prepare import FILES, LENGTH, ONE_THREAD, RECIPE
 from cluster.costs import INFLATED, START_MINUTES
 from mapreduce.count_words import CountWords
 from mapreduce.encode_reviews import EncodeReviews
-from mapreduce.engines.run_job import ENGINES, map_tasks
+from mapreduce.engines.run_job import ENGINES, tasks_of
 from mapreduce.gather_reviews import GatherReviews
 from mapreduce.prepare import PARTITION_BYTES, SPLIT_BYTES, split_bytes
 from reviews.errors import UserError
@@ -85,7 +85,8 @@ def project(rates: Rates, assumed: Assumptions, where: Machine) -> dict[str, flo
     partitions = partitions_of(assumed)
     lines = {"gather": rounds(assumed.bytes, split_bytes(engine)), "count": partitions,
              "encode": partitions}
-    tasks = {name: map_tasks(job, lines[name], engine) for name, job in JOBS.items()}
+    slots = where.workers if where.nodes else None
+    tasks = {name: tasks_of(job, lines[name], engine, slots).mappers for name, job in JOBS.items()}
     # A review costs in proportion to its bytes.
     work = {name: us * 1e-6 * assumed.bytes / rates.review_bytes
             for name, us in all_us(rates).items()}

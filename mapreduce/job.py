@@ -116,8 +116,12 @@ class ReviewsJob(MRJob):
         return str(error)
 
     def _runner_class(self) -> type[MRJobRunner]:
-        """mrjob's own for every runner but local."""
+        """mrjob's own for every runner but local and hadoop."""
         runner: type[MRJobRunner] = super()._runner_class()
+        if runner.alias == "hadoop":
+            from mapreduce.engines.hadoop_runner import HadoopRunner
+
+            return HadoopRunner
         return ForkRunner if runner.alias == "local" else runner
 
     def mr_job_script(self) -> str:

@@ -359,7 +359,7 @@ def split_bytes(engine: Engine) -> int:
 
 def reducers_of(partitions: int, options: EngineOptions) -> int:
     """How many tasks share the partitions: one for each worker, if their number is known."""
-    return min(partitions, options.workers or max(2, -(-partitions // REDUCER_PARTITIONS)))
+    return min(partitions, options.workers or -(-partitions // REDUCER_PARTITIONS))
 
 
 def partitions_of(splits: dict[str, list[InputSplit]]) -> int:

@@ -6,25 +6,21 @@ holds, whatever the size of the corpus.
 """
 
 import contextlib
-import io
 import logging
 import multiprocessing
 import os
-import tempfile
-import uuid
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mrjob.job import MRJob
-
 from mapreduce.engines.ship_package import unpacker
+from mapreduce.engines.task import MAPPER, REDUCER, Ran, by_group, by_key, run_task, share_files
+from mapreduce.job import ReviewsJob
 from reviews.corpora import InputSplit
 from reviews.errors import EngineError, UserError
 from reviews.runtime.progress import PROGRESS
-from reviews.storage.files import is_remote
-from reviews.storage.folders import fetch, join, write_whole
+from reviews.storage.folders import join, write_whole
 
 if TYPE_CHECKING:
     from mapreduce.engines.options import EngineOptions
@@ -104,67 +100,38 @@ def _connected(address: str) -> Iterator[None]:
 
 
 def run_job(
-    job: type[MRJob], lines: Sequence[bytes], arguments: Sequence[str], options: "EngineOptions",
-    places: "RunFolders",
-) -> list[tuple[Any, Any]]:
-    """Run one job on the present session; its (key, value) pairs, in no particular order."""
+    job: type[ReviewsJob], lines: Sequence[bytes], arguments: Sequence[str],
+    options: "EngineOptions", places: "RunFolders", reducers: int,
+) -> Ran:
+    """Run one job on the present session: a task for each line, and for each key."""
     from distributed import KilledWorker, as_completed, default_client
 
     client, given = default_client(), list(arguments)
     if options.scheduler:
-        given = _shared(given, join(places.work, "arguments"))
-    how = {"job": job, "arguments": given, "pure": False}
+        given = share_files(given, places.work)
+    counters: Counter[tuple[str, str]] = Counter()
     try:
-        mapped = client.map(_map, list(lines), key=f"{job.__name__}-map", **how)
-        shuffled: dict[bytes, list[bytes]] = defaultdict(list)
-        for number, future in enumerate(as_completed(mapped), 1):
-            for line in future.result():
-                shuffled[line.split(b"\t", 1)[0]].append(line)
-            future.release()
-            PROGRESS.tell(number, len(mapped) + len(shuffled))
-        reduced = client.map(_reduce, list(shuffled.values()), key=f"{job.__name__}-reduce", **how)
+        mapped = client.map(partial(run_task, job, given, MAPPER),
+                            [[line + b"\n"] for line in lines],
+                            key=f"{job.__name__}-map", pure=False)
         output: list[bytes] = []
+        for number, future in enumerate(as_completed(mapped), 1):
+            _take(future, output, counters)
+            PROGRESS.tell(number, 2 * len(mapped))
+        groups, output = by_key(output), []
+        reduced = client.map(partial(run_task, job, given, REDUCER), groups,
+                             key=f"{job.__name__}-reduce", pure=False)
         for number, future in enumerate(as_completed(reduced), 1):
-            output += future.result()
+            _take(future, output, counters)
             PROGRESS.tell(len(mapped) + number, len(mapped) + len(reduced))
     except KilledWorker as error:
         raise EngineError(f"{job.__name__} failed on the runner dask: {error}") from None
-    return list(job(list(arguments)).parse_output(output))
+    return Ran(list(job(list(arguments)).parse_output(output)), by_group(counters))
 
 
-def _shared(arguments: list[str], folder: str) -> list[str]:
-    """The arguments, with the files among them where workers on other machines see them."""
-    shared = []
-    for argument in arguments:
-        if Path(argument).is_file():
-            copy = join(folder, f"{uuid.uuid4().hex}-{Path(argument).name}")
-            write_whole(copy, Path(argument).read_bytes())
-            argument = copy
-        shared.append(argument)
-    return shared
-
-
-def _map(line: bytes, job: type[MRJob], arguments: list[str]) -> list[bytes]:
-    """One line through the mapper; its lines."""
-    return _through(job, arguments, "run_mapper", [line + b"\n"])
-
-
-def _reduce(lines: list[bytes], job: type[MRJob], arguments: list[str]) -> list[bytes]:
-    """The lines of one key through the reducer."""
-    return _through(job, arguments, "run_reducer", lines)
-
-
-def _through(
-    job: type[MRJob], arguments: list[str], stage: str, lines: list[bytes]
-) -> list[bytes]:
-    with tempfile.TemporaryDirectory(prefix="reviewmill-") as folder:
-        here = []
-        for number, argument in enumerate(arguments):
-            if is_remote(argument) and "/arguments/" in argument:
-                fetch(argument, Path(folder, str(number)))
-                argument = str(Path(folder, str(number)))
-            here.append(argument)
-        task = job(here)
-        task.sandbox(stdin=io.BytesIO(b"".join(lines)))
-        getattr(task, stage)(0)
-        return task.stdout.getvalue().splitlines(keepends=True)
+def _take(future: Any, output: list[bytes], counters: Counter[tuple[str, str]]) -> None:
+    """Add the result of a task, which its worker forgets then."""
+    lines, counted = future.result()
+    output += lines
+    counters.update(counted)
+    future.release()

@@ -16,7 +16,7 @@ from reviews.errors import EngineError, UserError
 from reviews.storage.folders import join
 
 if TYPE_CHECKING:
-    from mapreduce.engines.options import EngineOptions
+    from mapreduce.engines.options import EngineOptions, Tasks
     from mapreduce.run_folders import RunFolders
 
 CHECK_S = 10.0  # between two questions after a step
@@ -63,7 +63,7 @@ def session(
             raise EngineError(f"{error} (logs of {cluster}: {logs})") from None
 
 
-def arguments(options: "EngineOptions", places: "RunFolders", reducers: int) -> list[str]:
+def arguments(options: "EngineOptions", places: "RunFolders", tasks: "Tasks") -> list[str]:
     """mrjob's arguments for one job."""
     return [
         "--cluster-id", options.cluster_id or "",
@@ -75,7 +75,7 @@ def arguments(options: "EngineOptions", places: "RunFolders", reducers: int) -> 
         "--no-read-logs",
         "--python-bin", options.python_bin or emr.NODE_PYTHON,
         "--no-bootstrap-mrjob",
-        *how_tasks_run(options, reducers),
+        *how_tasks_run(options, tasks),
     ]
 
 

@@ -1,23 +1,28 @@
 """What mrjob is told about Hadoop: where it is found, and how its tasks run."""
 
 import getpass
+import http.client
+import json
 import os
 import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.request import urlopen
 
 from reviews.errors import EngineError, UserError
-from reviews.storage.files import name_node_of
+from reviews.storage.files import hadoop_setting, name_node_of
 from reviews.storage.folders import join, names_below
 
 if TYPE_CHECKING:
-    from mapreduce.engines.options import EngineOptions
+    from mapreduce.engines.options import EngineOptions, Tasks
     from mapreduce.run_folders import RunFolders
 
 # A task of ours takes up to 0.7 GB beside the JVM that started it.
 TASK_MB = 2048
+WEB_PORT = 8088  # of the resource manager, where its configuration names none
+ANSWER_S = 10
 
 
 def find_hadoop(environment: Mapping[str, str]) -> str:
@@ -67,7 +72,24 @@ def check(options: "EngineOptions") -> None:
         raise EngineError(f"HDFS cannot be reached: {error}") from None
 
 
-def arguments(options: "EngineOptions", places: "RunFolders", reducers: int) -> list[str]:
+def slots(options: "EngineOptions") -> int | None:
+    """Tasks that the cluster runs at once: those of --workers, else all that its memory and cores
+    take, as the resource manager says; None where it does not answer."""
+    if options.workers:
+        return options.workers
+    address = hadoop_setting(os.environ, "yarn-site.xml", "yarn.resourcemanager.webapp.address")
+    if address is None:
+        host = hadoop_setting(os.environ, "yarn-site.xml", "yarn.resourcemanager.hostname")
+        address = f"{host}:{WEB_PORT}"
+    try:
+        with urlopen(f"http://{address}/ws/v1/cluster/metrics", timeout=ANSWER_S) as answer:
+            cluster = json.load(answer)["clusterMetrics"]
+            return max(1, min(cluster["totalMB"] // TASK_MB, cluster["totalVirtualCores"]))
+    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
+        return None
+
+
+def arguments(options: "EngineOptions", places: "RunFolders", tasks: "Tasks") -> list[str]:
     """mrjob's arguments for one job."""
     return [
         "--hadoop-bin", find_hadoop(os.environ),
@@ -76,14 +98,15 @@ def arguments(options: "EngineOptions", places: "RunFolders", reducers: int) -> 
         "--no-bootstrap-mrjob",
         # The folder is ours, and goes with the run: no program has to be called for it.
         "--hadoop-tmp-dir", join(places.shared, "mrjob"), "--cleanup", "LOCAL_TMP",
-        *how_tasks_run(options, reducers),
+        *how_tasks_run(options, tasks),
     ]
 
 
-def how_tasks_run(options: "EngineOptions", reducers: int) -> list[str]:
+def how_tasks_run(options: "EngineOptions", tasks: "Tasks") -> list[str]:
     """mrjob's arguments about tasks, on any Hadoop."""
     conf: dict[str, object] = {
-        "mapreduce.job.reduces": reducers,
+        "mapreduce.job.reduces": tasks.reducers,
+        "mapreduce.input.lineinputformat.linespermap": tasks.lines_per_mapper,
         "mapreduce.map.memory.mb": TASK_MB,
         "mapreduce.reduce.memory.mb": TASK_MB,
         # Only short lines are shuffled, but a large corpus has many.
@@ -92,6 +115,10 @@ def how_tasks_run(options: "EngineOptions", reducers: int) -> list[str]:
         "mapreduce.map.speculative": "true",
         "mapreduce.reduce.speculative": "true",
     }
+    if tasks.mappers == 1 and tasks.reducers <= 1:
+        # One task of each kind: the application master runs both, and starts no container.
+        conf |= {"mapreduce.job.ubertask.enable": "true",
+                 "yarn.app.mapreduce.am.resource.mb": TASK_MB}
     if options.workers:
         conf |= {"mapreduce.job.running.map.limit": options.workers,
                  "mapreduce.job.running.reduce.limit": options.workers}

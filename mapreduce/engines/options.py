@@ -1,7 +1,7 @@
 """Options of the runner of `prepare` and `clean`."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mapreduce.cut_files import CUT_ABOVE
 from reviews.errors import UserError
@@ -11,6 +11,14 @@ from reviews.options import check_bounds, check_conditions, flag, flatten, optio
 def _own(runners: tuple[str, ...], help: str, **declared: Any) -> Any:
     """An option of some runners alone, None unless it is named."""
     return option(None, help, only_if={"runner": runners}, **declared)
+
+
+class Tasks(NamedTuple):
+    """Numbers of the tasks of a job, and of the lines of input that a mapper gets at most."""
+
+    mappers: int
+    reducers: int
+    lines_per_mapper: int = 1
 
 
 @dataclass(frozen=True)

@@ -6,74 +6,63 @@ of a run lie, how the lines become tasks, and what mrjob has to be told.
 
 import contextlib
 import logging
-import re
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from mrjob.step import StepFailedException
 
 from mapreduce.engines import dask as dask_runner
 from mapreduce.engines import emr, hadoop, spark
-from mapreduce.engines.options import EngineOptions
-from mapreduce.job import FAILURES, ReviewsJob, ended_folder
+from mapreduce.engines.options import EngineOptions, Tasks
+from mapreduce.engines.task import Ran
+from mapreduce.engines.task_notes import complaints, last_words, watching
+from mapreduce.job import ReviewsJob
 from mapreduce.run_folders import RunFolders
 from reviews.corpora import InputSplit
 from reviews.errors import EngineError, UserError
-from reviews.runtime.progress import PROGRESS
 from reviews.storage.files import is_remote, reason
 from reviews.storage.folders import join, names_below, put, read_whole
 
 # How many files the lines of input are dealt out to.
-PER_WORKER, PER_LINE, ONE = "a file for each worker", "a file for each line", "one file"
-LAST_LINES = 12  # of a failed task, that are shown
-WATCH_S = 2.0  # between two looks at how many tasks have ended
-_COMPLAINT = re.compile(r"Error|Exception|FAILED|[Ff]ailed|No such file|not found|denied")
-
-
-class Ran(NamedTuple):
-    """Output of a job, in no particular order, and the counters of the engine by group."""
-
-    pairs: list[tuple[Any, Any]]
-    counters: dict[str, dict[str, int]]
-
+PER_WORKER, ONE = "a file for each worker", "one file"
+MOST_LINES = 16  # for one task: some four GB of reviews, or the shards of two
 
 Session = Callable[
     [EngineOptions, RunFolders, Mapping[str, Sequence[InputSplit]]],
     contextlib.AbstractContextManager[EngineOptions]]
 
 RunJob = Callable[
-    [type[ReviewsJob], Sequence[bytes], Sequence[str], EngineOptions, RunFolders],
-    list[tuple[Any, Any]]]
+    [type[ReviewsJob], Sequence[bytes], Sequence[str], EngineOptions, RunFolders, int], Ran]
 
 
 @dataclass(frozen=True)
 class Engine:
     """One runner.
 
-    arguments: what mrjob is told about one job, given its number of reducers.
+    arguments: what mrjob is told about one job, given the number of its tasks.
     check: raises a UserError or EngineError where the engine cannot be had.
     work_dir: where intermediate files go for a local store, None for beside it.
     session: what has to be there while the jobs run.
     run: runs a job on lines of input, where mrjob has no runner for the engine.
+    slots: number of tasks that run at once, None where it is not known.
     last_words: what is known of a failed task that left no words in the work folder.
     """
 
-    arguments: Callable[[EngineOptions, RunFolders, int], list[str]]
+    arguments: Callable[[EngineOptions, RunFolders, Tasks], list[str]]
     check: Callable[[EngineOptions], None] = lambda options: None
     work_dir: Callable[[], str | None] = lambda: None
     session: Session = lambda options, places, splits: contextlib.nullcontext(options)
     run: RunJob | None = None
     last_words: Callable[[EngineOptions, RunFolders], str] = lambda options, places: ""
     is_cluster: bool = True  # tasks may run on other machines
+    slots: Callable[[EngineOptions], int | None] = lambda options: options.workers
     files: str = PER_WORKER  # how lines of input become files: tasks, for most engines
     splits_per_task: int = 1  # where a task takes long to start, it gets more to do
 
 
-def _no_arguments(options: EngineOptions, places: RunFolders, reducers: int) -> list[str]:
+def _no_arguments(options: EngineOptions, places: RunFolders, tasks: Tasks) -> list[str]:
     # On one machine mrjob makes its tasks by the number of cores.
     return ["--num-cores", str(options.workers)]
 
@@ -81,9 +70,9 @@ def _no_arguments(options: EngineOptions, places: RunFolders, reducers: int) -> 
 ENGINES = {
     "inline": Engine(_no_arguments, is_cluster=False),
     "local": Engine(_no_arguments, is_cluster=False),
-    "hadoop": Engine(hadoop.arguments, hadoop.check, hadoop.work_dir, files=ONE,
-                     splits_per_task=4),
-    "spark": Engine(spark.arguments, spark.check, files=PER_LINE),
+    "hadoop": Engine(hadoop.arguments, hadoop.check, hadoop.work_dir, slots=hadoop.slots,
+                     files=ONE, splits_per_task=4),
+    "spark": Engine(_no_arguments, spark.check, session=spark.session, run=spark.run_job),
     "dask": Engine(_no_arguments, dask_runner.check, session=dask_runner.session,
                    run=dask_runner.run_job),
     "emr": Engine(emr.arguments, emr.check, session=emr.session, files=ONE, splits_per_task=4,
@@ -102,9 +91,10 @@ def run_job(
     runner = options.runner or "inline"
     engine = ENGINES[runner]
     if engine.run:
-        return Ran(engine.run(job, lines, arguments, options, places), {})
+        return engine.run(job, lines, arguments, options, places, reducers)
     inputs = list(map(str, deal(places.local / job.__name__, lines, engine, options.workers or 1)))
-    given = ["-r", runner, "--no-conf", "--quiet", *engine.arguments(options, places, reducers)]
+    tasks = tasks_of(job, len(lines), engine, engine.slots(options), reducers)
+    given = ["-r", runner, "--no-conf", "--quiet", *engine.arguments(options, places, tasks)]
     output = None
     if engine.is_cluster and is_remote(places.work):
         # mrjob would call the engine's own programs for each file.
@@ -116,10 +106,9 @@ def run_job(
         given += ["--output-dir", output, "--no-cat-output", "--no-check-input-paths"]
     instance = job([*given, *arguments, *inputs])
     try:
-        ended = join(places.work, ended_folder(job.__name__))
-        watching = _watching(ended, map_tasks(job, len(lines), engine) + reducers)
+        shown = watching(places.work, job.__name__, tasks.mappers + tasks.reducers)
         with (instance.make_runner() as running, _listening() as heard,
-              watching if engine.is_cluster else contextlib.nullcontext()):
+              shown if engine.is_cluster else contextlib.nullcontext()):
             running.run()
             chunks = running.cat_output() if output is None else _parts(output)
             pairs = list(instance.parse_output(chunks))
@@ -132,28 +121,20 @@ def run_job(
         raise kind(f"{job.__name__} failed on the runner {runner}: {said}") from None
 
 
-def map_tasks(job: type[ReviewsJob], lines: int, engine: Engine) -> int:
-    """How many tasks of a cluster share so many lines of input."""
-    return -(-lines // job.LINES_PER_TASK) if engine.files == ONE else lines
+def tasks_of(
+    job: type[ReviewsJob], lines: int, engine: Engine, slots: int | None, reducers: int = 1
+) -> Tasks:
+    """Numbers of the tasks that share so many lines of input.
 
-
-@contextlib.contextmanager
-def _watching(folder: str, tasks: int) -> Iterator[None]:
-    """Show meanwhile how many tasks have left a file in the folder."""
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(WATCH_S):
-            with contextlib.suppress(UserError):  # the next look may reach it
-                PROGRESS.tell(len(names_below(folder)), tasks)
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    slots: tasks that the cluster runs at once, None where that is not known. Where a task takes
+    long to start, there is one for each slot, as long as it does not become too large.
+    """
+    if engine.files != ONE:
+        return Tasks(lines, reducers)
+    each = job.LINES_PER_TASK
+    if slots:
+        each = max(each, min(-(-lines // slots), MOST_LINES))
+    return Tasks(-(-lines // each), reducers, each)
 
 
 @contextlib.contextmanager
@@ -175,13 +156,6 @@ def _listening() -> Iterator[deque[str]]:
         logger.propagate = passed_on
 
 
-def complaints(heard: Iterable[str]) -> str:
-    """The last of these messages that are about an error."""
-    lines = [line.strip() for message in heard for line in message.splitlines()]
-    telling = [line for line in lines if _COMPLAINT.search(line)]
-    return "\n".join(list(dict.fromkeys(telling))[-LAST_LINES:])
-
-
 def _put(path: str, folder: str) -> str:
     """The address of a copy of a local file."""
     address = join(folder, Path(path).name)
@@ -198,7 +172,7 @@ def _parts(output: str) -> Iterator[bytes]:
 
 def deal(folder: Path, lines: Sequence[bytes], engine: Engine, workers: int) -> list[Path]:
     """Deal lines out to files like cards: mrjob gives each file a task of its own."""
-    count = {ONE: 1, PER_LINE: len(lines), PER_WORKER: min(workers, len(lines))}[engine.files]
+    count = {ONE: 1, PER_WORKER: min(workers, len(lines))}[engine.files]
     folder.mkdir()
     paths = []
     for number in range(count):
@@ -206,15 +180,6 @@ def deal(folder: Path, lines: Sequence[bytes], engine: Engine, workers: int) -> 
         path.write_bytes(b"".join(line + b"\n" for line in lines[number::count]))
         paths.append(path)
     return paths
-
-
-def last_words(work: str) -> str:
-    """What the task that failed last said at its end, empty where none could say anything."""
-    names = names_below(join(work, FAILURES))
-    if not names:
-        return ""
-    text = read_whole(join(join(work, FAILURES), min(names))).decode(errors="replace")
-    return "\n".join(text.rstrip().splitlines()[-LAST_LINES:])
 
 
 def log_to_stderr(verbose: bool) -> None:

@@ -213,13 +213,18 @@ def name_node_of(environment: Mapping[str, str]) -> str | None:
 
     Reading hdfs:// through it needs none of Hadoop's native libraries.
     """
+    return hadoop_setting(environment, "hdfs-site.xml", "dfs.namenode.http-address")
+
+
+def hadoop_setting(environment: Mapping[str, str], site: str, name: str) -> str | None:
+    """A property of a file of Hadoop's configuration, None where it is not set."""
     home = environment.get("HADOOP_HOME")
     folder = environment.get("HADOOP_CONF_DIR") or (home and f"{home}/etc/hadoop")
-    file = Path(folder or "", "hdfs-site.xml")
+    file = Path(folder or "", site)
     if not folder or not file.is_file():
         return None
     for entry in ElementTree.parse(file).iter("property"):
-        if entry.findtext("name") == "dfs.namenode.http-address":
+        if entry.findtext("name") == name:
             return entry.findtext("value")
     return None
 

@@ -17,7 +17,7 @@ import pytest
 
 import reviewmill
 from mapreduce.engines.options import EngineOptions
-from mapreduce.engines.run_job import run_job
+from mapreduce.engines.run_job import ENGINES, run_job
 from mapreduce.engines.ship_package import launcher
 from mapreduce.gather_reviews import GatherReviews
 from mapreduce.prepare import prepare
@@ -107,15 +107,14 @@ def test_every_runner_makes_the_store_of_the_inline_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("reviews.runtime.progress.LOG_S", 0.0)
-    monkeypatch.setattr("mapreduce.engines.run_job.WATCH_S", 0.1)
+    monkeypatch.setattr("mapreduce.engines.task_notes.WATCH_S", 0.1)
     prepare({"corpus": corpus.files}, str(tmp_path / "store"), RECIPE, engine)
     store = Store(tmp_path / "store")
     found = bytes_of(store)
     found.pop("dask-report.html", None)  # beside the store, as prepare.json is
     assert found == corpus.expected
     counters = json.loads((store.path / "prepare.json").read_bytes())["counters"]
-    if engine.runner != "dask":  # it has no counters
-        assert counters["gather"]["reviews"]["records read"] == corpus.records
+    assert counters["gather"]["reviews"]["records read"] == corpus.records
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
     # Meanwhile, how far each job is and how long it will take is shown.
     shown = re.findall(r"prepare: (\w+): [1-9]\d?%, .* left", capsys.readouterr().err)
@@ -212,7 +211,8 @@ def test_the_last_words_of_a_failed_task_are_shown(engine: EngineOptions, tmp_pa
         recipe = tmp_path / "recipe.yaml"
         recipe.write_text(RECIPE.to_yaml())
         split = InputSplit("reviews.json", 0, -1, "jsonl")
-        with pytest.raises(EngineError, match=r"KeyError: 'nobody'") as failed:
+        with (ENGINES[str(engine.runner)].session(engine, places, {}),
+              pytest.raises(EngineError, match=r"KeyError: 'nobody'") as failed):
             run_job(GatherReviews, [orjson.dumps({**asdict(split), "role": "nobody"})],
                     ["--work-dir", places.work, "--recipe-file", str(recipe)],
                     replace(engine, workers=1), places)
@@ -230,7 +230,8 @@ def test_a_python_that_the_nodes_do_not_have_is_named(
                             "/nowhere/python"]) == 3
     said = capsys.readouterr().err
     assert "GatherReviews failed on the runner spark: " in said
-    assert "/nowhere/python: No such file" in said and "Traceback" not in said
+    assert 'Cannot run program "/nowhere/python": error=2, No such file' in said
+    assert "Traceback" not in said
     assert [entry.name for entry in tmp_path.iterdir()] == ["reviews.json"]
 
 
