@@ -24,7 +24,10 @@ COMMANDS = {
     "serve": ("scoring.service.serve", "a model over HTTP, and a page to try it on"),
     "export": ("scoring.export", "the ONNX file of a model that was trained without it"),
     "compare": ("compare.command", "models and baselines on one store, and what a result is worth"),
+    "tune": ("compare.tuning.command", "options of a training, searched on a sample of a store"),
     "watch": ("reports.live.watch", "progress of a training, in the terminal"),
+    "runs": ("reports.live.runs", "run folders below a folder, as a table"),
+    "track": ("reports.tracking.command", "a run put to TensorBoard or MLflow"),
     "report": ("reports", "the page about a run, a store or a comparison"),
     "cluster": ("cluster.command", "clusters started and stopped, and what they cost"),
     "bench": ("benchmarks", "each stage beside its peer"),
@@ -37,10 +40,11 @@ UNUSED = ["scipy", "pandas"] + ["setuptools"] * (sys.version_info < (3, 12))
 
 # What a command needs beside the core install: the extra, and the modules it brings.
 EXTRAS = {"train": ("torch", "mpi4py", "safetensors"), "report": ("matplotlib",),
-          "compare": ("sklearn", "scipy"), "export": ("onnx", "safetensors"),
+          "compare": ("sklearn", "scipy"), "tune": ("optuna",), "export": ("onnx", "safetensors"),
           "score": ("onnxruntime", "safetensors", "fastapi", "uvicorn")}
 NEEDS = {"train": ["train"], "evaluate": ["train"], "report": ["report"], "export": ["export"],
          "score": ["score"], "serve": ["score"], "compare": ["compare", "report"],
+         "tune": ["train", "tune", "report"],
          "bench": ["train"], "demo": ["train", "report"]}
 
 

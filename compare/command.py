@@ -13,7 +13,7 @@ import numpy as np
 from compare import raw_texts, slices
 from compare.output import accuracy_text, write_files
 from compare.results import FOLDS, SEEDS, compare, summarize
-from compare.rows import check_shards, column, draw_sample, fold_of
+from compare.rows import check_classes, check_shards, column, draw_sample, fold_of
 from compare.runs import PREDICTIONS, Failure, Protocol, run_all, run_folder
 from compare.systems import SYSTEMS, check_systems
 from reviews.errors import UserError
@@ -103,20 +103,10 @@ def training_rows(store: Store, sample: float, folds: int = 0) -> np.ndarray:
         raise UserError(f"{store.address} has no rows in its train split")
     check_shards(store)
     positions = draw_sample(column(store, "train", "review_id"), sample)
-    labels = column(store, "train", "label")[positions]
-    counts = np.bincount(labels, minlength=len(store.classes))
-    if counts.min() < LEAST_OF_A_CLASS:
-        raise UserError(f"{counts.min()} of the {len(positions):,} training rows are "
-                        f"{store.classes[counts.argmin()]}: a comparison needs "
-                        f"{LEAST_OF_A_CLASS} of each class")
-    if folds:
-        of_fold = fold_of(column(store, "train", "review_id")[positions], folds)
-        for fold in range(folds):
-            inside = np.bincount(labels[of_fold == fold], minlength=len(store.classes))
-            if inside.min() == 0 or (counts - inside).min() < LEAST_OF_A_CLASS:
-                raise UserError(f"fold {fold} of {folds} has {inside.min()} rows of "
-                                f"{store.classes[inside.argmin()]} of {counts.min()}: give fewer "
-                                "--folds")
+    of_fold = (fold_of(column(store, "train", "review_id")[positions], folds)
+               if folds else None)
+    check_classes(column(store, "train", "label")[positions], store.classes, LEAST_OF_A_CLASS,
+                  of_fold)
     return positions
 
 

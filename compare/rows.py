@@ -1,5 +1,6 @@
 """Rows of a store as the baselines and the statistics take them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -7,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from reviews.errors import UserError
 from reviews.hashing import hash_key, mix
 from reviews.storage.folders import whole_file
 from reviews.store import Store
@@ -36,6 +38,30 @@ def texts(store: Store, split: str, chosen: Array | None = None) -> list[str]:
     if chosen is not None:
         tokens, lengths = tokens[chosen], lengths[chosen]
     return [" ".join(map(str, row[:n])) for row, n in zip(tokens, lengths, strict=True)]
+
+
+def check_classes(
+    labels: Array, classes: Sequence[str], least: int, of_fold: Array | None = None
+) -> None:
+    """Raise UserError where a class has fewer than `least` of the rows that are trained on.
+
+    Args:
+        labels: (n,) of the training rows.
+        of_fold: (n,) fold of each, of which one at a time is left out.
+    """
+    counts = np.bincount(labels, minlength=len(classes))
+    if counts.min() < least:
+        raise UserError(f"{counts.min()} of the {len(labels):,} training rows are "
+                        f"{classes[int(counts.argmin())]}: {least} of each class are needed")
+    if of_fold is None:
+        return
+    folds = of_fold.max() + 1
+    for fold in range(folds):
+        inside = np.bincount(labels[of_fold == fold], minlength=len(classes))
+        if inside.min() == 0 or (counts - inside).min() < least:
+            rarest = classes[int(inside.argmin())]
+            raise UserError(f"fold {fold} of {folds} has {inside.min()} rows of {rarest} of "
+                            f"{counts.min()}: give fewer --folds")
 
 
 def draw_sample(ids: Array, fraction: float) -> Array:

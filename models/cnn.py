@@ -6,7 +6,7 @@ from models.graph import Graph
 from models.options import ModelOptions, Words, WordVectors
 from models.record import ModelRecord, Shapes
 from reviews.errors import UserError
-from reviews.options import option, with_default
+from reviews.options import Search, option, with_default
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class CnnConfig(WordVectors, Words):
     dropout: float = with_default(Words, "dropout", 0.3)
     widths: tuple[int, ...] = option(
         (2, 3, 4), "widths of the convolutions in words", at_least=1, fixed=True)
-    filters: int = option(64, "number of outputs of each convolution", at_least=1, fixed=True)
+    filters: int = option(64, "number of outputs of each convolution", at_least=1, fixed=True,
+                         search=Search(low=0.5, high=2, log=True, factors=True))
 
     def __post_init__(self) -> None:
         super().__post_init__()

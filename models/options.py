@@ -6,7 +6,7 @@ options of the last group come first.
 
 from dataclasses import dataclass
 
-from reviews.options import AtLeast, check_bounds, flag, option
+from reviews.options import AtLeast, Search, check_bounds, flag, option
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,8 @@ class ModelConfig:
     """Options of every model."""
 
     dropout: float = option(
-        0.2, "locked dropout: inputs of every layer, and the pooled vector", at_least=0, below=1)
+        0.2, "locked dropout: inputs of every layer, and the pooled vector", at_least=0, below=1,
+        search=Search(low=0, high=0.6))
 
     def __post_init__(self) -> None:
         check_bounds(self, flag)
@@ -24,9 +25,12 @@ class ModelConfig:
 class Words(ModelConfig):
     """Word vectors."""
 
-    embedding_dim: int = option(100, "width of the word vectors", at_least=1, fixed=True)
+    embedding_dim: int = option(
+        100, "width of the word vectors", at_least=1, fixed=True,
+        search=Search(low=0.5, high=2, log=True, factors=True))
     word_dropout: float = option(
-        0.0, "fraction of words replaced by the unknown word", at_least=0, below=1)
+        0.0, "fraction of words replaced by the unknown word", at_least=0, below=1,
+        search=Search(low=0, high=0.3))
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,10 @@ class HiddenLayers(ModelConfig):
     """Layers on one another."""
 
     hidden_dim: int = option(
-        64, "width of a layer; of a recurrent one, per direction", at_least=1, fixed=True)
+        64, "width of a layer; of a recurrent one, per direction", at_least=1, fixed=True,
+        search=Search(low=0.5, high=2, log=True, factors=True))
     layers: int = option(1, "number of layers, recurrent ones or those of an mlp", at_least=1,
-                         fixed=True)
+                         fixed=True, search=Search(low=1, high=2))
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Ngrams(ModelConfig):
     ngrams: int = option(
         0, "words of the longest n-gram: of a bag, of one that votes beside a recurrent model "
         "(0: none does), or of one that an mlp reads beside the features (0: it reads no text)",
-        at_least=0, fixed=True)
+        at_least=0, fixed=True, search=Search(low=1, high=4))
     buckets: int = option(
         2_000_000, "number of rows that n-grams are hashed into", at_least=1, fixed=True,
         only_if={"ngrams": AtLeast(2)})  # words alone have rows of their own
@@ -69,9 +74,11 @@ class NgramView(Ngrams):
 
     ngram_dim: int = option(
         16, "width of the vectors of n-grams", at_least=1, fixed=True,
+        search=Search(low=0.5, high=2, log=True, factors=True),
         only_if={"ngrams": AtLeast(1)})
     ngram_rate: float = option(
         0.3, "learning rate of the rows of n-grams, by adagrad", above=0,
+        search=Search(low=0.2, high=5, log=True, factors=True),
         only_if={"ngrams": AtLeast(1)})
 
 

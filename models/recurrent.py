@@ -8,7 +8,7 @@ from models.graph import Graph
 from models.ngrams import mean_with_view, view_tensors
 from models.options import HiddenLayers, ModelOptions, NgramView, Words, WordVectors
 from models.record import ModelRecord, Shapes
-from reviews.options import option
+from reviews.options import Search, option
 
 _GATES = {"LSTM": 4, "GRU": 3}
 # Where each gate of ONNX's order (LSTM: i o f c, GRU: z r h) stands in torch's (i f g o; r z n).
@@ -19,10 +19,11 @@ _ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}
 class RecurrentLayers(HiddenLayers):
     """Recurrent layers and what becomes of their outputs."""
 
-    bidirectional: bool = option(False, "read every review in both directions", fixed=True)
+    bidirectional: bool = option(
+        False, "read every review in both directions", fixed=True, search=Search((False, True)))
     pooling: str = option(
         "mean+max", "pooling of a review's outputs into one vector", ("last", "max", "mean+max"),
-        fixed=True)
+        fixed=True, search=Search(("last", "max", "mean+max")))
 
 
 @dataclass(frozen=True)

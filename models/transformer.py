@@ -6,7 +6,7 @@ from models.encoder import encoder_tensors, first_states
 from models.graph import Graph
 from models.options import ModelConfig, ModelOptions
 from models.record import ModelRecord, Shapes
-from reviews.options import option, with_default
+from reviews.options import Search, option, with_default
 
 HEAD_WIDTH = 256
 
@@ -24,7 +24,7 @@ class TransformerConfig(ModelConfig):
         at_least=0, fixed=True)
     layer_decay: float = option(
         1.0, "factor of the learning rate from one of the encoder's layers to that before it",
-        above=0, at_most=1)
+        above=0, at_most=1, search=Search(low=0.7, high=1))
     activation_checkpointing: bool = option(
         False, "keep no activations inside of the encoder's layers for the backward pass, which "
         "computes them again: less memory, more time")

@@ -1,4 +1,6 @@
-"""Training reviews chosen by a file (`train --rows`): folds, samples, resamples."""
+"""Training reviews chosen by a file: folds, samples, resamples.
+
+`train --rows` names those to train on, `--validation-rows` those to validate on."""
 
 import hashlib
 from pathlib import Path
@@ -24,20 +26,22 @@ class ChosenRows:
             may stand for several reviews (`dedupe: none`), the column row as well: position in
             the training split, in the store's order, from 0.
         store: the store that the reviews are of.
+        option: that names the file.
 
     Raises UserError where the file is none of this kind, or names a review that the store's
     training split has not.
     """
 
-    def __init__(self, file: str | Path, store: Store) -> None:
-        table = _read(file)
+    def __init__(self, file: str | Path, store: Store, option: str = "--rows") -> None:
+        table = _read(file, option)
         self._file = str(file)
         self.digest = hashlib.sha256(Path(file).read_bytes()).hexdigest()
         self._by_row = store.recipe.selection.dedupe == "none"
-        ids, counts = (_numbers(table, name, file) for name in ("review_id", "count"))
+        where = f"{option} {file}"
+        ids, counts = (_numbers(table, name, where) for name in ("review_id", "count"))
         if len(counts) and not 0 <= counts.min() <= counts.max() <= MOST_COUNT:
             raise UserError(f"{file}: a count is a whole number from 0 to {MOST_COUNT}")
-        key = _numbers(table, "row", file) if self._by_row else ids
+        key = _numbers(table, "row", where) if self._by_row else ids
         order = np.argsort(key)
         self._key, self._ids, self._counts = key[order], ids[order], counts[order].astype(np.int64)
         if (twice := np.flatnonzero(self._key[1:] == self._key[:-1])).size:
@@ -66,21 +70,29 @@ class ChosenRows:
                             f"store's training split, such as {missing[0]}")
 
 
-def _read(file: str | Path) -> pa.Table:
+    def check_apart(self, held_out: "ChosenRows") -> None:
+        """Raise UserError where a review is in both files."""
+        both = np.intersect1d(self._key[self._counts > 0], held_out._key[held_out._counts > 0])
+        if len(both):
+            raise UserError(f"{held_out._file} has {len(both):,} reviews that are trained on "
+                            f"({self._file}), such as {both[0]}")
+
+
+def _read(file: str | Path, option: str) -> pa.Table:
     try:
         return pq.read_table(file)
     except (OSError, pa.ArrowException) as error:
-        raise UserError(f"--rows {file}: {reason(error)}") from None
+        raise UserError(f"{option} {file}: {reason(error)}") from None
 
 
-def _numbers(table: pa.Table, name: str, file: str | Path) -> Array:
+def _numbers(table: pa.Table, name: str, where: str) -> Array:
     """A column (n,) of whole numbers, uint64."""
     if name not in table.column_names:
-        raise UserError(f"--rows {file} has no column {name}")
+        raise UserError(f"{where} has no column {name}")
     column = table[name]
     if not pa.types.is_integer(column.type) or column.null_count:
-        raise UserError(f"--rows {file}: {name} is not a column of whole numbers")
+        raise UserError(f"{where}: {name} is not a column of whole numbers")
     numbers = column.to_numpy()
     if column.type != pa.uint64() and len(numbers) and numbers.min() < 0:
-        raise UserError(f"--rows {file}: {name} has negative numbers")
+        raise UserError(f"{where}: {name} has negative numbers")
     return numbers.astype(np.uint64)

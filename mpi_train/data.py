@@ -46,13 +46,15 @@ class SplitReader:
     Args:
         features, ids: whether to read those, too.
         more: rows that are no part of the store, as one more shard behind its own.
+        chosen: rows that blocks have, without the others.
     """
 
     def __init__(
         self, store: Store, split: str, features: bool = False, more: Rows | None = None,
-        ids: bool = False,
+        ids: bool = False, chosen: ChosenRows | None = None,
     ) -> None:
-        self._features, self._ids = features, ids
+        ids = ids or chosen is not None
+        self._features, self._ids, self._chosen = features, ids, chosen
         self._names = ("tokens", "length", "label", *(["features"] if features else []),
                        *(["review_id"] if ids else []))
         self.shards, self._more = store.shards(split), more
@@ -63,6 +65,7 @@ class SplitReader:
         self._checked: set[int] = set()
         # Opening a file and finding its datasets takes as long as inflating a chunk.
         self._columns = lru_cache(maxsize=OPEN_FILES)(self._open)
+        self._chosen_rows = lru_cache(maxsize=1)(self._chosen_rows_of_chunks)
 
     def read(self, places: Sequence[tuple[int, int]]) -> Rows:
         """The rows of at least one chunk, one behind the other.
@@ -117,10 +120,25 @@ class SplitReader:
         places = [(index, first)
                   for index, shard in enumerate(self.shards)
                   for first in range(0, shard.rows, CHUNK_ROWS)]
-        if places:
-            cuts = cut(np.arange(len(places) + 1), ratios)
-            for number in range(cuts[rank], cuts[rank + 1]):
-                yield number, self.read([places[number]])
+        chosen = self._chosen_rows() if self._chosen is not None else None
+        numbers = [number for number in range(len(places))
+                   if chosen is None or len(chosen[number])]
+        if numbers:
+            cuts = cut(np.arange(len(numbers) + 1), ratios)
+            for number in numbers[cuts[rank] : cuts[rank + 1]]:
+                block = self.read([places[number]])
+                yield number, block if chosen is None else block.pick(chosen[number])
+
+    def _chosen_rows_of_chunks(self) -> list[Array]:
+        """Rows (n,) of each chunk that are chosen."""
+        assert self._chosen is not None
+        found: list[Array] = []
+        first, every = 0, [*self.column("review_id")]
+        self._chosen.check_all_found(np.concatenate(every))
+        for ids in every:
+            found.append(np.flatnonzero(self._chosen.counts(ids, first)))
+            first += len(ids)
+        return found
 
 
 class Batch:
@@ -227,6 +245,9 @@ class BatchReader:
         plan = self.plan
         chunks = plan.epoch(epoch).window_chunks(window)
         shards, firsts = plan.chunk_shard[chunks], plan.chunk_start[chunks]
+        needed = plan.chunk_rows[chunks] > 0  # of a sample of the store's first rows, few are
+        needed[:1] |= not needed.any()
+        shards, firsts = shards[needed], firsts[needed]
         rows = self._split.read(list(zip(shards.tolist(), firsts.tolist(), strict=True)))
         if not len(self._times) and self._chosen is None:
             return rows

@@ -91,7 +91,14 @@ class Run:
         reader = BatchReader(
             self.store, "train", data.batch_size, seed, data.window, data.times,
             config.reads_features, synthetic_rows(self.store, seed) if data.smote else None, chosen)
-        self.validation = SplitReader(self.store, "validation", config.reads_features)
+        held_out = None
+        if data.validation_rows:
+            held_out = ChosenRows(data.validation_rows, self.store, "--validation-rows")
+        if chosen and held_out:
+            chosen.check_apart(held_out)
+        self.validation = SplitReader(
+            self.store, "train" if held_out else "validation", config.reads_features,
+            chosen=held_out)
         self.plan = reader.plan
         updates, most = config.duration.epochs * self.plan.updates, config.duration.max_steps
         self.total = min(updates, most) if most else updates

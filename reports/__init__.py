@@ -1,4 +1,4 @@
-"""Offline HTML pages about a run, a store, a comparison, or the predictions of `score`.
+"""Offline HTML pages about a run, a store, a comparison, a search, or predictions of `score`.
 
 Reads files, imports only reviews.
 """
@@ -17,9 +17,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """`reviewmill report PATH`: write PATH/report.html, print its path as the last line."""
     parser = make_parser(
         "reviewmill report",
-        "Write PATH/report.html about a run, a store or a comparison: it works offline.")
+        "Write PATH/report.html about a run, a store, a comparison or a search: it works offline.")
     parser.add_argument("path", metavar="PATH",
-                        help="a run folder, finished or not, a store, or a folder of compare")
+                        help="a run folder, finished or not, a store, or a folder of compare or "
+                             "tune")
     parser.add_argument("--out", metavar="FILE", help="the page (default: PATH/report.html)")
     options = parser.parse_args(argv)
     try:
@@ -27,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from reports.data import render_store
         from reports.page import render
         from reports.predictions import read_predictions_summary, render_predictions
+        from reports.studies.tuning import FILE as TUNING_FILE
+        from reports.studies.tuning import read_tuning, render_tuning
     except ImportError as error:
         if (error.name or "").split(".")[0] != "matplotlib":
             raise
@@ -44,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         page = render_store(Store(options.path))
     elif (folder / FILE).is_file():
         page = render_comparison(read_comparison(folder), folder.resolve().name)
+    elif (folder / TUNING_FILE).is_file():
+        page = render_tuning(read_tuning(folder), folder.resolve().name)
     else:
         page = render(read_run(folder))
     target = Path(options.out) if options.out else folder / "report.html"

@@ -38,30 +38,17 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, S
 from typing import Any, NamedTuple, TypeVar
 
 from reviews.errors import UserError
-from reviews.runtime.option_values import converter, from_plain, metavar
+from reviews.runtime.option_values import AtLeast, Search, converter, from_plain, metavar
 from reviews.runtime.parser import Parser, flag, make_parser, near
 
 __all__ = [
-    "AtLeast", "Leaf", "Option", "Parser", "add_options", "build", "check_bounds",
+    "AtLeast", "Leaf", "Option", "Parser", "Search", "add_options", "build", "check_bounds",
     "check_conditions", "condition_text", "config_from", "default_text", "flag", "flatten",
     "from_mapping", "given", "groups", "has_command", "leaves", "make_parser", "near", "option",
     "replace_flat", "to_mapping", "unread", "unread_among", "variant", "with_default",
 ]  # fmt: skip
 
 C = TypeVar("C")
-
-
-@dataclasses.dataclass(frozen=True)
-class AtLeast:
-    """All numbers from `least` on, as the values of a condition."""
-
-    least: float
-
-    def __contains__(self, value: Any) -> bool:
-        return bool(value >= self.least)
-
-    def __str__(self) -> str:
-        return f"{self.least} or more"
 
 
 Condition = Mapping[str, Collection[Any] | AtLeast]
@@ -78,6 +65,7 @@ class Option:
     later: files are without it where it has its default, as those are that were made before it.
     only_if: values of other options that it is read with; all of them must hold.
     commands: the commands that have it, None for all that have its configuration.
+    search: values that `tune` searches; None where other values are seldom better.
     """
 
     help: str
@@ -92,6 +80,7 @@ class Option:
     later: bool = False
     only_if: Condition = dataclasses.field(default_factory=dict)
     commands: Collection[str] | None = None
+    search: Search | None = None
 
     @property
     def bounds(self) -> str:
@@ -173,7 +162,6 @@ def leaves(config: type) -> tuple[Leaf, ...]:
 def _leaves(config: type) -> tuple[Leaf, ...]:
     found: list[Leaf] = []
     names: set[str] = set()
-
     for leaf in _walk(config, ()):
         if leaf.name in names:
             raise ValueError(f"{config.__name__} has two options {leaf.name}")

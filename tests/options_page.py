@@ -38,7 +38,8 @@ SECTIONS = (
             EngineOptions, ("prepare", "clean")),
     Section("train",
             "A file of them is `--config FILE`, where a key is the option with underscores. Fixed "
-            "options cannot be changed by `--resume`. Defaults are those of `--model lstm`; other "
+            "options cannot be changed by `--resume`. The column tune has what "
+            "[tune](tune.md) searches. Defaults are those of `--model lstm`; other "
             "models have these of their own:",
             TrainingConfig, ("train",)),
     Section("score", "Beside those of the recipe above: [scoring](scoring.md).",
@@ -70,7 +71,8 @@ def table(section: Section) -> str:
     several = len(section.commands) > 1
     fixed = any(leaf.option and leaf.option.fixed for leaf in found)
     heads = ["option", "default", "values", "read with"]
-    heads += ["commands"] * several + ["fixed"] * fixed + ["meaning"]
+    searched = any(leaf.option and leaf.option.search for leaf in found)
+    heads += ["commands"] * several + ["fixed"] * fixed + ["tune"] * searched + ["meaning"]
     rows = []
     for leaf in found:
         declared = leaf.option
@@ -81,6 +83,7 @@ def table(section: Section) -> str:
         default = "off" if leaf.default is False else default_text(leaf)
         rows.append([f"`{flag(leaf.name)}`", default, values_of(leaf), conditions,
                      *[", ".join(own)] * several, *["yes" * declared.fixed] * fixed,
+                     *[str(declared.search or "")] * searched,
                      declared.help])
     return markdown(heads, rows)
 

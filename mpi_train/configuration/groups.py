@@ -11,7 +11,7 @@ from pathlib import Path
 from mpi_train.balance.water_filling import check_caps
 from mpi_train.configuration.presets import CONFIGS, DEFAULT_CONFIG
 from reviews.errors import UserError
-from reviews.options import check_bounds, flag, option
+from reviews.options import Search, check_bounds, flag, option
 from reviews.storage.mirror import local_folder
 
 MOST_TIMES = 1000  # that an epoch trains on one review
@@ -67,7 +67,8 @@ class DataOptions(OptionGroup):
     """Reviews of an epoch and of an update."""
 
     batch_size: int = option(
-        1024, "batch size: reviews of an update, over all ranks", at_least=1, fixed=True)
+        1024, "batch size: reviews of an update, over all ranks", at_least=1, fixed=True,
+        search=Search(low=0.25, high=4, log=True, factors=True))
     batch_size_per_rank: int = option(
         0, "batch size for each rank that a run begins with, in place of --batch-size; 0: that",
         at_least=0, fixed=True, later=True)
@@ -83,6 +84,9 @@ class DataOptions(OptionGroup):
     rows: str = option(
         "", "Parquet file of the reviews to train on: review_id and count, the number of times for "
         "each epoch; others are left out", fixed=True)
+    validation_rows: str = option(
+        "", "Parquet file of training reviews to validate on, in place of the validation split: "
+        "review_id and count as in --rows, which has none of them", fixed=True, later=True)
     smote: bool = option(
         False, "mlp of features alone: train on made-up reviews of rarer classes, too, as many as "
         "make all classes equally large", fixed=True)
@@ -90,6 +94,9 @@ class DataOptions(OptionGroup):
         False, "train although all training reviews are of one class")
 
     def _check(self) -> None:
+        if self.validation_rows and not self.rows:
+            raise UserError("--validation-rows goes with --rows: what is trained on is no "
+                            "validation")
         if self.rows and (self.smote or self.oversample == "balanced"):
             raise UserError(ROWS_ARE_CHOSEN)
 
@@ -117,7 +124,8 @@ class LossOptions(OptionGroup):
     class_weights: str = option(
         "", "weight of each class's loss, as 1,0.2; or balanced: more for rarer classes")
     label_smoothing: float = option(
-        0.0, "bce, cross-entropy: part of a label shared by all", at_least=0, below=1)
+        0.0, "bce, cross-entropy: part of a label shared by all", at_least=0, below=1,
+        search=Search(low=0, high=0.2))
     focal_gamma: float = option(
         2.0, "exponent; the higher, the less easy reviews count",
         at_least=0, only_if={"loss": ("focal",)})
@@ -158,7 +166,8 @@ class OptimizerOptions(OptionGroup):
         1e-8, "added to the denominator",
         above=0, only_if={"optimizer": ("adam", "adamw", "adagrad")})
     weight_decay: float = option(
-        0.0, "sgd, adam: L2 penalty; adamw: decay of the weights", at_least=0)
+        0.0, "sgd, adam: L2 penalty; adamw: decay of the weights", at_least=0,
+        search=Search(low=0.1, high=10, log=True, factors=True))
     clip_norm: float = option(0.0, "largest norm of the whole gradient; 0: any", at_least=0)
 
     def _check(self) -> None:
@@ -173,7 +182,9 @@ class OptimizerOptions(OptionGroup):
 class ScheduleOptions(OptionGroup):
     """Learning rate of each update."""
 
-    learning_rate: float = option(2e-3, "highest learning rate, before it is scaled", above=0)
+    learning_rate: float = option(
+        2e-3, "highest learning rate, before it is scaled", above=0,
+        search=Search(low=0.2, high=5, log=True, factors=True))
     learning_rate_scaling: str = option(
         "none", "scaling of the learning rate from --base-batch-size to --batch-size; legw: by the "
         "square root, and the warm-up epochs in proportion", ("none", "linear", "sqrt", "legw"),
@@ -184,7 +195,7 @@ class ScheduleOptions(OptionGroup):
     schedule: str = option(
         "linear", "learning rate after the warm-up",
         ("constant", "linear", "cosine", "one-cycle", "step"),
-    )
+        search=Search(("constant", "linear", "cosine", "one-cycle")))
     warmup_steps: int = option(
         0, "number of warm-up updates, in which the learning rate rises", at_least=0)
     warmup_fraction: float = option(0.0, "warm-up as a fraction of the run", at_least=0, below=1)

@@ -40,7 +40,7 @@ def resolve(named: Mapping[str, Any], ranks: int = 1) -> TrainingConfig:
     use, a store that is not one or has nothing to train on, a resume that changes the plan.
     """
     named = {**named, **{name: os.path.abspath(named[name])
-                         for name in ("rows", "encoder") if named.get(name)}}
+                         for name in ("rows", "validation_rows", "encoder") if named.get(name)}}
     if not named.get("out"):
         raise UserError("name the run folder to write with --out")
     out = str(named["out"])
@@ -75,7 +75,7 @@ def _check_store(config: TrainingConfig, store: Store) -> None:
         raise UserError(f"all training reviews of {path} are {only}: there is nothing to "
                         "learn; --allow-one-class trains all the same")
     chooses = config.keep.keep == "best" or config.duration.patience
-    if chooses and store.rows("validation") == 0:
+    if chooses and store.rows("validation") == 0 and not config.data.validation_rows:
         raise UserError(f"{path} has no validation rows to find the best weights by: "
                         "give --keep last, without --patience")
     if isinstance(config.network, TransformerConfig):
@@ -204,7 +204,7 @@ def layered(named: Mapping[str, Any], ranks: int = 1) -> TrainingConfig:
     if where in CONFIGS:
         values = CONFIGS[where]
     elif where:
-        values = _read_choices(Path(where))
+        values = read_choices(Path(where))
     if named.get("batch_size_per_rank") and "batch_size" in named:
         raise UserError("--batch-size is over all ranks, --batch-size-per-rank for each: give one")
     if "batch_size" in named:
@@ -227,7 +227,8 @@ def layered(named: Mapping[str, Any], ranks: int = 1) -> TrainingConfig:
     return replace_flat(config, batch_size=config.data.batch_size_per_rank * ranks)
 
 
-def _read_choices(file: Path) -> dict[str, Any]:
+def read_choices(file: Path) -> dict[str, Any]:
+    """The options of a file that --config names; UserError where it has none of them."""
     if not file.is_file():
         raise UserError(f"--config {file} is neither a file nor one of {', '.join(CONFIGS)}")
     try:

@@ -6,9 +6,55 @@ import reprlib
 import types
 import typing
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from reviews.errors import UserError
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    """All numbers from `least` on, as the values of a condition."""
+
+    least: float
+
+    def __contains__(self, value: Any) -> bool:
+        return bool(value >= self.least)
+
+    def __str__(self) -> str:
+        return f"{self.least} or more"
+
+
+@dataclass(frozen=True)
+class Search:
+    """Values of an option that `tune` searches: some, or the numbers from low to high.
+
+    log: the logarithm is searched evenly, in place of the number.
+    factors: low and high are factors of the default that a model or a preset has.
+    """
+
+    values: tuple[Any, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    factors: bool = False
+
+    def around(self, default: Any) -> "Search | None":
+        """The same with the ends as numbers; None where the default is not inside, as an option
+        is that is off."""
+        if self.values:
+            return self if default in self.values else None
+        if self.factors:
+            low, high = self.low * default, self.high * default
+            low, high = (round(low), round(high)) if isinstance(default, int) else (low, high)
+            return Search(low=low, high=high, log=self.log) if default else None
+        return self if self.low <= default <= self.high else None
+
+    def __str__(self) -> str:
+        if self.values:
+            return ", ".join(map(str, self.values))
+        unit = " times the default" if self.factors else ""
+        return f"{self.low:g} to {self.high:g}{unit}"
 
 
 def _bare(kind: Any) -> Any:

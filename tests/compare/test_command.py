@@ -159,7 +159,7 @@ def test_a_failure_leaves_the_rest_and_is_tried_again(
     ("--models fasttext-raw-3", "fasttext-raw-3 reads raw texts"),
     ("--models majority --sample 0", "--sample is 0: give more than 0, at most 1"),
     ("--models majority --sample 1.5", "--sample is 1.5: give more than 0, at most 1"),
-    ("--models majority --sample 0.01", "1 of the 2 training rows are .*: a comparison needs 3"),
+    ("--models majority --sample 0.01", "1 of the 2 training rows are .*: 3 of each class are"),
     ("--models majority --out s3://bucket/out", "--out s3://bucket/out is an address"),
 ])
 def test_what_cannot_work_is_refused_before_anything_is_made(

@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from mpi_train.__main__ import main
 from mpi_train.chosen_rows import ChosenRows
 from mpi_train.data import Batch, BatchReader, SplitReader
+from mpi_train.evaluate import main as evaluate
 from reviews.bundle import read_bundle
 from reviews.errors import UserError
+from reviews.metrics import evaluate_scores
 from reviews.options import replace_flat
+from reviews.predictions import read_predictions
 from reviews.store import Store
 from tests.mpi_train.runs import arguments, difference, losses, records, train
 from tests.stores import make_store
@@ -137,3 +140,45 @@ def test_so_is_one_that_is_no_parquet_file(store: Store, tmp_path: Path) -> None
     for file in (tmp_path / "rows", tmp_path / "missing"):
         with pytest.raises(UserError, match=f"--rows {file}: "):
             main(arguments(store, tmp_path / "run", rows=file))
+
+
+def test_a_run_is_validated_on_the_rows_that_are_held_out(
+    store: Store, ids: np.ndarray, tmp_path: Path
+) -> None:
+    held_out = np.concatenate([ids[5:20], ids[-30:]])  # of the first and the last shard
+    rows = write(tmp_path / "rows.parquet", review_id=ids[100:300], count=np.full(200, 1))
+    own = write(tmp_path / "own.parquet", review_id=held_out, count=np.full(45, 1))
+    run = train(store, tmp_path / "run", epochs=1, rows=rows, validation_rows=own)
+    assert evaluate([str(run), "--store", str(store.path), "--split", "train",
+                     "--predictions", str(tmp_path / "predictions.parquet")]) == 0
+    named, labels, logits = read_predictions(tmp_path / "predictions.parquet", store.classes)
+    inside = np.isin(named, held_out)
+    [epoch] = records(run, "epoch")
+    assert epoch["validation"]["n"] == 45
+    assert epoch["validation"]["loss"] == pytest.approx(
+        evaluate_scores(labels[inside], logits[inside], store.classes)["loss"], rel=1e-4)
+
+
+def test_no_row_is_both_trained_on_and_held_out(
+    store: Store, ids: np.ndarray, tmp_path: Path
+) -> None:
+    rows = write(tmp_path / "rows.parquet", review_id=ids[:9], count=[0, *[1] * 8])
+    own = write(tmp_path / "own.parquet", review_id=ids[[0, 3, 4]], count=[1, 1, 0])
+    with pytest.raises(UserError, match=rf"has 1 reviews that are trained on .*{ids[3]}"):
+        main(arguments(store, tmp_path / "run", rows=rows, validation_rows=own))
+    with pytest.raises(UserError, match="--validation-rows goes with --rows"):
+        main(arguments(store, tmp_path / "run", validation_rows=own))
+
+
+def test_chunks_without_a_chosen_row_are_not_read(
+    store: Store, ids: np.ndarray, tmp_path: Path
+) -> None:
+    chosen = ChosenRows(
+        write(tmp_path / "rows.parquet", review_id=ids[:9], count=np.full(9, 1)), store)
+    reader = BatchReader(store, "train", 300, 0, 64, chosen=chosen)
+    batch = reader.batch(0, 0)
+    assert sorted(ids_of(batch)) == sorted(ids[:9])
+    assert [len(rows.labels) for rows in batch._windows] == [9]
+    held_out = SplitReader(store, "train", chosen=chosen)
+    assert [(number, len(rows.labels)) for number, rows in held_out.blocks(0, [1])] == [(0, 9)]
+    assert [*held_out.blocks(1, [1, 0])] == []

@@ -1,0 +1,1 @@
+"""Search for the options of a training: `reviewmill tune`."""

@@ -1,0 +1,1 @@
+"""Export of a run folder to experiment trackers, while the run goes or afterwards."""
