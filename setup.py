@@ -9,6 +9,7 @@ setup(
         "benchmarks.ranks",
         "bootstrap",
         "cluster",
+        "cluster.gpu",
         "cluster.hosts",
         "cluster.iam",
         "compare",
@@ -45,6 +46,7 @@ setup(
         "reports": ["*.html"],
         "scoring.service.page": ["*.html", "*.css", "*.js"],
         "cluster.iam": ["*.json"],
-        "bootstrap": ["*.sh", "emr-requirements.txt"],
+        "cluster.gpu": ["instances.yaml"],
+        "bootstrap": ["*.sh", "emr-requirements.txt", "gpu-requirements.txt"],
     },
 )

@@ -6,6 +6,7 @@ from reviews.runtime.commands import dispatch
 
 KINDS = {
     "spark": ("cluster.spark", "start or stop: a Spark of this machine alone"),
+    "gpu": ("cluster.gpu.command", "plan, up, run, list or down: GPU clusters on EC2"),
     "emr": ("cluster.emr_command", "create, status, terminate or setup: clusters of AWS EMR"),
     "cost": ("cluster.cost_command", "what such a cluster costs"),
     "slurm": ("cluster.slurm", "a batch script for Slurm, requeued until the run is done"),

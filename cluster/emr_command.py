@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cluster import emr, emr_setup
+from cluster import emr, emr_setup, roles
 from cluster.aws import bucket_region, check_buckets, client, say, split_uri, told
 from cluster.costs import estimate, parse_prices
 from cluster.emr_config import TAG, EmrConfig, load_config
@@ -80,7 +80,7 @@ def _setup(options: argparse.Namespace) -> int:
         raise UserError("setup needs --write s3://bucket/folder, where stores and logs will lie")
     region = config.region or bucket_region(split_uri(options.write[0])[0])
     policies = emr_setup.documents(
-        config, emr_setup.account_id(), region, options.read, options.write)
+        config, roles.account_id(), region, options.read, options.write)
     if options.print_user_policy:
         print(json.dumps(policies["emr-user"], indent=2))
         return 0

@@ -1,128 +1,32 @@
-"""The roles of EMR, from our own least-privilege policies in cluster/iam."""
+"""The two roles of an EMR cluster: that of EMR itself, and that of the nodes."""
 
-import contextlib
-import json
 from collections.abc import Sequence
-from importlib import resources
 from typing import Any
 
-from cluster.aws import client, say, split_uri, told
+from cluster import roles
 from cluster.emr_config import EmrConfig
-from reviews.errors import UserError
 
-POLICY = "reviewmill"
+NAMES = ("emr-nodes", "emr-nodes-trust", "emr-service", "emr-service-trust", "emr-user")
 
 
 def documents(
     config: EmrConfig, account: str, region: str, read: Sequence[str], write: Sequence[str]
 ) -> dict[str, Any]:
     """The policies by file name, for these addresses to read and to write below."""
-    if not write:
-        raise UserError("name at least one s3:// folder to write to")
-    places = [split_uri(uri) for uri in [*read, *write]]
-    if not all(prefix for _, prefix in places):
-        raise UserError("give a folder inside of a bucket, s3://bucket/folder: the roles are "
-                        "limited to it")
-    values: dict[str, Any] = {
-        "account": account, "region": region,
-        "service_role": config.service_role, "node_role": config.node_role,
-        "read_objects": _objects(read or write), "write_objects": _objects(write),
-        "buckets": sorted({f"arn:aws:s3:::{bucket}" for bucket, _ in places}),
-        "prefixes": sorted({name for _, prefix in places for name in (prefix, f"{prefix}/*")}),
-    }
-    folder = resources.files("cluster.iam")
-    return {
-        file.name.removesuffix(".json"): _filled(json.loads(file.read_text("utf-8")), values)
-        for file in folder.iterdir() if file.name.endswith(".json")
-    }
-
-
-def _objects(uris: Sequence[str]) -> list[str]:
-    return sorted(f"arn:aws:s3:::{'/'.join(split_uri(uri))}/*" for uri in uris)
-
-
-def _filled(node: Any, values: dict[str, Any]) -> Any:
-    """The document with every $name replaced."""
-    if isinstance(node, dict):
-        return {key: _filled(value, values) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_filled(value, values) for value in node]
-    if isinstance(node, str) and node[:1] == "$" and node[1:] in values:
-        return values[node[1:]]
-    if isinstance(node, str):
-        for name, value in values.items():
-            if isinstance(value, str):
-                node = node.replace(f"${name}", value)
-    return node
-
-
-def account_id() -> str:
-    """The account that the credentials belong to."""
-    with told("AWS account"):
-        return str(client("sts", "us-east-1").get_caller_identity()["Account"])
+    values = {"account": account, "region": region, "service_role": config.service_role,
+              "node_role": config.node_role}
+    return roles.documents(NAMES, values, read, write)
 
 
 def differences(config: EmrConfig, wanted: dict[str, Any]) -> list[str]:
-    """What of the two roles, their policies and the instance profile is not as it should be."""
-    iam = client("iam", "us-east-1")
-    found = []
-    for role, kind in _roles(config).items():
-        with told(f"role {role}"):
-            try:
-                trust = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
-            except iam.exceptions.NoSuchEntityException:
-                found.append(f"role {role} is not there")
-                continue
-            if trust != wanted[f"{kind}-trust"]:
-                found.append(f"role {role} trusts others than it should")
-            if _policy(iam, role) != wanted[kind]:
-                found.append(f"role {role} has another policy {POLICY}")
-            attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
-            found += [f"role {role} may more than it should, by {policy['PolicyName']}"
-                      for policy in attached]
-    with told(f"instance profile {config.node_role}"):
-        try:
-            profile = iam.get_instance_profile(InstanceProfileName=config.node_role)
-            roles = [role["RoleName"] for role in profile["InstanceProfile"]["Roles"]]
-        except iam.exceptions.NoSuchEntityException:
-            found.append(f"instance profile {config.node_role} is not there")
-        else:
-            if roles != [config.node_role]:
-                found.append(f"instance profile {config.node_role} is without its role")
-    return found
-
-
-def _roles(config: EmrConfig) -> dict[str, str]:
-    return {config.service_role: "emr-service", config.node_role: "emr-nodes"}
-
-
-def _policy(iam: Any, role: str) -> Any:
-    try:
-        return iam.get_role_policy(RoleName=role, PolicyName=POLICY)["PolicyDocument"]
-    except iam.exceptions.NoSuchEntityException:
-        return None
+    """Differences of roles, policies and instance profile from what they should be."""
+    return roles.differences(_roles(config), config.node_role, wanted)
 
 
 def set_up(config: EmrConfig, wanted: dict[str, Any]) -> None:
     """Create what is missing, and bring what is there up to date."""
-    iam = client("iam", "us-east-1")
-    tags = [{"Key": "for-use-with", "Value": "reviewmill"}]
-    for role, kind in _roles(config).items():
-        trust = json.dumps(wanted[f"{kind}-trust"])
-        with told(f"role {role}"):
-            try:
-                iam.create_role(RoleName=role, AssumeRolePolicyDocument=trust, Tags=tags)
-                say(f"role {role} created")
-            except iam.exceptions.EntityAlreadyExistsException:
-                iam.update_assume_role_policy(RoleName=role, PolicyDocument=trust)
-            iam.put_role_policy(RoleName=role, PolicyName=POLICY,
-                                PolicyDocument=json.dumps(wanted[kind]))
-    name = config.node_role
-    with told(f"instance profile {name}"):
-        with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
-            iam.create_instance_profile(InstanceProfileName=name)
-            say(f"instance profile {name} created")
-        profile = iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
-        if not profile["Roles"]:
-            iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+    roles.set_up(_roles(config), config.node_role, wanted)
 
+
+def _roles(config: EmrConfig) -> dict[str, str]:
+    return {config.service_role: "emr-service", config.node_role: "emr-nodes"}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cluster.emr_config import EmrConfig
+from cluster.gpu.config import GpuConfig
 from mapreduce.engines.options import EngineOptions
 from models.records import RECORDS
 from mpi_train.configuration.config import TrainingConfig
@@ -47,6 +48,9 @@ SECTIONS = (
     Section("cluster emr, cluster cost",
             "A file of them is `--config FILE` of create: [emr](emr.md).",
             EmrConfig, ("create", "setup", "cost")),
+    Section("cluster gpu", "GPU clusters on EC2: [GPU clusters](gpu-clusters.md). `run` has those "
+            "of `up`.",
+            GpuConfig, ("plan", "up", "setup")),
 )
 
 

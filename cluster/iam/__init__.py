@@ -1,1 +1,1 @@
-"""Policies of AWS, as templates that cluster.emr_setup fills in."""
+"""Policies of AWS, as templates that cluster.roles fills in."""

@@ -1,0 +1,1 @@
+"""GPU clusters on EC2: planned, started, used and ended."""
