@@ -4,13 +4,13 @@ import contextlib
 import posixpath
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 from cluster.aws import client, list_keys, read_tail, say, told
-from cluster.emr_config import TAG, EmrConfig
+from cluster.emr_config import TAG, EmrConfig, parse_action
 from reviews.errors import EngineError
 
 # Where the bootstrap action puts Python and the packages of the jobs.
@@ -53,11 +53,10 @@ def request(config: EmrConfig, bootstrap: Bootstrap, log_uri: str) -> dict[str, 
         "Applications": [{"Name": "Hadoop"}],
         "LogUri": log_uri,
         "Instances": instances,
-        "BootstrapActions": [{
-            "Name": "reviewmill",
-            "ScriptBootstrapAction": {"Path": bootstrap.script,
-                                      "Args": list(bootstrap.arguments)},
-        }],
+        "BootstrapActions": [
+            _action("reviewmill", bootstrap.script, bootstrap.arguments),
+            *(_action(f"own {number}", *parse_action(text))
+              for number, text in enumerate(config.bootstrap_actions, 1))],
         # Whatever becomes of the machine that started it, an idle cluster ends.
         "AutoTerminationPolicy": {"IdleTimeout": 60 * config.idle_minutes},
         "ServiceRole": config.service_role,
@@ -65,6 +64,11 @@ def request(config: EmrConfig, bootstrap: Bootstrap, log_uri: str) -> dict[str, 
         "VisibleToAllUsers": True,
         "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
     }
+
+
+def _action(name: str, script: str, arguments: Sequence[str]) -> dict[str, Any]:
+    return {"Name": name,
+            "ScriptBootstrapAction": {"Path": script, "Args": list(arguments)}}
 
 
 def _group(config: EmrConfig, role: str, kind: str, count: int) -> dict[str, Any]:

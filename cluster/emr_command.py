@@ -59,7 +59,8 @@ def _create(options: argparse.Namespace) -> int:
     region = check_buckets([options.work], config.region)
     config = replace(config, region=region)
     say(f"this costs {estimate(config, 1.0, parse_prices(options.price)).line()}")
-    cluster = emr.create(config, ship(options.work), config.log_uri or f"{options.work}/logs")
+    cluster = emr.create(config, ship(options.work, config.packages),
+                         config.log_uri or f"{options.work}/logs")
     # The id comes first, so that it can be ended whatever happens next.
     print(cluster, flush=True)
     if not options.no_wait:

@@ -1,12 +1,14 @@
 """Configuration of an EMR cluster: every choice in one frozen dataclass."""
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from cluster.aws import split_uri
 from reviews.errors import UserError
 from reviews.options import check_bounds, from_mapping, option, to_mapping
 
@@ -50,6 +52,12 @@ class EmrConfig:
     log_uri: str | None = option(
         None, "folder that EMR writes logs to (default: logs beside the store)",
         commands=_CREATE)
+    bootstrap_actions: tuple[str, ...] = option(
+        (), "scripts of your own that every node runs after reviewmill's, at addresses on s3://, "
+        "each with its arguments, as 's3://b/one.sh --fast,s3://b/two.sh'", commands=_CREATE)
+    packages: str | None = option(
+        None, "requirements file of more packages for the nodes' Python; versions that reviewmill "
+        "needs stay as they are", commands=_CREATE)
     tags: tuple[str, ...] = option(
         (), "tags to add, such as team=reviews,project=sentiment",
         commands=_CREATE)
@@ -65,6 +73,8 @@ class EmrConfig:
         if self.core_count < 1 or self.task_count < 0:
             raise UserError("give --core-count 1 or more and --task-count 0 or more")
         check_bounds(self)
+        for action in self.bootstrap_actions:
+            parse_action(action)
         wrong = [tag for tag in self.tags if not re.fullmatch(r"[^=]+=.*", tag)]
         if wrong:
             raise UserError(f"tag {wrong[0]!r}: give NAME=VALUE")
@@ -72,6 +82,17 @@ class EmrConfig:
     def to_yaml(self) -> str:
         """All choices, as --config takes them; there are no keys among them."""
         return yaml.safe_dump(to_mapping(self), sort_keys=False)
+
+
+def parse_action(text: str) -> tuple[str, list[str]]:
+    """Address and arguments of a bootstrap action, as a shell would divide them."""
+    try:
+        address, *arguments = shlex.split(text)
+        split_uri(address)
+    except (ValueError, UserError):
+        raise UserError(f"bootstrap action {text!r}: give an address such as "
+                        "s3://bucket/script.sh, and its arguments behind it") from None
+    return address, arguments
 
 
 def load_config(path: str | None, changes: dict[str, Any]) -> EmrConfig:

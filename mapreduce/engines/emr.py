@@ -55,7 +55,7 @@ def session(
         return
     say(estimate(config, hours_for(config, raw_bytes(every))).line())
     logs = config.log_uri or f"{places.store.rstrip('/')}-logs"
-    with emr.transient(config, ship(places.work), logs) as cluster:
+    with emr.transient(config, ship(places.work, config.packages), logs) as cluster:
         started = replace(options, cluster_id=cluster)
         try:
             yield started

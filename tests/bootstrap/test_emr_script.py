@@ -16,8 +16,8 @@ class TestBootstrapAction:
         (path := folder / name).write_text(f"#!/bin/bash\n{text}\n")
         path.chmod(0o755)
 
-    def run(self, tmp_path: Path, sha256: str | None = None, pip: str = "exit 0"
-            ) -> subprocess.CompletedProcess[str]:
+    def run(self, tmp_path: Path, sha256: str | None = None, pip: str = "exit 0",
+            packages: str | None = None) -> subprocess.CompletedProcess[str]:
         programs, source = tmp_path / "bin", tmp_path / "source"
         self.stub(programs, "sudo", 'exec "$@"')
         self.stub(programs, "aws", f'cp {shlex.quote(str(source))}/"$(basename "$4")" "$5"')
@@ -30,10 +30,15 @@ class TestBootstrapAction:
         (source / "emr-requirements.txt").write_bytes(requirements)
         sha256 = sha256 or hashlib.sha256(requirements).hexdigest()
         script = resources.files("bootstrap") / "emr.sh"
+        more = []
+        if packages is not None:
+            (source / "packages.txt").write_text(packages)
+            more = [hashlib.sha256(packages.encode()).hexdigest()]
         return subprocess.run(
-            ["bash", str(script), "s3://b/bootstrap", sha256], capture_output=True, text=True,
-            timeout=60, env={"PATH": f"{programs}:{os.environ['PATH']}", "TMPDIR": str(tmp_path),
-                             "REVIEWMILL_FOLDER": str(tmp_path / "opt")})
+            ["bash", str(script), "s3://b/bootstrap", sha256, *more], capture_output=True,
+            text=True, timeout=60,
+            env={"PATH": f"{programs}:{os.environ['PATH']}", "TMPDIR": str(tmp_path),
+                 "REVIEWMILL_FOLDER": str(tmp_path / "opt")})
 
     def test_it_installs_hashed_requirements_into_a_folder_of_its_own(self, tmp_path: Path) -> None:
         done = self.run(tmp_path)
@@ -42,6 +47,19 @@ class TestBootstrapAction:
         asked = (tmp_path / "asked").read_text()
         assert "-m pip install" in asked and "--require-hashes" in asked
         assert list(tmp_path.glob("tmp.*")) == []
+
+    def test_more_packages_come_after_and_change_no_version_that_it_needs(
+        self, tmp_path: Path
+    ) -> None:
+        pins = 'cat "${@: -1}" >' + f"{tmp_path}/pins"
+        done = self.run(tmp_path, packages="spacy==3.8\n", pip=pins)
+        assert done.returncode == 0, done.stderr
+        first, second = (tmp_path / "asked").read_text().splitlines()
+        assert "--require-hashes" in first and "--require-hashes" not in second
+        assert second.partition(" -r ")[2].split()[0].endswith("/packages.txt")
+        pinned = (tmp_path / "pins").read_text().splitlines()
+        assert any(line.startswith("mrjob==") for line in pinned)
+        assert all("==" in line and "hash" not in line for line in pinned)
 
     def test_requirements_of_another_content_are_refused(self, tmp_path: Path) -> None:
         done = self.run(tmp_path, sha256="0" * 64)

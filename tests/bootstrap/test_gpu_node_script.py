@@ -5,12 +5,14 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 from importlib import resources
 from pathlib import Path
 
 import pytest
 
 from cluster.gpu.node_files import NodeFiles, user_data
+from tests.requirements import need
 
 SCRIPT = resources.files("bootstrap") / "gpu_node.sh"
 REQUIREMENTS = "torch==2.13.0 --hash=sha256:0\nnumpy==2.4.6 --hash=sha256:1\n"
@@ -173,12 +175,12 @@ exit 22""".replace("echo secret;;", "echo secret; exit 0;;"))
 
 
 def test_the_scripts_of_this_folder_are_clean_for_shellcheck() -> None:
-    if shutil.which("shellcheck") is None:
-        pytest.skip("shellcheck is not installed")
+    program = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    need(program is not None, "shellcheck is not installed")
     scripts = [str(file) for file in resources.files("bootstrap").iterdir()
                if file.name.endswith(".sh")]
     assert len(scripts) == 3
-    done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True)
+    done = subprocess.run([str(program), *scripts], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 

@@ -92,12 +92,20 @@ class TestWhatIsAskedFor:
         assert action["ScriptBootstrapAction"] == {
             "Path": BOOTSTRAP.script, "Args": list(BOOTSTRAP.arguments)}
 
+    def test_bootstrap_actions_of_one_s_own_come_after_ours(self) -> None:
+        config = EmrConfig(bootstrap_actions=("s3://b/one.sh --name 'a b'", "s3://b/two.sh"))
+        own = emr.request(config, BOOTSTRAP, "s3://b/logs")["BootstrapActions"][1:]
+        assert [action["ScriptBootstrapAction"] for action in own] == [
+            {"Path": "s3://b/one.sh", "Args": ["--name", "a b"]},
+            {"Path": "s3://b/two.sh", "Args": []}]
+
     @pytest.mark.parametrize(("changes", "message"), [
         ({"release": "emr-6.15.0"}, "give emr-7.1.0 or later"),
         ({"release": "emr-7.0.0"}, "give emr-7.1.0 or later"),
         ({"core_count": 0}, "--core-count 1 or more"),
         ({"core_type": "big"}, "a type such as m5.xlarge"),
         ({"task_bid": 0.0}, "above 0"), ({"tags": ("team",)}, "give NAME=VALUE"),
+        ({"bootstrap_actions": ("one.sh",)}, "give an address such as s3://bucket/script.sh"),
         ({"disk_gb": 1}, "give 10 or more"), ({"core_counts": 1}, "did you mean core_count"),
     ])  # fmt: skip
     def test_a_wrong_choice_is_told(self, changes: dict[str, Any], message: str) -> None:
@@ -241,6 +249,19 @@ class TestClusters:
         assert "TERMINATED" in capsys.readouterr().out
         assert call("emr", "status") == 0
         assert capsys.readouterr().out == "no cluster of reviewmill runs\n"
+
+    def test_more_packages_are_put_beside_the_requirements(
+        self, aws: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (packages := tmp_path / "more.txt").write_text("spacy==3.8\n")
+        assert call("emr", "create", "--work", WORK, "--no-wait", "--packages", str(packages)) == 0
+        cluster = capsys.readouterr().out.strip()
+        call("emr", "terminate", cluster)
+        assert objects("work/bootstrap/")["work/bootstrap/packages.txt"] == b"spacy==3.8\n"
+        [action] = boto("emr").list_bootstrap_actions(ClusterId=cluster)["BootstrapActions"]
+        assert len(action["Args"]) == 3
+        assert call("emr", "create", "--work", WORK, "--packages", "/nowhere.txt") == 2
+        assert "packages /nowhere.txt: No such file" in capsys.readouterr().err
 
     def test_no_key_gets_into_a_script_a_file_or_the_cluster(self, aws: str) -> None:
         assert call("emr", "create", "--work", WORK, "--no-wait") == 0
