@@ -28,11 +28,15 @@ class InstanceType:
         return max(1, self.gpus)
 
 
+# Regions with the prices of us-east-1; others are up to half as much again.
+CHEAP_REGIONS, DEARER = ("us-east-1", "us-east-2", "us-west-2"), 1.5
+
+
 @dataclass(frozen=True)
 class Catalog:
-    """All known types by name, and the date of their prices."""
+    """All known types by name, and whose prices they have."""
 
-    date: str
+    prices_of: str
     types: Mapping[str, InstanceType]
 
     def __getitem__(self, name: str) -> InstanceType:
@@ -44,7 +48,14 @@ class Catalog:
     def with_prices(self, prices: Mapping[str, float]) -> "Catalog":
         """The same types, some at other prices."""
         changed = {name: replace(self[name], price=price) for name, price in prices.items()}
-        return Catalog(self.date, {**self.types, **changed})
+        return Catalog(self.prices_of, {**self.types, **changed})
+
+    def in_region(self, region: str | None) -> "Catalog":
+        """The same types at the most that they may cost in a region; None: in us-east-1."""
+        if region is None or region in CHEAP_REGIONS:
+            return self
+        dearer = {name: replace(one, price=DEARER * one.price) for name, one in self.types.items()}
+        return Catalog(f"{self.prices_of}, times {DEARER} for {region}", dearer)
 
 
 @cache
@@ -52,5 +63,5 @@ def load_catalog() -> Catalog:
     """The types of instances.yaml."""
     text = (resources.files("cluster.gpu") / "instances.yaml").read_text("utf-8")
     read = yaml.safe_load(text)
-    return Catalog(read["date"], {name: InstanceType(name, **entry)
+    return Catalog(f"us-east-1, {read['date']}", {name: InstanceType(name, **entry)
                                   for name, entry in read["types"].items()})

@@ -26,7 +26,7 @@ from cluster.gpu.state import Record, load_record, records
 from cluster.gpu.up import Node, new_record, start, to_nodes, wait_for_nodes
 from cluster.interrupts import Interrupts
 from reviews.errors import EngineError, UserError
-from reviews.options import add_options, config_from, make_parser
+from reviews.options import add_options, config_from, flag, given, make_parser
 from reviews.storage.files import is_remote
 
 LEAST_HOURS = 0.5  # that a budget must last: a start takes a third of it
@@ -99,7 +99,8 @@ def make_gpu_parser() -> argparse.ArgumentParser:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    config, catalog = config_from(options, GpuConfig), _catalog(options)
+    config = config_from(options, GpuConfig)
+    catalog = _catalog(options, config.region)
     rates = parse_rates(options.rate, options.measured)
     if not options.epochs > 0:
         raise UserError(f"--epochs is {options.epochs:g}: give more than 0")
@@ -112,8 +113,9 @@ def _plan(options: argparse.Namespace) -> int:
     return 0
 
 
-def _catalog(options: argparse.Namespace) -> Catalog:
-    return load_catalog().with_prices(parse_prices(options.price))
+def _catalog(options: argparse.Namespace, region: str | None) -> Catalog:
+    """All types at the prices that are given, or at the most that the region may ask."""
+    return load_catalog().in_region(region).with_prices(parse_prices(options.price))
 
 
 def _up(options: argparse.Namespace) -> int:
@@ -128,12 +130,14 @@ def _bring_up(
     options: argparse.Namespace, interrupts: Interrupts
 ) -> tuple[Record, Remote, list[Node]]:
     """A healthy cluster; whatever was started is ended where it does not become one."""
-    config, catalog = config_from(options, GpuConfig), _catalog(options)
-    limits = budget(config, catalog)
-    _check_limits(limits)
+    config = config_from(options, GpuConfig)
     if not options.work:
         raise UserError("give --work s3://bucket/folder, for the packages of the nodes")
+    _check_limits(budget(config, _catalog(options, config.region)))
     region = check_buckets([options.work], config.region)
+    catalog = _catalog(options, region)
+    limits = budget(config, catalog)
+    _check_limits(limits)
     cloud = Cloud(region)
     files = ship(options.work)
     record = new_record(config, catalog, region)
@@ -179,6 +183,10 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError(f"{options.store} is no store: it has no manifest.json")
     if not options.resume and not is_remote(options.out) and Path(options.out).exists():
         raise UserError(f"{options.out} is there already: give --resume, or another --out")
+    named = sorted(given(options, GpuConfig)) + ["work"] * bool(options.work)
+    if options.cluster and named:
+        raise UserError(f"{flag(named[0])} is for a cluster that is started; --cluster names one "
+                        "that is there")
     training = Training(options.store, options.out, options.training, options.resume)
     with Interrupts() as interrupts:
         if options.cluster:

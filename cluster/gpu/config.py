@@ -39,7 +39,8 @@ class GpuConfig:
     ready_minutes: float = option(
         20.0, "number of minutes in which the nodes must be ready", above=0, commands=_UP)
     region: str | None = option(
-        None, "region (default: that of AWS's own configuration)", commands=_SETUP)
+        None, "region (default: that of the S3 folders; for prices: us-east-1)",
+        commands=("plan", *_SETUP))
     image: str | None = option(
         None, "machine image (default: Amazon's newest base image with NVIDIA's driver, on Amazon "
         "Linux 2023)", commands=_UP)

@@ -57,7 +57,7 @@ class Plan:
                  .rstrip() for row in table]
         spot = "; spot costs less" if self.market != ON_DEMAND else ""
         lines.append(f"at most ${self.limits.hourly:.2f}/h, disks included (list prices on demand, "
-                     f"us-east-1, {self.prices_of}{spot})")
+                     f"{self.prices_of}{spot})")
         lines.append(f"ends after {self.limits.hours:.1f} h, at most ${self.limits.dollars:.2f}, "
                      "whatever happens (--max-hours, --max-dollars)")
         return [*lines, *self._run_lines()]
@@ -90,4 +90,5 @@ def make_plan(
         (one.name, count, f"{count * one.gpus} x {one.gpu}" if one.gpus else "none", one.price,
          rates.get(one.name))
         for one, count in first_types(config, catalog))
-    return Plan(rows, budget(config, catalog), config.market, catalog.date, reviews, efficiency)
+    return Plan(rows, budget(config, catalog), config.market, catalog.prices_of, reviews,
+                efficiency)

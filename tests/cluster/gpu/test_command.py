@@ -63,13 +63,15 @@ def test_ctrl_c_while_nodes_start_ends_them(
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["up"], "give --work s3://bucket/folder"),
-    (["up", *UP, "--max-hours", "0.1"], "the budget lasts 6 minutes at $1.02 an hour"),
-    (["up", *UP, "--max-dollars", "0.1"], "--max-dollars 0.51"),
+    (["up", *UP, "--max-hours", "0.1"], "the budget lasts 6 minutes at $1.52 an hour"),
+    (["up", *UP, "--max-dollars", "0.1"], "--max-dollars 0.76"),
     (["up", *UP, "--nodes", "g5.huge"], "no instance type 'g5.huge'"),
     (["run", "/nowhere", "--out", "run"], "/nowhere is no store"),
     (["run", "s3://b/store", "--out", "/tmp"], "/tmp is there already: give --resume"),
     (["run", "s3://b/store", "--out", "s3://b/run", "--cluster", "gpu-x"],
      "no cluster gpu-x was started from here"),
+    (["run", "s3://b/store", "--out", "s3://b/run", "--cluster", "gpu-x", "--market", "spot"],
+     "--market is for a cluster that is started"),
     (["setup"], "setup needs --write"),
 ])
 def test_a_mistake_is_one_line_and_starts_nothing(

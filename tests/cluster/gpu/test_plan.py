@@ -32,6 +32,15 @@ def test_a_budget_takes_the_dearest_type_and_the_first_limit_that_is_reached() -
     assert short.hours == 1
 
 
+def test_a_region_whose_prices_are_not_known_is_taken_at_the_most_it_may_ask() -> None:
+    catalog = load_catalog()
+    assert catalog.in_region("us-west-2") is catalog
+    dearer = catalog.in_region("eu-central-1")
+    assert dearer["g5.xlarge"].price == pytest.approx(1.509)
+    assert dearer.prices_of == f"{catalog.prices_of}, times 1.5 for eu-central-1"
+    assert dearer.with_prices({"g5.xlarge": 2.0})["g5.xlarge"].price == 2.0
+
+
 def test_time_and_money_follow_from_the_rates_of_all_nodes() -> None:
     wanted = GpuConfig(nodes=("g5.xlarge:2", "g4dn.xlarge:1"), max_hours=3)
     plan = make_plan(wanted, load_catalog(), {"g5.xlarge": 1000.0, "g4dn.xlarge": 400.0},
