@@ -63,8 +63,9 @@ def test_ctrl_c_while_nodes_start_ends_them(
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["up"], "give --work s3://bucket/folder"),
-    (["up", *UP, "--max-hours", "0.1"], "the budget lasts 6 minutes at $1.52 an hour"),
-    (["up", *UP, "--max-dollars", "0.1"], "--max-dollars 0.76"),
+    (["up", *UP, "--region", REGION, "--max-hours", "0.1"],
+     "the budget lasts 6 minutes at $1.52 an hour"),
+    (["up", *UP, "--region", REGION, "--max-dollars", "0.1"], "--max-dollars 0.76"),
     (["up", *UP, "--nodes", "g5.huge"], "no instance type 'g5.huge'"),
     (["run", "/nowhere", "--out", "run"], "/nowhere is no store"),
     (["run", "s3://b/store", "--out", "/tmp"], "/tmp is there already: give --resume"),

@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 import reviewmill
+from cluster.aws import client
 from cluster.gpu import cloud as cloud_module
 from cluster.gpu.catalog import load_catalog
 from cluster.gpu.cloud import Cloud, Pace
@@ -160,6 +162,15 @@ def test_down_that_is_killed_at_any_request_is_finished_by_the_next(
 def test_list_shows_what_runs_and_all_finds_it_without_records(
     ec2: Interference, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """moto takes a second for each region: an account of two has to do."""
+    regions = ["us-east-1", REGION]
+    asked: list[str] = []
+
+    def of_account(parsed: dict[str, Any], **_: Any) -> None:
+        asked.append("regions")
+        parsed["Regions"] = [{"RegionName": name} for name in regions]
+
+    client("ec2").meta.events.register("after-call.ec2.DescribeRegions", of_account)
     cluster = bring_up()
     assert reviewmill.main(["cluster", "gpu", "list"]) == 0
     shown = capsys.readouterr().out
@@ -170,6 +181,7 @@ def test_list_shows_what_runs_and_all_finds_it_without_records(
     assert reviewmill.main(["cluster", "gpu", "list"]) == 0
     assert capsys.readouterr().out == "no cluster of reviewmill is there\n"
     assert reviewmill.main(["cluster", "gpu", "list", "--all"]) == 0
+    assert asked == ["regions"]
     assert f"{cluster} {REGION}: 1 g4dn.xlarge running, 2 g5.xlarge" in capsys.readouterr().out
     assert reviewmill.main(["cluster", "gpu", "down", cluster]) == 0
 
@@ -188,6 +200,6 @@ def test_another_tag_is_not_touched(ec2: Interference) -> None:
         {"ResourceType": "instance", "Tags": [{"Key": "owner", "Value": "somebody"}]}])
     name = other["Instances"][0]["InstanceId"]
     end_cluster(Cloud(REGION), bring_up())
-    assert reviewmill.main(["cluster", "gpu", "down", "--all"]) == 0
+    assert reviewmill.main(["cluster", "gpu", "down", "--all", "--region", REGION]) == 0
     assert alive() == [name]
     truth().terminate_instances(InstanceIds=[name])
