@@ -330,7 +330,8 @@ def main(argv: Sequence[str]) -> int:
     parser = make_parser("reviewmill bench balance --simulate", "the balancer on simulated workers")
     parser.add_argument("--simulate", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--speeds", metavar="4,2,1,1", help="one group of this many workers "
-                        "(tokens/s, an update is a second's work) instead of the known mixes")
+                        "(tokens/s, an update is a second's work) instead of the known mixes; 8x4 "
+                        "stands for eight workers of speed 4")
     parser.add_argument("--workers", type=int, metavar="N", help="N workers of speeds 1 to 20")
     parser.add_argument("--fixed", type=float, default=0.014, metavar="X",
                         help="--speeds: seconds of each worker's own fixed work")
@@ -368,10 +369,21 @@ def _groups(options: argparse.Namespace) -> list[Group]:
         return [unequal(options.workers, options.seed)]
     if options.speeds is None:
         return mixes()
-    try:
-        speeds = [float(part) for part in options.speeds.split(",")]
-    except ValueError:
-        speeds = []
+    speeds = parse_speeds(options.speeds)
     if not speeds or not all(0 < speed < float("inf") for speed in speeds):
         raise UserError(f"--speeds are positive numbers like 4,2,1,1, not {options.speeds!r}")
+    if len(speeds) > 256:
+        raise UserError(f"--speeds {options.speeds}: give 1 to 256 workers")
     return [group(options.speeds, speeds, options.fixed, options.exchange, sum(speeds))]
+
+
+def parse_speeds(text: str) -> list[float]:
+    """Speeds as --speeds has them; none where a part is no number."""
+    found: list[float] = []
+    for part in text.split(","):
+        count, times, speed = part.rpartition("x")
+        try:
+            found += [float(speed)] * min(int(count) if times else 1, 257)
+        except ValueError:
+            return []
+    return found

@@ -1,1 +1,1 @@
-"""Where things run: commands that start work on machines; nothing of what the work is."""
+"""Machines and clusters: commands that start work there; nothing of what the work is."""

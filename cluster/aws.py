@@ -26,12 +26,12 @@ def client(service: str, region: str | None = None) -> Any:
         import boto3
     except ImportError:
         raise UserError("boto3 is not installed; pip install 'reviewmill[aws]'") from None
-    with told(service):
+    with aws_errors(service):
         return boto3.session.Session().client(service, region_name=region)
 
 
 @contextlib.contextmanager
-def told(what: str) -> Iterator[None]:
+def aws_errors(what: str) -> Iterator[None]:
     """Turns the errors of AWS into one line; `what` says what was tried."""
     try:
         import botocore.exceptions as boto
@@ -66,7 +66,7 @@ def split_uri(uri: str) -> tuple[str, str]:
 
 def bucket_region(bucket: str) -> str:
     """The region of a bucket; UserError where it is not there, or not ours to see."""
-    with told(f"s3://{bucket}"):
+    with aws_errors(f"s3://{bucket}"):
         found = client("s3", "us-east-1").head_bucket(Bucket=bucket)
     return str(found["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", "us-east-1"))
 
@@ -91,7 +91,7 @@ def read_tail(uri: str, lines: int = 12) -> list[str]:
     import gzip
 
     bucket, key = split_uri(uri)
-    with told(uri):
+    with aws_errors(uri):
         data = client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
     text = gzip.decompress(data) if key.endswith(".gz") else data
     return [line for line in text.decode(errors="replace").splitlines() if line.strip()][-lines:]
@@ -101,7 +101,7 @@ def list_keys(uri: str) -> list[dict[str, Any]]:
     """Key, Size and LastModified of all objects below an address."""
     bucket, prefix = split_uri(uri)
     found: list[dict[str, Any]] = []
-    with told(uri):
+    with aws_errors(uri):
         pages = client("s3").get_paginator("list_objects_v2")
         for page in pages.paginate(Bucket=bucket, Prefix=prefix and f"{prefix}/"):
             found += page.get("Contents", [])

@@ -1,4 +1,4 @@
-"""What a cluster costs, before it is started.
+"""Costs of a cluster, before it is started.
 
 Prices are on-demand list prices of us-east-1 in dollars an hour, as AWS published them in the
 summer of 2025; other regions are up to half as much again. `--price TYPE=DOLLARS` replaces one.
@@ -53,7 +53,7 @@ class Estimate:
 def estimate(
     config: EmrConfig, hours: float, prices: Mapping[str, float] | None = None
 ) -> Estimate:
-    """What the cluster costs in so many hours; task nodes at most at their bid.
+    """Costs of the cluster in so many hours; task nodes at most at their bid.
 
     Raises UserError for an instance type whose price is not known.
     """

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from cluster.aws import client, list_keys, read_tail, say, told
+from cluster.aws import aws_errors, client, list_keys, read_tail, say
 from cluster.emr_config import TAG, EmrConfig, parse_action
 from reviews.errors import EngineError
 
@@ -22,14 +22,14 @@ LOG_WAIT_S = 120.0  # EMR brings the last logs to S3 while it ends a cluster
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """What the bootstrap action is told: addresses on S3, put there before the start."""
+    """Address and arguments of the bootstrap action; its files are on S3 before the start."""
 
     script: str
     arguments: tuple[str, ...]
 
 
 def request(config: EmrConfig, bootstrap: Bootstrap, log_uri: str) -> dict[str, Any]:
-    """What AWS is asked for: the arguments of run_job_flow."""
+    """Request to AWS: the arguments of run_job_flow."""
     tags = dict([TAG, *(tuple(tag.split("=", 1)) for tag in config.tags)])
     groups = [
         _group(config, "MASTER", config.master_type, 1),
@@ -82,14 +82,14 @@ def _group(config: EmrConfig, role: str, kind: str, count: int) -> dict[str, Any
 
 def create(config: EmrConfig, bootstrap: Bootstrap, log_uri: str) -> str:
     """Start a cluster and return its id; it runs, and costs, from now on."""
-    with told("the cluster was not started"):
+    with aws_errors("the cluster was not started"):
         started = client("emr", config.region).run_job_flow(**request(config, bootstrap, log_uri))
     return str(started["JobFlowId"])
 
 
 def describe(cluster: str, region: str | None) -> dict[str, Any]:
-    """What AWS knows of a cluster."""
-    with told(f"cluster {cluster}"):
+    """Description of a cluster by AWS."""
+    with aws_errors(f"cluster {cluster}"):
         found: dict[str, Any] = client("emr", region).describe_cluster(ClusterId=cluster)["Cluster"]
     return found
 
@@ -115,18 +115,18 @@ def wait_until_ready(cluster: str, region: str | None) -> None:
         if state in READY:
             return
         if state in ENDED or state == "TERMINATING":
-            raise EngineError(_told_end(found, region))
+            raise EngineError(_end_message(found, region))
         time.sleep(POLL_S)
 
 
-def _told_end(found: dict[str, Any], region: str | None) -> str:
+def _end_message(found: dict[str, Any], region: str | None) -> str:
     lines = last_lines(found, "/bootstrap-actions/")
     end = f"; its bootstrap action said last: {' | '.join(lines)}" if lines else ""
     return f"the cluster did not start: {status_line(found)}{end}"
 
 
 def step_failure(cluster: str, region: str | None) -> str:
-    """Why a step failed: its reason, and the last lines of the task that did."""
+    """Reason of a step that failed, and the last lines of its task."""
     found = describe(cluster, region)
     lines = last_lines(found, "/containers/", LOG_WAIT_S) or last_lines(found, "/steps/")
     return f"{status_line(found)}{'; its task said last: ' + ' | '.join(lines) if lines else ''}"
@@ -158,9 +158,9 @@ def _without_noise(lines: list[str]) -> list[str]:
 
 def terminate(cluster: str, region: str | None, wait: bool = False) -> None:
     """End a cluster; one that ended already is no mistake."""
-    with told(f"cluster {cluster} COULD NOT BE ENDED and may cost money, end it by hand"):
+    with aws_errors(f"cluster {cluster} COULD NOT BE ENDED and may cost money, end it by hand"):
         client("emr", region).terminate_job_flows(JobFlowIds=[cluster])
-    say(f"{cluster} is told to end")
+    say(f"{cluster} is asked to end")
     while wait and describe(cluster, region)["Status"]["State"] not in ENDED:
         time.sleep(POLL_S)
 

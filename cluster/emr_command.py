@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cluster import emr, emr_setup, roles
-from cluster.aws import bucket_region, check_buckets, client, say, split_uri, told
+from cluster.aws import aws_errors, bucket_region, check_buckets, client, say, split_uri
 from cluster.costs import estimate, parse_prices
 from cluster.emr_config import TAG, EmrConfig, load_config
 from cluster.emr_files import ship
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     setup.add_argument("--read", nargs="+", default=[], metavar="S3-FOLDER", help="input")
     setup.add_argument("--write", nargs="+", default=[], metavar="S3-FOLDER",
                        help="where stores, work folders and logs lie")
-    setup.add_argument("--check", action="store_true", help="change nothing, tell what differs")
+    setup.add_argument("--check", action="store_true", help="change nothing, say what differs")
     setup.add_argument("--print-user-policy", action="store_true",
                        help="what your own user or role needs, as JSON, and end")
     for one in (create, setup):
@@ -101,7 +101,7 @@ def _status(options: argparse.Namespace) -> int:
     aws = client("emr", options.region)
     states = ["STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING"]
     ours = 0
-    with told("clusters"):
+    with aws_errors("clusters"):
         for page in aws.get_paginator("list_clusters").paginate(ClusterStates=states):
             for entry in page["Clusters"]:
                 found = aws.describe_cluster(ClusterId=entry["Id"])["Cluster"]

@@ -4,7 +4,7 @@ import hashlib
 from importlib import resources
 from pathlib import Path
 
-from cluster.aws import client, split_uri, told
+from cluster.aws import aws_errors, client, split_uri
 from cluster.emr import Bootstrap
 from reviews.errors import UserError
 
@@ -26,7 +26,7 @@ def ship(folder: str, packages: str | None = None) -> Bootstrap:
             raise UserError(f"packages {packages}: {error.strerror}") from None
     bucket, prefix = split_uri(target)
     for name, data in files.items():
-        with told(f"{target}/{name}"):
+        with aws_errors(f"{target}/{name}"):
             client("s3").put_object(Bucket=bucket, Key=f"{prefix}/{name}", Body=data)
     digests = [hashlib.sha256(data).hexdigest() for name, data in files.items() if name != SCRIPT]
     return Bootstrap(f"{target}/{SCRIPT}", (target, *digests))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from cluster.aws import client, say, split_uri, told
+from cluster.aws import aws_errors, client, say, split_uri
 from cluster.emr_config import TAG
 from reviews.errors import UserError
 
@@ -55,7 +55,7 @@ def _filled(node: Any, values: dict[str, Any]) -> Any:
 
 def account_id() -> str:
     """The account that the credentials belong to."""
-    with told("AWS account"):
+    with aws_errors("AWS account"):
         return str(client("sts", "us-east-1").get_caller_identity()["Account"])
 
 
@@ -69,7 +69,7 @@ def differences(roles: Mapping[str, str], profile: str, wanted: dict[str, Any]) 
     iam = client("iam", "us-east-1")
     found = []
     for role, kind in roles.items():
-        with told(f"role {role}"):
+        with aws_errors(f"role {role}"):
             try:
                 trust = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
             except iam.exceptions.NoSuchEntityException:
@@ -82,7 +82,7 @@ def differences(roles: Mapping[str, str], profile: str, wanted: dict[str, Any]) 
             attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
             found += [f"role {role} may more than it should, by {policy['PolicyName']}"
                       for policy in attached]
-    with told(f"instance profile {profile}"):
+    with aws_errors(f"instance profile {profile}"):
         try:
             there = iam.get_instance_profile(InstanceProfileName=profile)["InstanceProfile"]
         except iam.exceptions.NoSuchEntityException:
@@ -106,7 +106,7 @@ def set_up(roles: Mapping[str, str], profile: str, wanted: dict[str, Any]) -> No
     tags = [{"Key": TAG[0], "Value": TAG[1]}]
     for role, kind in roles.items():
         trust = json.dumps(wanted[f"{kind}-trust"])
-        with told(f"role {role}"):
+        with aws_errors(f"role {role}"):
             try:
                 iam.create_role(RoleName=role, AssumeRolePolicyDocument=trust, Tags=tags)
                 say(f"role {role} created")
@@ -114,7 +114,7 @@ def set_up(roles: Mapping[str, str], profile: str, wanted: dict[str, Any]) -> No
                 iam.update_assume_role_policy(RoleName=role, PolicyDocument=trust)
             iam.put_role_policy(RoleName=role, PolicyName=POLICY,
                                 PolicyDocument=json.dumps(wanted[kind]))
-    with told(f"instance profile {profile}"):
+    with aws_errors(f"instance profile {profile}"):
         with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
             iam.create_instance_profile(InstanceProfileName=profile)
             say(f"instance profile {profile} created")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from cluster.aws import client, told
+from cluster.aws import aws_errors, client
 from cluster.emr_config import TAG
 from reviews.errors import EngineError
 
@@ -68,7 +68,7 @@ class Cloud:
         return list(self._described(Filters=[{"Name": "instance-id", "Values": list(ids)}]))
 
     def _described(self, **wanted: Any) -> Iterator[Instance]:
-        with told("instances"):
+        with aws_errors("instances"):
             for page in self.ec2.get_paginator("describe_instances").paginate(**wanted):
                 for reservation in page["Reservations"]:
                     yield from map(_instance, reservation["Instances"])

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cluster import roles as aws_roles
-from cluster.aws import bucket_region, check_buckets, client, say, split_uri, told
+from cluster.aws import aws_errors, bucket_region, check_buckets, client, say, split_uri
 from cluster.costs import parse_prices
 from cluster.gpu import host_keys, roles
 from cluster.gpu.catalog import Catalog, load_catalog
@@ -256,7 +256,7 @@ def _clusters(options: argparse.Namespace) -> Iterator[tuple[Cloud, str, list[In
 
 
 def _regions() -> list[str]:
-    with told("regions"):
+    with aws_errors("regions"):
         found = client("ec2").describe_regions()["Regions"]
     return sorted(one["RegionName"] for one in found)
 

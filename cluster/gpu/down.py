@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from cluster.aws import say, told
+from cluster.aws import aws_errors, say
 from cluster.gpu.cloud import ENDING, TERMINATED, Cloud, Instance, error_code
 from cluster.gpu.resources import delete_resources
 from cluster.gpu.state import load_record
@@ -54,7 +54,7 @@ def _terminate(cloud: Cloud, instance: str) -> bool:
     """Ask for the end of an instance; False where EC2 says that there is none."""
     from botocore.exceptions import ClientError
 
-    with told(f"{instance} COULD NOT BE ENDED and may cost money, end it by hand"):
+    with aws_errors(f"{instance} COULD NOT BE ENDED and may cost money, end it by hand"):
         try:
             cloud.ec2.terminate_instances(InstanceIds=[instance])
         except ClientError as error:

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Sequence
 
-from cluster.aws import told
+from cluster.aws import aws_errors
 from cluster.gpu.cloud import Cloud, error_code
 from cluster.gpu.up import Node
 from reviews.errors import EngineError
@@ -49,7 +49,7 @@ def console(cloud: Cloud, instance: str) -> str:
     """Console output of an instance so far; empty where EC2 has nothing yet."""
     from botocore.exceptions import ClientError
 
-    with told(f"console of {instance}"):
+    with aws_errors(f"console of {instance}"):
         try:
             answer = cloud.ec2.get_console_output(InstanceId=instance, Latest=True)
         except ClientError as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module, metadata, resources
 from pathlib import Path
 
-from cluster.aws import client, split_uri, told
+from cluster.aws import aws_errors, client, split_uri
 
 PROJECT = "reviewmill"
 REQUIREMENTS, SCRIPT = "gpu-requirements.txt", "gpu_node.sh"
@@ -70,7 +70,7 @@ def ship(work: str) -> NodeFiles:
     target = f"{work.rstrip('/')}/bootstrap/{digest[:16]}"
     bucket, prefix = split_uri(target)
     for file, data in ((name, wheel), (REQUIREMENTS, requirements)):
-        with told(f"{target}/{file}"):
+        with aws_errors(f"{target}/{file}"):
             client("s3").put_object(Bucket=bucket, Key=f"{prefix}/{file}", Body=data)
     return NodeFiles(target, name, digest, hashlib.sha256(requirements).hexdigest())
 

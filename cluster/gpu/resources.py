@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cluster.aws import client, told
+from cluster.aws import aws_errors, client
 from cluster.gpu.cloud import CLUSTER_TAG, Cloud, error_code, tags
 from cluster.gpu.config import GpuConfig
 from reviews.errors import EngineError, UserError
@@ -28,7 +28,7 @@ def name_of(cluster: str) -> str:
 
 def newest_image(region: str | None) -> str:
     """Amazon's newest base image with NVIDIA's driver."""
-    with told("the newest image (or give --image ami-...)"):
+    with aws_errors("the newest image (or give --image ami-...)"):
         found = client("ssm", region).get_parameter(Name=IMAGE)
     return str(found["Parameter"]["Value"])
 
@@ -55,7 +55,7 @@ def make_key(folder: Path) -> Path:
 
 def create_key_pair(cloud: Cloud, cluster: str, public: bytes) -> None:
     """Make the public key known to EC2, which puts it onto the nodes."""
-    with told("key pair"):
+    with aws_errors("key pair"):
         cloud.ensure(
             lambda: cloud.ec2.import_key_pair(
                 KeyName=name_of(cluster), PublicKeyMaterial=public,
@@ -71,7 +71,7 @@ def _key_pair(cloud: Cloud, cluster: str) -> str | None:
 
 def create_security_group(cloud: Cloud, cluster: str, ssh_from: str, subnet: str | None) -> str:
     """A group that lets in ssh from one network, and everything from itself; its id."""
-    with told("security group"):
+    with aws_errors("security group"):
         network = _network(cloud, subnet)
         group = cloud.ensure(
             lambda: cloud.ec2.create_security_group(
@@ -114,7 +114,7 @@ def _rules(cloud: Cloud, group: str, count: int) -> bool | None:
 
 def root_device(cloud: Cloud, image: str) -> str:
     """Name of an image's first disk, which is to be encrypted."""
-    with told(f"image {image}"):
+    with aws_errors(f"image {image}"):
         return str(cloud.ec2.describe_images(ImageIds=[image])["Images"][0]["RootDeviceName"])
 
 
@@ -142,7 +142,7 @@ def template(
 
 def create_template(cloud: Cloud, cluster: str, data: dict[str, Any]) -> None:
     """Make the launch template."""
-    with told("launch template"):
+    with aws_errors("launch template"):
         cloud.ensure(
             lambda: cloud.ec2.create_launch_template(
                 LaunchTemplateName=name_of(cluster), ClientToken=name_of(cluster),
@@ -159,7 +159,7 @@ def _template(cloud: Cloud, cluster: str) -> str | None:
 def clusters_with_resources(cloud: Cloud) -> set[str]:
     """Ids of all clusters of which a group, a template or a key pair is left."""
     wanted = [{"Name": "tag-key", "Values": [CLUSTER_TAG]}]
-    with told("what is left of clusters"):
+    with aws_errors("what is left of clusters"):
         every = [*cloud.ec2.describe_security_groups(Filters=wanted)["SecurityGroups"],
                  *cloud.ec2.describe_launch_templates(Filters=wanted)["LaunchTemplates"],
                  *cloud.ec2.describe_key_pairs(Filters=wanted)["KeyPairs"]]
@@ -174,7 +174,7 @@ def delete_resources(cloud: Cloud, cluster: str) -> None:
         (_key_pair, lambda found: cloud.ec2.delete_key_pair(KeyName=found)))
     until, absent = time.monotonic() + cloud.pace.end_s, 0
     while absent < 2:
-        with told(f"what is left of {cluster}"):
+        with aws_errors(f"what is left of {cluster}"):
             left = [(found, delete) for find, delete in kinds
                     if (found := find(cloud, cluster)) is not None]
         for found, delete in left:
@@ -195,5 +195,5 @@ def _delete(found: str, delete: Callable[[str], Any]) -> None:
     except ClientError as error:
         code = error_code(error)
         if code not in ("DependencyViolation", "InvalidGroup.InUse") and "NotFound" not in code:
-            with told(f"{found} was not deleted"):
+            with aws_errors(f"{found} was not deleted"):
                 raise

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.aws import say, told
+from cluster.aws import aws_errors, say
 from cluster.gpu import resources
 from cluster.gpu.catalog import Catalog
 from cluster.gpu.cloud import ENDING, Cloud, Instance, error_code, tags
@@ -117,7 +117,7 @@ def request(
         call.instances = found or []
         if not found and reason not in NO_CAPACITY:
             record.save()
-            with told(f"no {kind} was started"):
+            with aws_errors(f"no {kind} was started"):
                 raise
     record.save()
     return call.instances, reason

@@ -8,6 +8,7 @@ from benchmarks.simulation import (
     Weather,
     group,
     main,
+    parse_speeds,
     simulate,
     simulate_fixed,
     slowed,
@@ -100,10 +101,15 @@ def test_the_command_prints_a_line_for_every_group(capsys: pytest.CaptureFixture
     assert dynamic > 1.5 * equal
 
 
+def test_speeds_may_be_counted() -> None:
+    assert parse_speeds("4,2x1.5") == [4, 1.5, 1.5]
+
+
 @pytest.mark.parametrize("argv, said", [
     (["--speeds", "4,-1"], "--speeds are positive numbers like 4,2,1,1, not '4,-1'"),
     (["--speeds", "fast"], "not 'fast'"),
-    (["--speeds", "nan"], "not 'nan'"),
+    (["--speeds", "nan"], "not 'nan'"), (["--speeds", "2x"], "not '2x'"),
+    (["--speeds", "0x4"], "not '0x4'"), (["--speeds", "200x4,57x1"], "give 1 to 256 workers"),
     (["--workers", "257"], "--workers is 1 to 256, not 257"),
     (["--updates", "500"], "--updates must be above 500"),
     (["--noise", "-1"], "are numbers from 0 to 10"),
