@@ -150,6 +150,7 @@ def test_every_command_of_a_page_takes_its_options(page: str) -> None:
         named = itertools.takewhile(lambda word: not word.startswith("-"), line.split())
         # Words of the command itself; those behind are its arguments.
         command = list(named)[: {"bench": 2, "cluster": 3}.get(line.split()[0], 1)]
+        command += ["--simulate"] * ("--simulate" in line)  # it has options of its own
         own, _, of_train = line.partition(" -- ")
         for words, of in ((own, command), (of_train, ["train"])):
             for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", words):
