@@ -11,13 +11,13 @@ from mpi_train.configuration.config import (
     make_training_parser,
     to_arguments,
 )
-from mpi_train.configuration.resolve import resolve
+from mpi_train.configuration.resolve import layered, resolve
 from reviews.errors import UserError
-from reviews.options import given
+from reviews.options import Parser, given
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return the exit status of the ranks."""
+def make_launch_parser() -> Parser:
+    """Parser of the command: options of a training, and those of its launch."""
     parser = make_training_parser("reviewmill train", store_is_positional=True)
     parser.add_argument("--ranks", type=int, metavar="N", help="processes to train with")
     parser.add_argument(
@@ -31,7 +31,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--stop-timeout", type=float, metavar="SECONDS", default=STOP_TIMEOUT_S,
         help="seconds from Ctrl-C or SIGTERM until all ranks are ended, unless the last checkpoint "
         f"is being written ({STOP_TIMEOUT_S:g})")
-    options = parser.parse_args(argv)
+    return parser
+
+
+def check_options(argv: Sequence[str]) -> str | None:
+    """Message about options that are wrong whatever the store and the run folder, or None.
+
+    SystemExit, with a line on standard error, for those that the parser refuses.
+    """
+    named = given(make_launch_parser().parse_args(argv), TrainingConfig)
+    try:
+        if not named.get("resume"):
+            layered(named)
+    except UserError as error:
+        return f"reviewmill train: {error}"
+    return None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit status of the ranks."""
+    options = make_launch_parser().parse_args(argv)
     named = given(options, TrainingConfig)
     config = resolve(named)
     if options.ranks is not None and options.ranks < 1:

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +23,7 @@ from cluster.gpu.plan import EFFICIENCY, make_plan
 from cluster.gpu.rates import parse_rates
 from cluster.gpu.remote import Remote
 from cluster.gpu.resources import clusters_with_resources
-from cluster.gpu.run import Training, train
+from cluster.gpu.run import NotFetched, Training, train
 from cluster.gpu.state import Record, load_record, records
 from cluster.gpu.up import Node, new_record, start, to_nodes, wait_for_nodes
 from cluster.interrupts import Interrupts
@@ -29,6 +31,8 @@ from reviews.errors import EngineError, UserError
 from reviews.options import add_options, config_from, flag, given, make_parser
 from reviews.storage.files import is_remote
 
+# The command of a training, which alone knows its options.
+CHECK = "import sys; from mpi_train.launch import check_options as c; sys.exit(c(sys.argv[1:]))"
 LEAST_HOURS = 0.5  # that a budget must last: a start takes a third of it
 
 
@@ -162,9 +166,12 @@ def _check_limits(limits: Budget) -> None:
 
 @contextmanager
 def _ended_on_failure(cloud: Cloud, record: Record, interrupts: Interrupts) -> Iterator[None]:
-    """The cluster is ended where the block fails, or is stopped."""
+    """The cluster is ended where the block fails, or is stopped; not where its nodes still have
+    what it was for."""
     try:
         yield
+    except NotFetched:
+        raise
     except BaseException:
         interrupts.ending = True
         end_cluster(cloud, record.id)
@@ -187,6 +194,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.cluster and named:
         raise UserError(f"{flag(named[0])} is for a cluster that is started; --cluster names one "
                         "that is there")
+    _check_training(options)
     training = Training(options.store, options.out, options.training, options.resume)
     with Interrupts() as interrupts:
         if options.cluster:
@@ -197,8 +205,12 @@ def _run(options: argparse.Namespace) -> int:
         with _ended_on_failure(cloud, record, interrupts):
             if options.cluster:
                 introduce(remote, nodes)
-            outcome = train(remote, nodes, record, training, interrupts)
             again = f"reviewmill cluster gpu run {options.store} --out {options.out} --resume"
+            try:
+                outcome = train(remote, nodes, record, training, interrupts)
+            except NotFetched as error:
+                raise NotFetched(f"{error}; the cluster stays until its lease ends: {again} "
+                                 f"--cluster {record.id} fetches it") from None
             left = len(nodes) - len(outcome.noticed)
             stays = options.keep or (outcome.noticed and left > 0)
             if not stays:
@@ -209,6 +221,17 @@ def _run(options: argparse.Namespace) -> int:
         raise EngineError(f"{outcome.reason}: the run ended with a checkpoint; {again}{where} goes "
                           "on")
     return outcome.status
+
+
+def _check_training(options: argparse.Namespace) -> None:
+    """UserError for options that a training would refuse, before anything costs money."""
+    resume = ["--resume"] * options.resume
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", CHECK, options.store, "--out", options.out, *resume,
+         *options.training], capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["it ended"])[-1]
+        raise UserError(f"options behind --: {said}")
 
 
 def _nodes_left(options: argparse.Namespace) -> tuple[Record, Remote, list[Node]]:

@@ -4,11 +4,13 @@ It runs on the first node by itself: a launcher that ends, or loses its connecti
 Heartbeats keep the nodes; without them the nodes end themselves.
 """
 
+import contextlib
 import hashlib
 import shlex
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +67,10 @@ class Outcome:
     noticed: tuple[str, ...] = ()
 
 
+class NotFetched(EngineError):
+    """A run folder that is still on the first node alone."""
+
+
 @dataclass(frozen=True)
 class Training:
     """A training on a store, into a run folder, either of them here or at an address."""
@@ -92,10 +98,11 @@ def train(
 ) -> Outcome:
     """Train, and fetch the run folder where it is to be here; the outcome.
 
-    EngineError where the first node is lost.
+    EngineError where the first node is lost; NotFetched where the folder does not come.
     """
     times = times or Times()
-    _bring(remote, nodes, training)
+    with kept_alive(remote, nodes, times.look_s):
+        _bring(remote, nodes, training)
     scratch = shlex.quote(remote.layout.scratch)
     remote.put_files(nodes[0], {"train.sh": SCRIPT.format(
         command=training.command(remote)).encode()}, scratch)
@@ -109,9 +116,31 @@ def train(
     finally:
         interrupts.polite = False
     if not is_remote(training.out):
-        remote.fetch(nodes[0], f"{remote.layout.scratch}/run", Path(training.out), COPY_S)
+        try:
+            with kept_alive(remote, nodes, times.look_s):
+                remote.fetch(nodes[0], f"{remote.layout.scratch}/run", Path(training.out), COPY_S)
+        except (EngineError, OSError) as error:
+            raise NotFetched(str(error)) from None
         say(f"{training.out} is here")
     return outcome
+
+
+@contextlib.contextmanager
+def kept_alive(remote: Remote, nodes: Sequence[Node], every_s: float) -> Iterator[None]:
+    """Heartbeats to all nodes while the block runs, for what takes longer than a lease."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(every_s):
+            on_all(nodes, lambda node: remote.call(node, remote.layout.heartbeat, 30))
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _bring(remote: Remote, nodes: Sequence[Node], training: Training) -> None:

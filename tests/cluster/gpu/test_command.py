@@ -73,6 +73,10 @@ def test_ctrl_c_while_nodes_start_ends_them(
      "no cluster gpu-x was started from here"),
     (["run", "s3://b/store", "--out", "s3://b/run", "--cluster", "gpu-x", "--market", "spot"],
      "--market is for a cluster that is started"),
+    (["run", "s3://b/store", "--out", "s3://b/run", "--", "--epochz", "3"],
+     "unknown argument --epochz; did you mean --epochs"),
+    (["run", "s3://b/store", "--out", "s3://b/run", "--", "--model=bag", "--layers=2"],
+     "options behind --: reviewmill train: --layers is for"),
     (["setup"], "setup needs --write"),
 ])
 def test_a_mistake_is_one_line_and_starts_nothing(

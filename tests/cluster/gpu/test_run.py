@@ -11,7 +11,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from cluster.gpu.remote import LOST_SSH
-from cluster.gpu.run import Outcome, Times, Training, train
+from cluster.gpu.run import NotFetched, Outcome, Times, Training, train
 from cluster.gpu.state import load_record
 from cluster.gpu.up import Node
 from cluster.interrupts import Interrupts
@@ -114,13 +114,20 @@ def test_a_training_that_still_runs_is_followed_and_not_started_again(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     then = 'while [ ! -e ../go ]; do sleep 0.02; done; echo end; exit 0'
-    # Heartbeats come once the launcher follows.
-    remote = shell(tmp_path / "node", TRAINS.format(then=then),
-                   f"touch {tmp_path}/node/go; echo alive")
+    remote = shell(tmp_path / "node", TRAINS.format(then=then))
+
+    class Again(Shell):
+        def need(self, node: Node, script: str, limit_s: float, given: bytes = b"") -> str:
+            said = super().need(node, script, limit_s, given)
+            if said == "runs\n":
+                (tmp_path / "node" / "go").touch()
+            return said
+
     with pytest.raises(EngineError, match="i-1, which leads, has not answered for 0 s"):
         run(Lost(remote.folder, "nobody", remote.layout), training(store, tmp_path / "run"),
             times=Times(0.02, 0.1, 5, 0))
-    assert run(remote, training(store, tmp_path / "run", resume=True)) == Outcome(0)
+    again = Again(remote.folder, "nobody", remote.layout)
+    assert run(again, training(store, tmp_path / "run", resume=True)) == Outcome(0)
     assert "still runs: following it" in capsys.readouterr().err
     assert len((tmp_path / "node" / "asked").read_text().splitlines()) == 1
     assert (tmp_path / "run" / "config.yaml").exists()
@@ -148,9 +155,43 @@ def test_a_resume_elsewhere_brings_the_run_folder_along(store: Path, tmp_path: P
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["before", "config.yaml"]
 
 
+def test_nodes_are_kept_alive_while_a_store_or_a_run_is_copied(
+    store: Path, tmp_path: Path
+) -> None:
+    beats = tmp_path / "beats"
+    remote = shell(tmp_path / "node", TRAINS.format(then="exit 0"), f"echo >>{beats}; echo alive")
+
+    def wait_for_beats() -> None:
+        before = beats.stat().st_size if beats.exists() else 0
+        until = time.monotonic() + 30
+        while not beats.exists() or beats.stat().st_size < before + 3:
+            assert time.monotonic() < until
+
+    class Slow(Shell):
+        def put(self, node: Node, folder: Path, target: str, limit_s: float) -> None:
+            wait_for_beats()
+            super().put(node, folder, target, limit_s)
+
+        def fetch(self, node: Node, source: str, folder: Path, limit_s: float) -> None:
+            wait_for_beats()
+            super().fetch(node, source, folder, limit_s)
+
+    slow = Slow(remote.folder, "nobody", remote.layout)
+    assert run(slow, training(store, tmp_path / "run")) == Outcome(0)
+
+
+def test_a_run_that_does_not_come_is_still_on_its_node(store: Path, tmp_path: Path) -> None:
+    remote = shell(tmp_path / "node", TRAINS.format(then="exit 0"))
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(NotFetched):
+        run(remote, training(store, tmp_path / "file" / "run"))
+    assert (tmp_path / "node" / "scratch" / "run" / "config.yaml").exists()
+    assert run(remote, training(store, tmp_path / "run", resume=True)) == Outcome(0)
+
+
 def test_a_training_that_does_not_end_is_given_up(store: Path, tmp_path: Path) -> None:
-    stubborn = TRAINS.format(then="trap '' TERM; while [ ! -e ../go ]; do sleep 0.02; done")
-    remote = shell(tmp_path / "node", stubborn)
+    stubborn = "trap '' TERM; echo ready; while [ ! -e ../go ]; do sleep 0.02; done"
+    remote = shell(tmp_path / "node", TRAINS.format(then=stubborn))
     with pytest.raises(EngineError, match="has not ended 0 s after it was asked"):
         run(remote, training(store, tmp_path / "run"), deadline=0.0,
             times=Times(0.02, 5, 0.1, 600))
