@@ -14,7 +14,8 @@ from scoring.service.metrics import metrics_text
 from scoring.service.models import Models
 
 # Files of the page, which ask for no token, as the probes do.
-PAGE = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
+PAGE = {"/": "page.html", **{f"/{name}": name for name in (
+    "page.css", "page.js", "server.js", "show.js", "files.js", "table.js")}}
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 OPEN = (*PAGE, "/healthz", "/readyz")
 _POLICY = ("default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "

@@ -1,19 +1,25 @@
 """The page of the server in a real browser: typed, clicked, read, offline, narrow and dark."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from scoring import load
 from tests.reports.browser import Tab, browser_tab
 from tests.scoring.bundles import make_bundle
+from tests.scoring.service.browsing import (
+    PHONE,
+    WIDE,
+    names_by_role,
+    press,
+    type_text,
+    visit,
+    wait_for,
+)
 from tests.scoring.service.server import Server, serving
 
-WIDE, PHONE = 1000, 360
-PATIENCE_S = 60
+RESULTS = "document.querySelectorAll('#results li').length"
 
 
 @pytest.fixture(scope="module")
@@ -33,34 +39,6 @@ def server(model: Path) -> Iterator[Server]:
         yield started
 
 
-def wait_for(tab: Tab, condition: str) -> Any:
-    """The value of an expression as soon as it is true."""
-    end = time.monotonic() + PATIENCE_S
-    while not (value := tab.ask(condition)):
-        assert time.monotonic() < end, condition
-    return value
-
-
-def visit(tab: Tab, server: Server, width: int = WIDE, dark: bool = False) -> None:
-    """Open the page; it is ready when the field for texts has the focus."""
-    tab.open(server.address, width, dark)
-    wait_for(tab, "document.activeElement.id === 'texts'")
-
-
-def type_text(tab: Tab, text: str) -> None:
-    tab.call("Input.insertText", text=text)
-
-
-def press(tab: Tab, key: str, code: int, modifiers: int = 0) -> None:
-    text = {"text": "\r"} if key == "Enter" else {}
-    for kind, written in (("keyDown", text), ("keyUp", {})):
-        tab.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code,
-                 modifiers=modifiers, **written)
-
-
-RESULTS = "document.querySelectorAll('#results li').length"
-
-
 def test_typed_reviews_are_scored_at_once_and_as_the_model_says(
     tab: Tab, server: Server, model: Path
 ) -> None:
@@ -74,7 +52,7 @@ def test_typed_reviews_are_scored_at_once_and_as_the_model_says(
     assert meters == pytest.approx(wanted.probabilities[:, 1].tolist(), abs=1e-5)
     texts = tab.ask("[...document.querySelectorAll('.text')].map(e => e.textContent)")
     assert texts == ["Good tea, good cup!", "It broke \N{PERSEVERING FACE} again"]
-    words = tab.ask("[...document.querySelectorAll('mark')].map(e => e.textContent)")
+    words = tab.ask("[...document.querySelectorAll('#results mark')].map(e => e.textContent)")
     assert words
     assert set(words) <= set(["Good", "tea,", "good", "cup!", "It", "broke", "😣", "again"])
 
@@ -92,15 +70,11 @@ def test_what_it_shows_has_names_for_screen_readers(tab: Tab, server: Server) ->
     visit(tab, server)
     type_text(tab, "good tea")
     wait_for(tab, f"{RESULTS} === 1")
-    names = {
-        node["role"]["value"]: node["name"]["value"]
-        for node in tab.call("Accessibility.getFullAXTree")["nodes"]
-        if "name" in node and "role" in node
-    }
-    assert names["textbox"] == "Reviews"
-    assert names["button"] == "Score"
-    assert names["meter"] == "probability of positive"
-    assert names["list"] == "Results"
+    names = names_by_role(tab)
+    assert names["textbox"] == {"Reviews"}
+    assert names["button"] >= {"Score"}
+    assert names["meter"] == {"probability of positive"}
+    assert names["list"] == {"Results"}
     assert tab.ask("document.getElementById('state').getAttribute('role')") == "status"
     assert tab.ask("document.documentElement.lang") == "en"
 
@@ -150,3 +124,24 @@ def test_a_server_that_has_ended_is_said(tab: Tab, model: Path) -> None:
         type_text(tab, "good tea")
         said = wait_for(tab, "document.getElementById('error').textContent")
     assert said == "The server does not answer."
+
+
+def test_two_models_stand_beside_each_other(tab: Tab, model: Path, tmp_path: Path) -> None:
+    other = make_bundle(tmp_path / "other", "bag")[0]
+    text = "Good tea, but it broke"
+    wanted = [load(str(path))([text]).probabilities[0, 1] for path in (model, other)]
+    with serving(model, str(other)) as server:
+        for width, columns in ((WIDE, 2), (PHONE, 1)):
+            visit(tab, server, width)
+            type_text(tab, text)
+            wait_for(tab, f"{RESULTS} === 1")
+            meters = tab.ask("[...document.querySelectorAll('#results meter')].map(e => e.value)")
+            assert meters == pytest.approx(wanted, abs=1e-5)
+            tops = tab.ask("[...document.querySelectorAll('#results meter')]"
+                           ".map(e => e.getBoundingClientRect().top)")
+            assert len({*tops}) == 3 - columns
+            assert tab.ask("document.documentElement.scrollWidth") <= width
+        names = tab.ask("[...document.querySelectorAll('#results h3')].map(e => e.textContent)")
+        assert names == [model.parent.name, "other"]
+        assert names_by_role(tab)["meter"] == {
+            f"probability of positive by {name}" for name in names}
