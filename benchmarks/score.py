@@ -23,6 +23,7 @@ import orjson
 import pyarrow as pa
 
 from benchmarks.measure import machine, measure, table
+from benchmarks.service.load import Load, load_lines
 from models.nets.load_model import load_model as load_torch_model
 from models.records import onnx_file, options_of
 from reviews.bundle import read_bundle
@@ -46,15 +47,29 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--reviews", type=int, default=4096, metavar="N",
                         help="number of reviews for the peers (4096)")
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="runs; medians count")
+    parser.add_argument("--load", action="store_true",
+                        help="measure the service under load instead, at 70, 90 and 300 %% of its "
+                        "capacity")
+    parser.add_argument("--load-seconds", default="60,300,120", metavar="S,S,S",
+                        help="load: seconds of these three parts (60,300,120)")
     options = parser.parse_args(argv)
     if min(options.reviews, options.repeat) < 1:
         raise UserError("--reviews and --repeat are 1 or more")
+    seconds = seconds_of(options.load_seconds)
     cores = sorted(os.sched_getaffinity(0))
+    if options.load and len(cores) < 2:
+        raise UserError("--load needs two cores: one for the server, one for its calls")
     predictor = load(options.model)
     texts = first_texts(predictor, options.input, options.reviews)
     rows = predictor.encoder.encode(texts)
     print(f"{machine()}; {options.model}: {len(texts):,} reviews of "
           f"{rows.lengths.mean():.0f} words")
+    if options.load:
+        with _serving(options.model, cores[0]) as (pid, port):
+            bodies = [orjson.dumps({"texts": some}).decode() for some in calls_of(texts)]
+            for line in load_lines(Load(pid, port, cores[1], bodies), seconds):
+                print(line, flush=True)
+        return 0
     os.sched_setaffinity(0, cores[:1])
     try:
         print(ids_table(options.model, predictor, rows, options.repeat))
@@ -67,6 +82,23 @@ def main(argv: Sequence[str]) -> int:
     finally:
         os.sched_setaffinity(0, cores)
     return 0
+
+
+def seconds_of(text: str) -> list[float]:
+    """The three numbers of --load-seconds."""
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if len(found) != 3 or not all(0 < value < float("inf") for value in found):
+        raise UserError(f"--load-seconds {text}: give three numbers above 0, such as 60,300,120")
+    return found
+
+
+def calls_of(texts: pa.Array) -> list[list[str]]:
+    """Texts of calls, CALL of them each."""
+    values: list[str] = texts.to_pylist()
+    return [values[first : first + CALL] for first in range(0, len(values), CALL)]
 
 
 def first_texts(predictor: Predictor, inputs: Sequence[str], most: int) -> pa.Array:
@@ -177,8 +209,8 @@ def cores_line(path: str, inputs: Sequence[str], cores: Sequence[int]) -> str:
 
 
 @contextmanager
-def _serving(path: str, core: int) -> Iterator[int]:
-    """A server on one core; its port."""
+def _serving(path: str, core: int) -> Iterator[tuple[int, int]]:
+    """A server on one core: the number of its process, and its port."""
     process = subprocess.Popen(
         [sys.executable, "-m", "reviewmill", "serve", path, "--port", "0"], text=True,
         stdout=subprocess.PIPE, preexec_fn=lambda: os.sched_setaffinity(0, [core]),
@@ -186,7 +218,8 @@ def _serving(path: str, core: int) -> Iterator[int]:
     assert process.stdout
     with process.stdout:
         try:
-            yield int(process.stdout.readline().rsplit(":", 1)[1].strip("/\n"))
+            port = int(process.stdout.readline().rsplit(":", 1)[1].strip("/\n"))
+            yield process.pid, port
         finally:
             process.terminate()
             process.wait()
@@ -197,8 +230,8 @@ def http_lines(
 ) -> Iterator[str]:
     """The service on one core, called from the other, beside direct calls on that one core."""
     values = texts.to_pylist()
-    calls = [values[first : first + CALL] for first in range(0, len(values), CALL)]
-    with _serving(path, cores[0]) as port:
+    calls = calls_of(texts)
+    with _serving(path, cores[0]) as (_, port):
         connection = http.client.HTTPConnection("127.0.0.1", port)
 
         def post(some: list[str]) -> float:

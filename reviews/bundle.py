@@ -86,10 +86,23 @@ def write_bundle(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def add_onnx(bundle: Bundle, onnx: bytes) -> None:
-    """Put an ONNX file into a bundle, in place of one that is there."""
-    write_atomically(bundle.path / ONNX, onnx)
-    _write_manifest(bundle.path, {**bundle.files, ONNX: _sha256(onnx)})
+def put_file(bundle: Bundle, name: str, data: bytes) -> Bundle:
+    """Put a file into a bundle, in place of one that is there; the bundle as it is then."""
+    write_atomically(bundle.path / name, data)
+    files = {**bundle.files, name: _sha256(data)}
+    _write_manifest(bundle.path, files)
+    return replace(bundle, files=files)
+
+
+def put_card_line(bundle: Bundle, name: str, text: str) -> Bundle:
+    """Put the line `- NAME: TEXT.` behind the last one of the card's list, in place of one of that
+    name."""
+    start = f"- {name}: "
+    lines = [line for line in bundle.read("card.md").decode().splitlines()
+             if not line.startswith(start)]
+    last = max((n for n, line in enumerate(lines) if line.startswith("- ")), default=len(lines) - 1)
+    lines.insert(last + 1, f"{start}{text}.")
+    return put_file(bundle, "card.md", "\n".join(lines).encode() + b"\n")
 
 
 def _write_manifest(folder: Path, files: Mapping[str, str]) -> None:

@@ -9,9 +9,10 @@ from importlib import resources
 from fastapi import FastAPI, Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from scoring.service.calls import SCHEMA, Refused, json_response, read_call
+from scoring.service.calls import SCHEMA, Call, Refused, call_of, json_response, read_body
 from scoring.service.metrics import metrics_text
 from scoring.service.models import Models
+from scoring.service.served_model import busy
 
 # Files of the page, which ask for no token, as the probes do.
 PAGE = {"/": "page.html", **{f"/{name}": name for name in (
@@ -94,18 +95,24 @@ def make_app(models: Models, token: str | None = None) -> FastAPI:
 
 
 def _add_calls(app: FastAPI, models: Models) -> None:
+    async def next_call(request: Request) -> Call:
+        body = await read_body(request)
+        if models.full:  # a server that parsed what it refuses would fall behind
+            raise busy()
+        return call_of(body)
+
     body = {"requestBody": {"required": True, "content": {"application/json": {"schema": SCHEMA}}}}
 
     @app.post("/v1/score", openapi_extra=body)
     async def score(request: Request) -> Response:
         """Label and probabilities of one text or many."""
-        call = await read_call(request)
+        call = await next_call(request)
         return json_response(await models.of(call.model).score(request, call.texts))
 
     @app.post("/v1/explain", openapi_extra=body)
     async def explain(request: Request) -> Response:
         """The same, and how far each word moved the probability."""
-        call = await read_call(request)
+        call = await next_call(request)
         return json_response(await models.of(call.model).explain(request, call.texts))
 
     @app.get("/v1/models")

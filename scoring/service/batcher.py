@@ -20,6 +20,7 @@ from scoring.encode import EncodedTexts
 
 Array = np.ndarray
 BATCH_S = 0.01  # seconds that a batch is to take at most
+LOW = 0.9  # of the queue's bounds, under which calls are taken again after a refusal
 _SMALLEST, _LARGEST = 512, 1 << 16  # ids of a batch
 
 
@@ -43,12 +44,9 @@ class Counts:
 class _Call:
     rows: EncodedTexts
     answer: asyncio.Future[Array]
+    ids_left: int  # ids of the rows that no batch has
     taken: int = 0  # rows that batches have
     found: list[Array] = field(default_factory=list)
-
-    @property
-    def ids_left(self) -> int:
-        return int(self.rows.lengths[self.taken :].sum())
 
     @property
     def rows_left(self) -> int:
@@ -67,6 +65,8 @@ class Batcher:
         self._predict, self._budget = predict, budget
         self._most_rows, self._most_ids = most_rows, most_ids
         self._waiting: deque[_Call] = deque()
+        self.waiting_rows, self._waiting_ids = 0, 0  # that no batch has taken yet
+        self._refuses = False
         self._there = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "model")
         self._task: asyncio.Task[None] | None = None
@@ -95,14 +95,16 @@ class Batcher:
         self._thread.shutdown()
 
     @property
-    def waiting_rows(self) -> int:
-        """Rows that no batch has taken yet."""
-        return sum(call.rows_left for call in self._waiting)
-
-    @property
     def runs(self) -> bool:
         """True while calls are computed."""
         return self._task is not None and not self._task.done()
+
+    @property
+    def full(self) -> bool:
+        """True from a refusal until a tenth of the queue is free: calls need not be looked at."""
+        self._refuses = self._refuses and (self.waiting_rows > LOW * self._most_rows
+                                           or self._waiting_ids > LOW * self._most_ids)
+        return self._refuses
 
     def submit(self, rows: EncodedTexts) -> asyncio.Future[Array]:
         """Probabilities (n, classes) to come; cancelling drops what is not computed yet.
@@ -111,13 +113,15 @@ class Batcher:
         nothing does.
         """
         answer: asyncio.Future[Array] = asyncio.get_running_loop().create_future()
-        call = _Call(rows, answer)
-        ids = sum(other.ids_left for other in self._waiting)
+        call = _Call(rows, answer, int(rows.lengths.sum()))
         if self._waiting and (self.waiting_rows + call.rows_left > self._most_rows
-                              or ids + call.ids_left > self._most_ids):
+                              or self._waiting_ids + call.ids_left > self._most_ids):
+            self._refuses = True
             self.counts.refused += call.rows_left
             raise Overloaded
         self._waiting.append(call)
+        self.waiting_rows += call.rows_left
+        self._waiting_ids += call.ids_left
         self._there.set()
         return answer
 
@@ -154,20 +158,24 @@ class Batcher:
             call = self._waiting[0]
             if call.answer.done():
                 self.counts.left += call.rows_left
-                self._waiting.popleft()
+                self._drop(call)
                 continue
-            last = call.taken
-            for length in call.rows.lengths[call.taken :].tolist():
-                if ids and ids + length > self._budget:
-                    break
-                ids, last = ids + length, last + 1
-            if last > call.taken or not call.rows_left:
-                batch.append((call, call.taken, last))
-                call.taken = last
+            first = call.taken
+            last, taken = _fitting(call, ids, self._budget)
+            if last > first or not call.rows_left:
+                batch.append((call, first, last))
+                self.waiting_rows -= last - first
+                self._waiting_ids -= taken
+                ids, call.taken, call.ids_left = ids + taken, last, call.ids_left - taken
             if call.rows_left:
                 break
             self._waiting.popleft()
         return batch
+
+    def _drop(self, call: _Call) -> None:
+        self._waiting.remove(call)
+        self.waiting_rows -= call.rows_left
+        self._waiting_ids -= call.ids_left
 
     def _hand_out(self, batch: list[tuple[_Call, int, int]], found: Array) -> None:
         begin = 0
@@ -176,6 +184,17 @@ class Batcher:
             begin += last - first
             if not call.rows_left and not call.answer.done():
                 call.answer.set_result(np.concatenate(call.found))
+
+
+def _fitting(call: _Call, ids: int, budget: int) -> tuple[int, int]:
+    """The end of the call's rows that fit beside `ids`, and their ids; one row always fits an
+    empty batch."""
+    ends = np.cumsum(call.rows.lengths[call.taken :])
+    fit = int(np.searchsorted(ends, budget - ids, "right"))
+    if not ids:
+        fit = max(1, fit)
+    fit = min(fit, len(ends))
+    return call.taken + fit, int(ends[fit - 1]) if fit else 0
 
 
 def _join(parts: list[EncodedTexts]) -> EncodedTexts:

@@ -38,12 +38,16 @@ class Call:
     model: str | None  # name; None: the first
 
 
-async def read_call(request: Request) -> Call:
-    """The call in a body; Refused where it is none."""
+async def read_body(request: Request) -> bytes:
+    """The body of a call; Refused where it is too large or late, or no JSON by its type."""
     try:
-        body = await asyncio.wait_for(_body(request), BODY_S)
+        return await asyncio.wait_for(_body(request), BODY_S)
     except TimeoutError:
         raise Refused(408, f"the body did not come in {BODY_S:g} s") from None
+
+
+def call_of(body: bytes) -> Call:
+    """The call in a body; Refused where it is none."""
     try:
         given = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -75,6 +75,11 @@ class Models:
         """True while all models compute."""
         return all(served.batcher.runs for served in self.all)
 
+    @property
+    def full(self) -> bool:
+        """True while all models refuse calls."""
+        return all(served.batcher.full for served in self.all)
+
     def of(self, name: str | None) -> ServedModel:
         """The model of a name, or the first; Refused where there is none."""
         if name is None:

@@ -9,14 +9,19 @@ from fastapi import Request
 
 from reviews.metrics import probabilities
 from scoring.encode import EncodedTexts
+from scoring.explain.words import effects, without_each, words_of
 from scoring.predictor import Predictor
 from scoring.service.batcher import Batcher, Counts, Overloaded, find_budget
 from scoring.service.calls import Refused, disconnected
-from scoring.service.explain import effects, without_each, words_of
 
 Array = np.ndarray
 EXPLAINED = 1 << 22  # characters that are scored to explain the texts of a call
 WAITING_ROWS, WAITING_BATCHES = 4096, 100  # what may wait for the model
+
+
+def busy() -> Refused:
+    """The refusal of a call for which there is no room."""
+    return Refused(429, "too many texts are waiting", **{"Retry-After": "1"})
 
 
 class ServedModel:
@@ -73,7 +78,7 @@ class ServedModel:
         try:
             answer = self.batcher.submit(rows)
         except Overloaded:
-            raise Refused(429, "too many texts are waiting", **{"Retry-After": "1"}) from None
+            raise busy() from None
         gone = asyncio.ensure_future(disconnected(request))
         both: set[asyncio.Future[Any]] = {answer, gone}
         try:

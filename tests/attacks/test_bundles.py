@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load, save
 
 import scoring
-from reviews.bundle import add_onnx, read_bundle
+from reviews.bundle import ONNX, put_file, read_bundle
 from reviews.errors import UserError
 from tests.attacks.mutants import change_bytes, change_file, seal
 from tests.scoring.bundles import TEXTS, WORDS, make_bundle
@@ -58,12 +58,12 @@ def score_onnx_mutants(models: Models, count: int, seed: int) -> int:
         folder = models[dice.choice(("cnn", "gru"))]
         whole = (folder / "model.onnx").read_bytes()
         bundle = read_bundle(folder)
-        add_onnx(bundle, change_bytes(whole, dice))
+        put_file(bundle, ONNX, change_bytes(whole, dice))
         try:
             scoring.load(str(folder))(TEXTS)
         except UserError:
             refused += 1
-        add_onnx(bundle, whole)
+        put_file(bundle, ONNX, whole)
     return refused
 
 

@@ -37,3 +37,34 @@ def test_a_number_that_makes_no_sense_is_refused(
     folder, _ = make_bundle(tmp_path)
     assert reviewmill.main(["bench", "score", str(folder), "x", "--repeat", "0"]) == 2
     assert "--reviews and --repeat are 1 or more" in capsys.readouterr().err
+
+
+def test_the_load_figures_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    need(len(os.sched_getaffinity(0)) > 1, "two cores")
+    folder, _ = make_bundle(tmp_path, "bag")
+    (tmp_path / "in.jsonl").write_text("".join(
+        json.dumps({"text": text}) + "\n" for text in TEXTS * 20))
+    line = ["bench", "score", str(folder), str(tmp_path / "in.jsonl"), "--load",
+            "--load-seconds", "1,0.5,1"]
+    assert reviewmill.main(line) == 0
+    shown = capsys.readouterr().out
+    for figure in (
+        r"capacity: [\d,]+ calls/s on one core; a call alone takes [\d.]+ ms",
+        r"at 70 % of capacity, Poisson arrivals, 1 s: p50 [\d.]+ ms, p99 [\d.]+ ms, "
+        r"[\d.]+ calls' time alone; [\d,]+ calls, 200 [\d.]+%",
+        r"at 90 % of capacity, 0.5 s: [\d,]+ calls, 200 ",
+        r"at 300 % of capacity, 1 s: [\d,]+ calls, 200 .*; memory [\d,]+ MB .*, [\d,]+ MB at the",
+        r"in the second after it: \d+% of capacity",
+    ):
+        assert re.search(figure, shown), figure
+    assert "torch" not in shown
+
+
+@pytest.mark.parametrize("seconds", ["1,2", "1,2,0", "1,2,inf", "a,b,c"])
+def test_seconds_that_make_no_sense_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], seconds: str
+) -> None:
+    folder, _ = make_bundle(tmp_path, "bag")
+    assert reviewmill.main(
+        ["bench", "score", str(folder), "x", "--load", "--load-seconds", seconds]) == 2
+    assert "--load-seconds" in capsys.readouterr().err

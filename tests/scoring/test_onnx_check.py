@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from reviews.bundle import add_onnx, read_bundle
+from reviews.bundle import ONNX, put_file, read_bundle
 from reviews.errors import UserError
 from scoring import load
 from scoring.onnx_check import check_onnx
@@ -110,7 +110,7 @@ def test_mutants_are_refused_or_score(tmp_path: Path) -> None:
             mutant[dice.randrange(len(mutant))] = dice.randrange(256)
         if dice.random() < 0.3:
             del mutant[dice.randrange(len(mutant)) :]
-        add_onnx(bundle, bytes(mutant))
+        put_file(bundle, ONNX, bytes(mutant))
         try:
             load(str(folder))(TEXTS)
         except UserError:

@@ -111,6 +111,23 @@ def test_a_full_queue_refuses_until_it_has_room(bounds: dict[str, int]) -> None:
     run(steps, **bounds)
 
 
+def test_after_a_refusal_a_tenth_of_the_queue_becomes_free_before_calls_are_looked_at() -> None:
+    async def steps(batcher: Batcher, model: Model) -> None:
+        answers = [await busy(batcher, model)]
+        answers += [batcher.submit(rows_of(10)) for _ in range(10)]
+        assert not batcher.full  # nothing has been refused yet
+        with pytest.raises(Overloaded):
+            batcher.submit(rows_of(10))
+        answers[-1].cancel()
+        assert batcher.full  # the row is dropped when its turn comes
+        model.gate.set()
+        await asyncio.gather(*answers[:-1])
+        assert not batcher.full
+        assert batcher.waiting_rows == 0
+
+    run(steps, budget=10, most_rows=10)
+
+
 def test_texts_of_a_client_that_left_are_not_computed() -> None:
     async def steps(batcher: Batcher, model: Model) -> None:
         first = await busy(batcher, model)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scoring.service.explain import MOST_WORDS, effects, without_each, words_of
+from scoring.explain.words import MOST_WORDS, effects, without_each, words_of
 
 
 def test_words_are_what_stands_between_spaces() -> None:
