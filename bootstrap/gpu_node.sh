@@ -52,9 +52,19 @@ if [ "$GPUS" -gt 0 ]; then
     [ "$found" -eq "$GPUS" ] || fail "the driver sees $found GPUs of $GPUS"
 fi
 
-mapfile -t disks < <(lsblk -dpno NAME,MODEL | awk '/Instance Storage/ {print $1}')
 mkdir -p "$scratch"
-if [ "${#disks[@]}" -gt 1 ]; then
+# Amazon's deep learning images stripe and mount the disks by themselves, at a place of their own.
+systemctl start dlami-nvme.service 2>/dev/null || true
+striped=$root/opt/dlami/nvme
+mapfile -t disks < <(lsblk -dpno NAME,MODEL | awk '/Instance Storage/ {print $1}')
+if mountpoint -q "$striped"; then
+    disks=()
+    mkdir -p "$striped/reviewmill"
+    mount --bind "$striped/reviewmill" "$scratch"
+    say "$scratch is on the image's own $striped"
+elif [ "${#disks[@]}" -eq 0 ]; then
+    say "no disk of its own: $scratch is on the volume"
+elif [ "${#disks[@]}" -gt 1 ]; then
     command -v mdadm >/dev/null || dnf install -q -y mdadm
     mdadm --create /dev/md0 --run --level=0 --raid-devices="${#disks[@]}" "${disks[@]}"
     disks=(/dev/md0)
@@ -63,8 +73,6 @@ if [ "${#disks[@]}" -eq 1 ]; then
     mkfs.ext4 -q -E nodiscard "${disks[0]}"
     mount -o noatime "${disks[0]}" "$scratch"
     say "$scratch is on ${disks[0]}"
-else
-    say "no disk of its own: $scratch is on the volume"
 fi
 chown "$NODE_USER" "$scratch"
 

@@ -19,7 +19,6 @@ class InstanceType:
     gpus: int
     gpu: str
     vcpus: int
-    nvme: bool
     price: float
 
     @property

@@ -37,6 +37,8 @@ class Machine:
             self.stub(name, f'echo {name} "$@" >>{self.asked}')
         self.stub("date", f'case "$*" in +%s) echo {NOW};; *) echo now;; esac')
         self.stub("curl", "exit 22")
+        self.stub("systemctl", "exit 5")
+        self.stub("mountpoint", "exit 32")
         self.stub("lsblk", f"cat <<END\n/dev/nvme0n1 Amazon Elastic Block Store\n{disks}\nEND")
         self.stub("nvidia-smi", f"seq {gpus}")
         self.stub("aws", f'cp {self.source}/"$(basename "$4")" "$5"')
@@ -110,6 +112,18 @@ def test_several_disks_are_striped(tmp_path: Path) -> None:
     assert machine.calls("mdadm") == [
         "mdadm --create /dev/md0 --run --level=0 --raid-devices=2 /dev/nvme1n1 /dev/nvme2n1"]
     assert machine.calls("mount")[0].startswith("mount -o noatime /dev/md0 ")
+
+
+def test_disks_that_the_image_has_mounted_already_are_used_where_they_are(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, disks=TWO_DISKS)
+    striped = machine.root / "opt/dlami/nvme"
+    machine.stub("systemctl", f'echo systemctl "$@" >>{machine.asked}')
+    machine.stub("mountpoint", f'[ "$*" = "-q {striped}" ]')
+    assert machine.start().returncode == 0
+    assert machine.calls("systemctl") == ["systemctl start dlami-nvme.service"]
+    assert machine.calls("mount") == [
+        f"mount --bind {striped}/reviewmill {machine.root}/mnt/reviewmill"]
+    assert machine.calls("mdadm") == machine.calls("mkfs.ext4") == []
 
 
 def test_without_a_disk_of_its_own_the_volume_does(tmp_path: Path) -> None:
