@@ -14,6 +14,7 @@ setup(
         "cluster.hosts",
         "cluster.iam",
         "compare",
+        "compare.analysis",
         "compare.tuning",
         "mapreduce",
         "mapreduce.engines",

@@ -4,13 +4,16 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from compare import raw_texts, slices
+from compare.analysis import learning_curve
+from compare.analysis.wrong_labels import wrong_labels
 from compare.output import accuracy_text, write_files
 from compare.results import FOLDS, SEEDS, compare, summarize
 from compare.rows import check_classes, check_shards, column, draw_sample, fold_of
@@ -49,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                         help="model that the others are tested against (the first)")
     parser.add_argument("--sample", type=float, default=1.0, metavar="F",
                         help="fraction of the training rows to train on (1)")
+    parser.add_argument("--learning-curve", action="store_true",
+                        help="train on 1/16, 1/8, 1/4 and 1/2 of these rows, too, and forecast the "
+                        "accuracy of twice as many")
     options = parser.parse_args(argv)
     check_options(options)
     models = options.models.split(",")
@@ -56,15 +62,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     store, out = Store(options.store), Path(options.out)
     check_systems(models, reference, store, options.input)
     positions = training_rows(store, options.sample, options.folds)
+    if options.learning_curve:
+        check_smallest(store, positions)
     plan = {"fingerprint": store.fingerprint, "reference": reference, "sample": options.sample,
             **({"folds": options.folds} if options.folds else {})}
     keep_plan(out, plan)
     texts = find_texts(out, store, options.input)
     protocol = Protocol(store, out, positions, options.folds, texts)
-    results, failures = run_and_tell(protocol, models, options.seeds or SEEDS_DEFAULT)
+    seeds = options.seeds or SEEDS_DEFAULT
+    results, failures = run_and_tell(run_all(protocol, models, seeds), protocol)
+    curves = []
+    if options.learning_curve:
+        smaller, failed = run_samples(protocol, models, seeds)
+        failures += failed
+        curves = learning_curve.curves(smaller, results, len(positions))
     about = {"format": FORMAT, "store": store.address, **plan, "folds": options.folds,
              "quoted": FOLDS if options.folds else SEEDS, "training_rows": len(positions),
-             "test_rows": len(positions) if options.folds else store.rows("test")}
+             "test_rows": len(positions) if options.folds else store.rows("test"),
+             "learning_curve": curves}
     write_comparison(protocol, about, results, failures)
     return write_page(out) or (1 if failures else 0)
 
@@ -75,6 +90,8 @@ def check_options(options: argparse.Namespace) -> None:
         raise UserError(f"--seeds is {options.seeds}: give 1 or more")
     if options.folds < 0 or options.folds == 1:
         raise UserError(f"--folds is {options.folds}: give 2 or more")
+    if options.folds and options.learning_curve:
+        raise UserError("--learning-curve tests on the test split: give either it or --folds")
     if options.folds and options.seeds is not None:
         raise UserError("--folds trains once on each fold, with the fold's number as the seed: "
                         "give either --folds or --seeds")
@@ -110,6 +127,13 @@ def training_rows(store: Store, sample: float, folds: int = 0) -> np.ndarray:
     return positions
 
 
+def check_smallest(store: Store, positions: np.ndarray) -> None:
+    """Raise UserError where the smallest sample of a learning curve has too few of a class."""
+    ids, labels = (column(store, "train", name)[positions] for name in ("review_id", "label"))
+    inside = draw_sample(ids, learning_curve.FRACTIONS[0])
+    check_classes(labels[inside], store.classes, LEAST_OF_A_CLASS)
+
+
 def keep_plan(out: Path, plan: Mapping[str, Any]) -> None:
     """Make the folder with its plan; UserError where it holds another, or something else."""
     file = out / PLAN
@@ -133,22 +157,38 @@ def keep_plan(out: Path, plan: Mapping[str, Any]) -> None:
 
 
 def run_and_tell(
-    protocol: Protocol, models: Sequence[str], seeds: int
+    runs: Iterable[dict[str, Any] | Failure], protocol: Protocol, where: str = ""
 ) -> tuple[dict[str, list[dict[str, Any]]], list[Failure]]:
     """Results by model, and failures; a line for each run as it finishes."""
     results: dict[str, list[dict[str, Any]]] = {}
     failures = []
     unit = "fold" if protocol.folds else "seed"
-    for done in run_all(protocol, models, seeds):
+    for done in runs:
         if isinstance(done, Failure):
-            failures.append(done)
-            print(f"{done.model}, {unit} {done.seed}: failed: {done.reason}", flush=True)
+            failures.append(replace(done, reason=where + done.reason))
+            print(f"{where}{done.model}, {unit} {done.seed}: failed: {done.reason}", flush=True)
             continue
         results.setdefault(done["model"], []).append(done)
-        print(f"{done['model']}, {unit} {done['seed']}: accuracy {done['accuracy']:.2%}, "
+        print(f"{where}{done['model']}, {unit} {done['seed']}: accuracy {done['accuracy']:.2%}, "
               f"macro F1 {done['f1_macro']:.4f}; trained in {done['train_s']:,.1f} s, scored "
               f"{done['reviews_per_s']:,.0f} reviews/s, {done['bytes'] / 1e6:,.1f} MB, "
               f"peak memory {done['peak_bytes'] / 1e6:,.0f} MB", flush=True)
+    return results, failures
+
+
+def run_samples(
+    protocol: Protocol, models: Sequence[str], seeds: int
+) -> tuple[dict[str, dict[int, list[dict[str, Any]]]], list[Failure]]:
+    """Results on the smaller samples of a learning curve by model and rows, and failures."""
+    results: dict[str, dict[int, list[dict[str, Any]]]] = {}
+    failures: list[Failure] = []
+    for sample in learning_curve.samples(protocol):
+        rows = len(sample.positions)
+        found, failed = run_and_tell(
+            learning_curve.run_sample(sample, models, seeds), sample, f"{rows:,} rows, ")
+        failures += failed
+        for model, runs in found.items():
+            results.setdefault(model, {})[rows] = runs
     return results, failures
 
 
@@ -171,15 +211,23 @@ def write_comparison(
                         if about["reference"] in results else []),
         "slices": slices.by_slice(store, protocol.split, judged),
         "mistakes": None,
+        "wrong_labels": None,
         "runs": [run for runs in results.values() for run in runs],
         "failures": [vars(failure) for failure in failures],
     }
+    best = max(summaries, key=lambda summary: summary["accuracy"])["model"] if summaries else ""
+    if folds and summaries:
+        comparison["wrong_labels"] = wrong_labels(
+            protocol.out, best, judged[best], store.classes, protocol.texts)
     if protocol.texts and summaries:
-        best = max(summaries, key=lambda summary: summary["accuracy"])["model"]
         runs = judged[best] if folds else judged[best][:1]
         comparison["mistakes"] = {
             "model": best, "reviews": slices.mistakes(protocol.texts, runs, store.classes)}
     write_files(protocol.out, comparison)
+    for curve in about["learning_curve"]:
+        if curve["forecast"]:
+            print("{model}: {forecast[accuracy]:.2%} ({forecast[low]:.2%} to {forecast[high]:.2%})"
+                  " forecast for {forecast[rows]:,} rows".format(**curve))
     for summary in summaries:
         print(f"{summary['model']}: accuracy {accuracy_text(summary)} "
               f"(± {'folds' if folds else 'seeds'}' deviation ± test reviews' standard error)")

@@ -12,6 +12,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from reports.drawing import GRID, INK, SERIES, Chart
 from reports.html import Html, count, duration, el, join, percent, score, table
 from reports.parts import header, notice, page, section, settings
+from reports.studies.learning_curve import learning_curve
+from reports.studies.wrong_labels import wrong_labels
 from reviews.errors import UserError
 
 FILE, FORMAT = "compare.json", "reviewmill-comparison/1"
@@ -47,7 +49,8 @@ def render_comparison(comparison: Comparison, name: str) -> str:
         section("results", "Results", *_results(comparison)),
         section("differences", "Differences", *_differences(comparison)),
         section("slices", "Slices", _slices(comparison)),
-        section("mistakes", "Mistakes", _mistakes(comparison)),
+        learning_curve(comparison),
+        section("mistakes", "Mistakes", _mistakes(comparison), wrong_labels(comparison)),
         section("runs", "Runs", _runs(comparison)),
         section("protocol", "Protocol", _protocol(comparison)),
     )
@@ -66,7 +69,9 @@ def _header(comparison: Comparison, name: str) -> Html:
              f"{count(comparison['training_rows'])} training reviews",
              f"{count(comparison['test_rows'])} test reviews"]
     return header(("comparison", name, el("span", state, cls=f"state {state}")), sentence, facts,
-                  [], ("Results", "Differences", "Slices", "Mistakes", "Runs", "Protocol"))
+                  [], ("Results", "Differences", "Slices",
+                       *(["Learning curve"] if comparison.get("learning_curve") else []),
+                       "Mistakes", "Runs", "Protocol"))
 
 
 def _verdict(comparison: Comparison, best: str) -> str:
@@ -208,7 +213,7 @@ def _mistakes(comparison: Comparison) -> Html:
     says = "Wrong predictions of the highest probability. Some of the labels are wrong, too."
     return el("figure", el("figcaption", el("h3", f"What {found['model']} was surest of"),
                            el("p", says)),
-              table(["label", "said", "review"], rows), cls="card wide")
+              table(["label", "said", "review"], rows, cls="prose texts"), cls="card wide")
 
 
 def _unit(comparison: Comparison) -> str:

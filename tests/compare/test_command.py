@@ -159,6 +159,8 @@ def test_a_failure_leaves_the_rest_and_is_tried_again(
     ("--models fasttext-raw-3", "fasttext-raw-3 reads raw texts"),
     ("--models majority --sample 0", "--sample is 0: give more than 0, at most 1"),
     ("--models majority --sample 1.5", "--sample is 1.5: give more than 0, at most 1"),
+    ("--models majority --folds 3 --learning-curve", "--learning-curve tests on the test split"),
+    ("--models majority --sample 0.1 --learning-curve", "training rows are .*: 3 of each class"),
     ("--models majority --sample 0.01", "1 of the 2 training rows are .*: 3 of each class are"),
     ("--models majority --out s3://bucket/out", "--out s3://bucket/out is an address"),
 ])
@@ -253,6 +255,37 @@ def test_folds_are_trained_without_what_they_are_tested_on(store: Store, tmp_pat
     assert f"p = {difference['p']['folds']['holm']:.2g} by Holm" in (
         text := parse((out / "compare.html").read_text()).text) or "it is the reference" in text
     assert "folds share it" in text
+    wrong = found["wrong_labels"]
+    assert (wrong["model"], wrong["n"]) == ("mlp", len(train))
+    kept = pq.read_table(out / "wrong-labels.parquet")
+    assert 0 < wrong["wrong"] == kept.num_rows
+    assert set(kept["review_id"].to_pylist()) <= set(train.tolist())
+    assert f"{wrong['wrong']} of {len(train)} labels" in text
+
+
+def test_a_learning_curve_trains_on_nested_samples(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = [str(store.path), "--models", "majority", "--out", str(tmp_path / "out"),
+            "--learning-curve"]
+    assert main(line) == 0
+    [curve] = comparison(tmp_path / "out")["learning_curve"]
+    assert [point["rows"] for point in curve["points"]] == [15, 30, 60, 120, 240]
+    assert curve["points"][-1]["accuracy"] == comparison(tmp_path / "out")["runs"][0]["accuracy"]
+    assert curve["forecast"]["rows"] == 480
+    samples = [set(pq.read_table(tmp_path / "out" / "curve" / f"{rows}" / "rows.parquet")
+                   ["review_id"].to_pylist()) for rows in (15, 30, 60, 120)]
+    assert [len(sample) for sample in samples] == [15, 30, 60, 120]
+    assert all(less < more for less, more in itertools.pairwise(samples))
+    said = capsys.readouterr().out
+    assert "15 rows, majority, seed 0: accuracy" in said
+    assert "forecast for 480 rows" in said
+    page = parse((tmp_path / "out" / "compare.html").read_text())
+    assert "Learning curve" in [heading.text for heading in page.all("h2")]
+    kept = tmp_path / "out" / "curve" / "15" / "runs" / "majority-0" / "result.json"
+    written = kept.stat().st_mtime_ns
+    assert main(line) == 0
+    assert kept.stat().st_mtime_ns == written
 
 
 def test_slices_hold_every_test_review_once(finished: Path, store: Store) -> None:

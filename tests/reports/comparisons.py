@@ -30,12 +30,26 @@ def make_comparison(folder: Path, other: str = "bag", **changes: Any) -> Path:
         "mistakes": {"model": other, "reviews": [
             {"text": "<b>Not</b> what I hoped for", "label": "positive", "said": "negative",
              "probability": 0.987}]},
-        "failures": [],
+        "failures": [], "wrong_labels": None, "learning_curve": [],
         **changes,
     }
     folder.mkdir(parents=True)
     (folder / "compare.json").write_text(json.dumps(found))
     return folder
+
+
+CURVE = {
+    "model": "bag", "forecast": {"rows": 8_000, "accuracy": 0.931, "low": 0.922, "high": 0.939},
+    "points": [{"rows": rows, "accuracy": accuracy, "deviation": None, "error": 0.003}
+               for rows, accuracy in ((1_000, 0.85), (2_000, 0.89), (4_000, 0.915))],
+}
+WRONG_LABELS = {
+    "model": "bag", "n": 4_000, "wrong": 123,
+    "pairs": [{"label": "negative", "said": "positive", "n": 100},
+              {"label": "positive", "said": "negative", "n": 23}],
+    "reviews": [{"text": "<i>The best</i> tea", "label": "negative", "said": "positive",
+                 "probability": 0.998}],
+}
 
 
 def _run(model: str, seed: int, accuracy: float) -> dict[str, Any]:

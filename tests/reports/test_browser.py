@@ -13,8 +13,9 @@ from reports import main
 from reviews.recipe import Recipe
 from tests.mapreduce.corpus import make_reviews, run, write_reviews
 from tests.reports.browser import Tab, browser_tab
-from tests.reports.comparisons import make_comparison
+from tests.reports.comparisons import CURVE, WRONG_LABELS, make_comparison
 from tests.reports.runs import make_run
+from tests.reports.studies.tunings import make_tuning
 
 WIDTHS = (360, 768, 1200)
 
@@ -40,14 +41,17 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for row in make_reviews(300)])
     folders["store"] = run([path], top / "store", Recipe.of(
         features=("votes", "verified:category", "unixReviewTime:time"))).path
-    folders["comparison"] = make_comparison(top / "comparison", long)
+    folders["comparison"] = make_comparison(
+        top / "comparison", long, wrong_labels={**WRONG_LABELS, "model": long},
+        learning_curve=[CURVE, {**CURVE, "model": long, "forecast": None}])
+    folders["search"] = make_tuning(top / "search", store=long)
     for folder in folders.values():
         main([str(folder)])
     return {name: folder / "report.html" for name, folder in folders.items()}
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", ["whole", "long", "store", "comparison"])
+@pytest.mark.parametrize("name", ["whole", "long", "store", "comparison", "search"])
 def test_nothing_is_wider_than_the_window(
     tab: Tab, pages: dict[str, Path], name: str, width: int
 ) -> None:

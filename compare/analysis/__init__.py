@@ -1,0 +1,1 @@
+"""Analysis of the results of a comparison: learning curves, likely wrong labels."""
