@@ -90,10 +90,10 @@ class _Without:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     def __enter__(self) -> None:
-        sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, self)
 
     def __exit__(self, *_: Any) -> None:
-        sys.meta_path.remove(self)  # type: ignore[arg-type]
+        sys.meta_path.remove(self)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -42,6 +42,7 @@ setup(
         "scoring.explain",
         "scoring.service",
         "scoring.service.page",
+        "scoring.spark",
     ],
     py_modules=["reviewmill", "demo"],
     package_data={

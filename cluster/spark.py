@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from reviews.errors import EngineError, UserError
 from reviews.options import make_parser
+from reviews.runtime.spark import QUICK_JAVA
 from reviews.storage.folders import write_atomically
 
 HOST = "127.0.0.1"
@@ -26,8 +27,6 @@ START_SECONDS = 90
 STOP_SECONDS = 20
 MASTER, WORKER = (f"org.apache.spark.deploy.{kind}" for kind in ("master.Master", "worker.Worker"))
 STATE = "processes.json"
-# The daemons do little: what they need is a quick start.
-QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
 class Process(NamedTuple):

@@ -19,6 +19,7 @@ from reviews.errors import UserError
 from reviews.options import add_options, config_from, given, make_parser
 from reviews.recipe import Recipe, load_recipe
 from reviews.record import RatingsSeen
+from reviews.runtime.spark import add_spark_conf
 from reviews.storage.files import absolute, is_remote
 
 
@@ -28,7 +29,8 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("input", nargs="+", help="files, folders, patterns or addresses")
     out.add_argument("--out", metavar="FOLDER", required=True, help="for the Parquet files")
     out.add_argument("--recipe", default="default", help="preset, or recipe file")
-    add_options(out, EngineOptions, command="clean")
+    add_options(out, EngineOptions, ("spark_conf",), "clean")
+    add_spark_conf(out)
     add_options(out, Recipe, command="clean")
     return out
 

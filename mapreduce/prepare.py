@@ -39,6 +39,7 @@ from reviews.errors import UserError
 from reviews.options import add_options, config_from, given, make_parser
 from reviews.recipe import SPLITS, Recipe, load_recipe
 from reviews.runtime.progress import PROGRESS
+from reviews.runtime.spark import add_spark_conf
 from reviews.storage.files import absolute, find_files, is_remote, open_input, save_standard_input
 from reviews.storage.folders import join, put, write_whole
 from reviews.store import Store
@@ -109,7 +110,8 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument(
         "--validation-input", nargs="+", default=[], metavar="FILE", help="a given validation split"
     )
-    add_options(out, EngineOptions)
+    add_options(out, EngineOptions, skip=("spark_conf",))
+    add_spark_conf(out)
     out.add_argument(
         "--vocabulary", metavar="FILE", help="words to use, one a line, such as the "
         "vocabulary.txt of another store, in place of the most frequent",

@@ -11,6 +11,7 @@ became of the records up to there, so that the last one is all that a later star
 import dataclasses
 import json
 import re
+import sys
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -102,21 +103,37 @@ def write_parts(
     part_bytes: int,
 ) -> None:
     """Write parts from the number `first` on; tally: counts all of `scored` as it comes."""
+    numbers = count(first)
     piece = next(scored, None)
-    for number in count(first):
-        if piece is None:
-            return
-        size = 0
-        with whole_file(join(folder, part_name(number))) as local, \
-                parquet_writer(local, schema) as writer:
-            while piece is not None and size < part_bytes:
-                for batch in piece.batches:
-                    writer.write_batch(batch)
-                size += piece.size
-                state = {"position": dataclasses.asdict(piece.after),
-                         "tally": tally.to_json()}
-                piece = next(scored, None)
-            writer.add_key_value_metadata({_STATE: json.dumps(state).encode()})
+    while piece is not None:
+        path = join(folder, part_name(next(numbers)))
+        piece = _write(path, piece, scored, schema, tally, part_bytes)
+
+
+def write_part(
+    folder: str, name: str, scored: Iterator[Scored], schema: pa.Schema, tally: Tally
+) -> None:
+    """Write all of `scored` as one part of this name; none where there is nothing."""
+    piece = next(scored, None)
+    if piece is not None:
+        _write(join(folder, name), piece, scored, schema, tally, sys.maxsize)
+
+
+def _write(
+    path: str, piece: Scored | None, scored: Iterator[Scored], schema: pa.Schema, tally: Tally,
+    part_bytes: int,
+) -> Scored | None:
+    """Write a part of `piece` and what follows it; return the piece behind the part."""
+    size = 0
+    with whole_file(path) as local, parquet_writer(local, schema) as writer:
+        while piece is not None and size < part_bytes:
+            for batch in piece.batches:
+                writer.write_batch(batch)
+            size += piece.size
+            state = {"position": dataclasses.asdict(piece.after), "tally": tally.to_json()}
+            piece = next(scored, None)
+        writer.add_key_value_metadata({_STATE: json.dumps(state).encode()})
+    return piece
 
 
 def finish(folder: str) -> None:

@@ -27,14 +27,19 @@ from reviews.options import (
 )
 from reviews.recipe import Recipe
 from reviews.runtime.progress import PROGRESS
+from reviews.runtime.spark import SPARK_CONF, add_spark_conf
 from reviews.storage.files import absolute, save_standard_input
 from scoring.decision import Decision
 from scoring.files import FileScorer, Tally
 from scoring.model import load_model
 from scoring.output import STANDARD_OUTPUT, check_output, is_folder, open_output
-from scoring.parts import PART_BYTES, begin, finish, write_parts
-from scoring.spark_job import Job, Task, score_on_spark
+from scoring.parts import PART_BYTES, begin, finish, part_name, write_parts
+from scoring.spark.cluster import is_submitted, open_cluster
+from scoring.spark.stream import AVAILABLE_NOW, FOLLOW, check_folder, score_stream
+from scoring.spark.tasks import Job, Task
 from scoring.summary import Summary, check_page
+
+FILES_PER_BATCH = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +58,14 @@ class ScoreOptions:
                          ("local", "spark"))
     spark_master: str | None = option(
         None, "spark: address of the cluster, spark://HOST:PORT", only_if={"engine": ("spark",)})
-    spark_conf: tuple[str, ...] = ()
+    spark_conf: tuple[str, ...] = option((), SPARK_CONF, only_if={"engine": ("spark",)})
+    stream: str | None = option(
+        None, "scoring of files as they are renamed into the folder INPUT: follow it until the "
+        "command is ended, or take those that are there now", (FOLLOW, AVAILABLE_NOW),
+        only_if={"engine": ("spark",)})
+    files_per_batch: int | None = option(
+        None, f"largest number of files of a batch of the stream (default: {FILES_PER_BATCH})",
+        at_least=1, only_if={"stream": (FOLLOW, AVAILABLE_NOW)})
     workers: int = option(0, "number of threads; 0: all cores", at_least=0)
     resume: bool = option(False, "go on with a folder of parts after its last one")
     overwrite: bool = option(False, "replace predictions that are there")
@@ -63,13 +75,15 @@ class ScoreOptions:
         if self.resume and (self.overwrite or self.summary):
             raise UserError("--resume goes with neither --overwrite nor --summary")
         if self.engine == "spark":
-            if not self.spark_master:
+            if not self.spark_master and not is_submitted():
                 raise UserError("--engine spark needs --spark-master spark://HOST:PORT; "
                                 "`reviewmill cluster spark start` starts a cluster here")
             if self.resume or self.summary or self.workers:
                 raise UserError("--resume, --summary and --workers are for --engine local")
-        elif self.spark_master or self.spark_conf:
-            raise UserError("--spark-master and --spark-conf are for --engine spark")
+        elif self.spark_master or self.spark_conf or self.stream:
+            raise UserError("--spark-master, --spark-conf and --stream are for --engine spark")
+        if self.files_per_batch is not None and self.stream is None:
+            raise UserError("--files-per-batch is for --stream")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -81,10 +95,8 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--out", required=True, metavar="PATH",
                      help="predictions: .parquet, .jsonl or .csv, - for JSON lines on stdout; "
                      "without a suffix a folder of parts")
-    out.add_argument("--spark-conf", action="append", metavar="K=V", default=argparse.SUPPRESS,
-                     help="spark: a setting of Spark's, such as spark.executor.memory=4g; "
-                     "may be given several times")
-    add_options(out, ScoreOptions)
+    add_spark_conf(out)
+    add_options(out, ScoreOptions, skip=("spark_conf",))
     add_options(out, Recipe, command="score")
     return out
 
@@ -125,6 +137,8 @@ def score_files(
                         options.unsure or None)
     # Keys are for stores: files need not have them.
     recipe = replace_flat(bundle.recipe, keep_keys=(), source_field=None, **about_files)
+    if options.stream is not None:
+        return _score_stream(bundle, recipe, decision, inputs, out, options)
     if options.engine == "spark":
         tally = _score_on_spark(bundle, recipe, decision, inputs, out, options)
         _check_scored(tally, inputs)
@@ -136,7 +150,7 @@ def score_files(
     PROGRESS.begin("predictions", raw_bytes(splits), "score")
     try:
         if is_folder(out):
-            plan = plan_of(bundle, splits, recipe, options)
+            plan = plan_of(bundle, sizes_of(splits), recipe, options)
             _score_to_folder(scorer, splits, out, options, plan, part_bytes)
         else:
             with open_output(out, scorer.schema) as writer:
@@ -170,21 +184,48 @@ def _score_on_spark(
     bundle: Bundle, recipe: Recipe, decision: Decision, inputs: Sequence[str], out: str,
     options: ScoreOptions,
 ) -> Tally:
-    splits = plan_splits([*map(absolute, inputs)], recipe)  # as nodes have to say it
-    begin(absolute(out), plan_of(bundle, splits, recipe, options), False, options.overwrite)
     job = Job(absolute(out), recipe, decision, options.key_field)
-    tasks = [Task(number, split) for number, split in enumerate(splits)]
-    tally = score_on_spark(bundle, job, tasks, options.spark_master or "", options.spark_conf)
+    splits = plan_splits([*map(absolute, inputs)], recipe)  # as nodes have to say it
+    begin(job.folder, plan_of(bundle, sizes_of(splits), recipe, options), False,
+          options.overwrite)
+    tasks = [Task(part_name(number), split) for number, split in enumerate(splits)]
+    with open_cluster(bundle, options.spark_master, options.spark_conf) as cluster:
+        tally = cluster.score(job, tasks)
     if tally.scored:
-        finish(absolute(out))
+        finish(job.folder)
     return tally
 
 
+def _score_stream(
+    bundle: Bundle, recipe: Recipe, decision: Decision, inputs: Sequence[str], out: str,
+    options: ScoreOptions,
+) -> Tally:
+    if len(inputs) > 1:
+        raise UserError(f"--stream follows one folder, not {len(inputs)}")
+    [folder] = inputs
+    check_folder(folder, out)
+    job = Job(absolute(out), recipe, decision, options.key_field)
+    plan = plan_of(bundle, {absolute(folder): 0}, recipe, options)
+    begin(job.folder, plan, not options.overwrite, options.overwrite)
+    assert options.stream is not None
+    with open_cluster(bundle, options.spark_master, options.spark_conf) as cluster:
+        return score_stream(cluster, job, folder, out,
+                            options.stream, options.files_per_batch or FILES_PER_BATCH,
+                            report=lambda line: print(line, flush=True))
+
+
+def sizes_of(splits: Sequence[InputSplit]) -> dict[str, int]:
+    """Bytes of each file that the splits are of."""
+    return {split.path: split.file_bytes for split in splits}
+
+
 def plan_of(
-    bundle: Bundle, splits: Sequence[InputSplit], recipe: Recipe, options: ScoreOptions
+    bundle: Bundle, sizes: dict[str, int], recipe: Recipe, options: ScoreOptions
 ) -> dict[str, Any]:
-    """Plan of a folder: all that decides the predictions, as plain values."""
-    sizes = {split.path: split.file_bytes for split in splits}
+    """Plan of a folder: all that decides the predictions, as plain values.
+
+    sizes: bytes of each file of the input.
+    """
     decided = {name: getattr(options, name) for name in ("key_field", "threshold", "unsure",
                                                         "engine")}
     return {"model": bundle.files, "inputs": sizes,

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from mapreduce.cut_files import CUT_ABOVE
 from reviews.errors import UserError
 from reviews.options import check_bounds, check_conditions, flag, flatten, option
+from reviews.runtime.spark import SPARK_CONF, spark_settings
 
 
 def _own(runners: tuple[str, ...], help: str, **declared: Any) -> Any:
@@ -44,6 +45,7 @@ class EngineOptions:
         "requires (default: the one that runs this; emr: the one its bootstrap action makes)")
     spark_master: str | None = _own(
         ("spark",), "address of the Spark cluster, spark://HOST:PORT")
+    spark_conf: tuple[str, ...] | None = _own(("spark",), SPARK_CONF)
     scheduler: str | None = _own(
         ("dask",), "address of Dask's scheduler, tcp://HOST:PORT (default: a Dask of this "
         "machine)")
@@ -62,6 +64,7 @@ class EngineOptions:
         named = [name for name, value in flatten(self).items() if value is not None]
         check_conditions(self, named, lambda other, value: (
             f"{flag(other)} {value}" if value else "the default one"))
+        spark_settings(self.spark_conf or ())
         if self.scheduler and self.workers:
             raise UserError("--workers is for a Dask of this machine, and --scheduler names one "
                             "that has its own")

@@ -10,7 +10,6 @@ import importlib.util
 import os
 import pickle
 import shutil
-import socket
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +17,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cluster.spark import QUICK_JAVA
 from mapreduce.engines.ship_package import module_of, unpacker
 from mapreduce.engines.task import (
     MAPPER,
@@ -32,6 +30,7 @@ from mapreduce.engines.task_notes import complaints, last_words, watching
 from mapreduce.job import ReviewsJob
 from reviews.corpora import InputSplit
 from reviews.errors import EngineError, UserError
+from reviews.runtime.spark import QUICK_JAVA, check_master, spark_settings
 
 if TYPE_CHECKING:
     from mapreduce.engines.options import EngineOptions
@@ -70,17 +69,7 @@ def check(options: "EngineOptions") -> None:
                         "`reviewmill cluster spark start` starts a cluster on this machine")
     if not shutil.which("java"):
         raise UserError("Spark needs Java 17 or 11, and there is no `java` on the PATH")
-    if master.startswith("spark://"):
-        for address in master.removeprefix("spark://").split(","):
-            host, _, port = address.rpartition(":")
-            try:
-                socket.create_connection((host, int(port)), timeout=10).close()
-                return
-            except ValueError:
-                raise UserError(f"--spark-master is {master}: give spark://HOST:PORT") from None
-            except OSError as error:
-                said = error.strerror or str(error)
-        raise EngineError(f"Spark cannot be reached at {master}: {said}")
+    check_master(master)
 
 
 @contextlib.contextmanager
@@ -102,6 +91,7 @@ def session(
          f"{QUICK_JAVA} -Dlog4j2.configurationFile={settings.as_uri()}"),
         ("spark.executor.defaultJavaOptions", QUICK_JAVA),
         *([("spark.cores.max", str(options.workers))] if options.workers else []),
+        *spark_settings(options.spark_conf or ()).items(),
     ])
     with _environment("PYSPARK_PYTHON", options.python_bin or sys.executable):
         try:
@@ -179,4 +169,3 @@ def _run(
         output += lines
         counters.update(dict(counted))
     return output
-

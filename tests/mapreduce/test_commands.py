@@ -122,6 +122,7 @@ MISPLACED = {
     "--cut-above": ("1000", ["inline", "local"]),
     "--python-bin": ("/usr/bin/python3", ["inline", "local", "dask"]),
     "--spark-master": ("spark://h:1", ["inline", "local", "hadoop", "dask", "emr"]),
+    "--spark-conf": ("spark.a=b", ["inline", "local", "hadoop", "dask", "emr"]),
     "--scheduler": ("tcp://h:1", ["inline", "local", "hadoop", "spark", "emr"]),
     "--emr-config": ("emr.yaml", ["inline", "local", "hadoop", "spark", "dask"]),
     "--cluster-id": ("j-1", ["inline", "local", "hadoop", "spark", "dask"]),

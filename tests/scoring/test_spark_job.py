@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,11 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import reviewmill
+from mapreduce.engines.spark import find_spark_submit
 from reviews.corpora import InputSplit, plan_splits
 from reviews.generate import generate
 from reviews.recipe import Recipe
+from scoring import load
 from scoring.score import ScoreOptions, score_files
-from scoring.spark_job import count_records
+from scoring.spark.tasks import count_records
 from tests.mapreduce.engines.clusters import running_spark
 from tests.scoring.bundles import TEXTS, make_bundle
 
@@ -55,6 +58,7 @@ def files_of(folder: Path) -> list[str]:
     with pq.ParquetWriter(folder / "many.parquet", schema) as writer:
         for _ in range(3):
             writer.write_table(pa.table({"text": [*TEXTS, None]}, schema))
+    pq.write_table(schema.empty_table(), folder / "none.parquet")
     return [str(folder)]
 
 
@@ -99,6 +103,9 @@ def test_rows_are_those_of_the_local_engine_though_an_executor_is_killed(
     shown, _ = process.communicate()
     assert process.returncode == 0, (tmp_path / "log").read_text()
     assert "Lost executor" in (tmp_path / "log").read_text()
+    processes = loads(folder)
+    assert len(processes) == len(set(processes)) <= 3  # of 17 tasks, one executor was lost
+    assert any("-Xmx512M" in log.read_text() for log in folder.glob("worker-*.log"))
     found, wanted = pq.read_table(out), pq.read_table(tmp_path / "local")
     assert found.schema.names == wanted.schema.names
     for name in ("file", "record", "label", "n_words", "n_cut"):
@@ -125,7 +132,8 @@ def test_records_of_splits_add_up_to_those_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("more", "said"), [
     ((), "--engine spark needs --spark-master"),
     (("--spark-master", "spark://x:1", "--resume"), "are for --engine local"),
-    (("--spark-master", "spark://x:1", "--spark-conf", "x"), "give spark.KEY=VALUE"),
+    (("--spark-master", "local[1]", "--spark-conf", "x"), "give spark.KEY=VALUE"),
+    (("--spark-master", "local[1]", "--files-per-batch", "1"), "is for --stream"),
 ])
 def test_mistakes_are_one_line(
     model: Path, tmp_path: Path, more: tuple[str, ...], said: str,
@@ -135,5 +143,52 @@ def test_mistakes_are_one_line(
     start = ["score", str(model), str(tmp_path / "in.jsonl"), "--out", str(tmp_path / "out")]
     assert reviewmill.main([*start, "--engine", "spark", *more]) == 2
     assert said in capsys.readouterr().err
-    assert reviewmill.main([*start, "--spark-conf", "spark.a=b"]) == 2
-    assert "are for --engine spark" in capsys.readouterr().err
+    for option in (("--spark-conf", "spark.a=b"), ("--stream", "follow")):
+        assert reviewmill.main([*start, *option]) == 2
+        assert "are for --engine spark" in capsys.readouterr().err
+
+
+def test_a_cluster_that_is_not_there_is_named(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "tea"}\n')
+    master = "spark://127.0.0.1:1"
+    assert reviewmill.main(
+        line(model, [str(tmp_path / "in.jsonl")], tmp_path / "out", master)) == 3
+    assert f"Spark cannot be reached at {master}: " in capsys.readouterr().err
+
+
+def loads(cluster: Path) -> list[str]:
+    """Process of every load of a model, over all executors that the cluster has had."""
+    logs = [path.read_text() for path in cluster.glob("worker-*/app-*/*/stderr")]
+    return re.findall("model loaded by process ([0-9]+)", "".join(logs))
+
+
+def test_spark_submit_runs_it_with_its_own_master_and_settings(
+    model: Path, cluster: tuple[str, Path], tmp_path: Path
+) -> None:
+    address, folder = cluster
+    (tmp_path / "in").mkdir()
+    for number in range(6):
+        (tmp_path / "in" / f"{number}.jsonl").write_text(
+            "".join(json.dumps({"id": f"{number}-{place}", "text": text}) + "\n"
+                    for place, text in enumerate(TEXTS)))
+    earlier = loads(folder)
+    done = subprocess.run(
+        [find_spark_submit(), "--master", address, "--conf", "spark.executor.memory=600m",
+         str(ROOT / "scoring" / "spark_job.py"), str(model), str(tmp_path / "in"),
+         "--out", str(tmp_path / "out"), "--key-field", "id"],
+        cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYSPARK_PYTHON": sys.executable})
+    assert done.returncode == 0, done.stderr
+    assert f"{6 * len(TEXTS)} predictions" in done.stdout
+    found = pq.read_table(tmp_path / "out")
+    assert found["key"].to_pylist() == [f"{number}-{place}" for number in range(6)
+                                        for place in range(len(TEXTS))]
+    wanted = load(str(model))(TEXTS).probabilities[:, 1]
+    np.testing.assert_allclose(found["probability_positive"].to_numpy(), np.tile(wanted, 6),
+                               rtol=0, atol=1e-5)
+    logs = [path.read_text() for path in folder.glob("worker-*.log")]
+    assert any("-Xmx600M" in log for log in logs)
+    now = loads(folder)[len(earlier):]
+    assert 1 <= len(now) <= 2  # a load in each executor, for six tasks

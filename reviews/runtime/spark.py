@@ -1,0 +1,63 @@
+"""Settings of Spark, and its address, as commands are given them."""
+
+import argparse
+import socket
+from collections.abc import Sequence
+
+from reviews.errors import EngineError, UserError
+
+# For a Java that does little: a quick start is what it needs.
+QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+# For the recipe of this name: executors of 14 GB on nodes of 12 cores, four of them.
+PRESETS = {
+    "electronics": {
+        "spark.executor.memory": "12g",
+        "spark.executor.memoryOverhead": "2g",
+        "spark.default.parallelism": "48",
+        "spark.sql.shuffle.partitions": "200",
+        "spark.sql.adaptive.enabled": "true",
+    },
+}
+
+SPARK_CONF = ("spark: setting of Spark's, such as spark.executor.memory=4g, or the name of a "
+              f"preset ({', '.join(PRESETS)}); may be given several times")
+
+
+def add_spark_conf(parser: argparse.ArgumentParser) -> None:
+    """Add --spark-conf, which may be given several times; a value may have commas."""
+    parser.add_argument("--spark-conf", action="append", metavar="K=V", default=argparse.SUPPRESS,
+                        help=SPARK_CONF)
+
+
+def spark_settings(given: Sequence[str]) -> dict[str, str]:
+    """Settings by key, of which the last one counts.
+
+    given: spark.KEY=VALUE each, or the name of a preset. Raises UserError for anything else.
+    """
+    found: dict[str, str] = {}
+    for setting in given:
+        key, equals, value = setting.partition("=")
+        if not equals and key in PRESETS:
+            found |= PRESETS[key]
+        elif equals and key.startswith("spark."):
+            found[key] = value
+        else:
+            raise UserError(f"--spark-conf {setting}: give spark.KEY=VALUE, or the name of a "
+                            f"preset ({', '.join(PRESETS)})")
+    return found
+
+
+def check_master(master: str) -> None:
+    """Raise where nobody listens at the address of a cluster."""
+    if not master.startswith("spark://"):
+        return
+    for address in master.removeprefix("spark://").split(","):
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+            return
+        except ValueError:
+            raise UserError(f"--spark-master is {master}: give spark://HOST:PORT") from None
+        except OSError as error:
+            said = error.strerror or str(error)
+    raise EngineError(f"Spark cannot be reached at {master}: {said}")
