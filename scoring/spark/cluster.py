@@ -8,7 +8,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -61,8 +61,6 @@ class Cluster:
 
     def _run(self, name: str, job: Job, tasks: Sequence[Task]) -> list[Any]:
         """Results of a function of scoring.spark.tasks for all tasks, in any order."""
-        from py4j.protocol import Py4JJavaError
-
         if not tasks:
             return []
         payload = pickle.dumps(job)
@@ -76,17 +74,31 @@ class Cluster:
             return iter([function(payload, list(given))])
 
         items = [pickle.dumps(task) for task in tasks]
-        try:
+        with spark_errors():
             answers = self.context.parallelize(items, len(items)).mapPartitions(on_node).collect()
-        except Py4JJavaError as error:
-            said = last_words(str(error.java_exception.getMessage()))
-            raise EngineError(f"Spark gave up: {said}") from None
         results = []
         for answer in map(pickle.loads, answers):
             if isinstance(answer, str):
                 raise UserError(answer)
             results += answer
         return results
+
+
+@contextmanager
+def spark_errors() -> Iterator[None]:
+    """What Spark raises becomes an EngineError of one line."""
+    from py4j.protocol import Py4JError, Py4JJavaError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except Py4JJavaError as error:
+        said = last_words(str(error.java_exception.getMessage()))
+        raise EngineError(f"Spark gave up: {said}") from None
+    except PySparkException as error:
+        raise EngineError(f"Spark gave up: {last_words(str(error))}") from None
+    except Py4JError:
+        raise EngineError("Spark gave up: its Java has ended") from None
 
 
 def last_words(message: str) -> str:
@@ -107,6 +119,7 @@ def open_cluster(bundle: Bundle, master: str | None, given: Sequence[str]) -> It
     master: spark://HOST:PORT, or local[N]; None: that of spark-submit. given: --spark-conf.
     """
     try:
+        from py4j.protocol import Py4JError
         from pyspark import SparkConf, SparkContext
     except ImportError:
         raise UserError("no Spark: pip install 'reviewmill[spark]'") from None
@@ -120,7 +133,8 @@ def open_cluster(bundle: Bundle, master: str | None, given: Sequence[str]) -> It
     conf.setAll(list(spark_settings(given).items()))
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     logging.getLogger("py4j").setLevel(logging.CRITICAL)  # what it says is raised, too
-    context = SparkContext(conf=conf)
+    with spark_errors():
+        context = SparkContext(conf=conf)
     try:
         context.setLogLevel("ERROR")
         with tempfile.TemporaryDirectory() as folder:
@@ -131,7 +145,8 @@ def open_cluster(bundle: Bundle, master: str | None, given: Sequence[str]) -> It
             context.addFile(str(carried))
             yield Cluster(context)
     finally:
-        context.stop()
+        with suppress(Py4JError, ConnectionError):  # Java may have ended
+            context.stop()
 
 
 def _zipped(bundle: Bundle) -> bytes:

@@ -24,7 +24,7 @@ from reviews.errors import EngineError, UserError
 from reviews.storage.files import absolute, is_left_out, is_remote
 from reviews.storage.folders import join, names_below, read_whole, write_whole
 from scoring.files import Tally
-from scoring.spark.cluster import Cluster, last_words
+from scoring.spark.cluster import Cluster, last_words, spark_errors
 from scoring.spark.tasks import Job, Task
 
 CHECKPOINT, BATCHES = "_checkpoint", "_batches"
@@ -52,15 +52,21 @@ def score_stream(
     is given a line for each batch. Returns what became of the records of this start. Raises
     UserError for a file that cannot be read, and EngineError where Spark gives up.
     """
+    from py4j.protocol import Py4JError
+
     batches = Batches(cluster, job, folder, report)
     query = _start(cluster, folder, out, mode, files_per_batch, batches)
     if _await_end(query):
         batches.close()
-        query.stop()
+        with contextlib.suppress(Py4JError):  # Java may have been asked to end, too
+            query.stop()
     elif batches.failure is not None:
         raise batches.failure
-    elif (error := query.exception()) is not None:
-        raise EngineError(f"Spark gave up: {last_words(str(error))}")
+    else:
+        with spark_errors():
+            error = query.exception()
+        if error is not None:
+            raise EngineError(f"Spark gave up: {last_words(str(error))}")
     return batches.tally
 
 
@@ -69,23 +75,19 @@ def _start(
     batches: "Batches",
 ) -> Any:
     """The running query, which hands the names of new files to the batches."""
-    from py4j.protocol import Py4JJavaError
-    from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
-    try:
+    with spark_errors():
         # A rename keeps a file's age, and Spark would pass over files that are a week older than
         # the newest one. It reads no bytes of theirs.
         files = (SparkSession(cluster.context).readStream.format("binaryFile").schema(_SCHEMA)
                  .option("recursiveFileLookup", True).option("maxFileAge", FOR_EVER)
                  .option("maxFilesPerTrigger", files_per_batch)
-                 .load(_plain(_of_spark(folder))).select("path"))
+                 .load(_escaped(_of_spark(folder))).select("path"))
         writer = files.writeStream.foreachBatch(batches.run).option(
             "checkpointLocation", join(_of_spark(out), CHECKPOINT))
         return (writer.trigger(availableNow=True) if mode == AVAILABLE_NOW
                 else writer.trigger(processingTime=INTERVAL)).start()
-    except (PySparkException, Py4JJavaError) as error:
-        raise EngineError(f"Spark cannot follow {folder}: {last_words(str(error))}") from None
 
 
 def _of_spark(path: str) -> str:
@@ -93,19 +95,20 @@ def _of_spark(path: str) -> str:
     return path if is_remote(path) else f"file://{os.path.abspath(path)}"
 
 
-def _plain(path: str) -> str:
+def _escaped(path: str) -> str:
     """The path for a reader that knows wildcards."""
     return "".join(f"\\{one}" if one in "*?[]{}\\" else one for one in path)
 
 
 def _await_end(query: Any) -> bool:
     """Wait for the end of the query, or a request to end; True for the latter."""
+    from py4j.protocol import Py4JError
     from pyspark.errors import StreamingQueryException
 
     over, asked = threading.Event(), threading.Event()
 
     def await_query() -> None:
-        with contextlib.suppress(StreamingQueryException):
+        with contextlib.suppress(StreamingQueryException, Py4JError):
             query.awaitTermination()
         over.set()
 
@@ -146,7 +149,9 @@ class Batches:
                 self._silence()
                 raise StreamEnded("the end of the stream was asked for")
             try:
-                self._run([row.path for row in files.collect()], number)
+                with spark_errors():
+                    paths = [row.path for row in files.collect()]
+                self._run(paths, number)
             except UserError as error:
                 self.failure = error
                 self._silence()
@@ -159,22 +164,32 @@ class Batches:
 
     def _run(self, paths: Sequence[str], number: int) -> None:
         note = join(self._job.folder, f"{BATCHES}/{number:05d}.json")
+        files = sorted(self._inputs(paths))
         try:
             saved = json.loads(read_whole(note))
+            if not set(files) <= set(saved["files"]):
+                raise UserError(f"{self._job.folder}: batch {number} had other files: its "
+                                f"{CHECKPOINT} is gone, or another's")
             if "tally" in saved:
                 return  # an earlier start ended it, and was killed before Spark knew
-            there = {join(self._folder, name) for name in names_below(self._folder)}
+            files = self._existing(saved["files"])
         except FileNotFoundError:
-            splits = plan_files(sorted(self._inputs(paths)), self._job.recipe)
-            saved = {"splits": [dataclasses.asdict(split) for split in splits]}
+            splits = plan_files(files, self._job.recipe)
+            saved = {"files": files, "splits": [dataclasses.asdict(split) for split in splits]}
             write_whole(note, json.dumps(saved).encode())
-            there = {split.path for split in splits}
-        tasks = [Task(f"part-{number:05d}-{place:05d}.parquet", InputSplit(**split))
-                 for place, split in enumerate(saved["splits"]) if split["path"] in there]
+        tasks = [Task(f"part-{number:05d}-{index:05d}.parquet", InputSplit(**split))
+                 for index, split in enumerate(saved["splits"]) if split["path"] in files]
         tally = self._cluster.score(self._job, tasks)
         write_whole(note, json.dumps({**saved, "tally": tally.to_json()}).encode())
         self.tally.merge(tally)
-        self._report(batch_text(number, tasks, tally))
+        self._report(batch_text(number, len(files), tally))
+
+    def _existing(self, files: Sequence[str]) -> list[str]:
+        """Those that nobody has taken away."""
+        if not is_remote(self._folder):
+            return [path for path in files if os.path.exists(path)]
+        found = {join(self._folder, name) for name in names_below(self._folder)}
+        return [path for path in files if path in found]
 
     def _inputs(self, paths: Sequence[str]) -> Iterator[str]:
         """Paths of Spark's as the nodes have to say them, without hidden files."""
@@ -186,11 +201,12 @@ class Batches:
 
     def _silence(self) -> None:
         """Keep Java from printing its calls: what is raised says enough."""
-        self._cluster.context.setLogLevel("OFF")
+        with contextlib.suppress(EngineError), spark_errors():
+            self._cluster.context.setLogLevel("OFF")
 
 
-def batch_text(number: int, tasks: Sequence[Task], tally: Tally) -> str:
+def batch_text(number: int, files: int, tally: Tally) -> str:
     """The line about a batch that has ended."""
     bad = sum(tally.bad.values())
-    return (f"batch {number}: {len({task.split.path for task in tasks})} files, "
-            f"{tally.scored:,} predictions" + (f", {bad:,} bad" if bad else ""))
+    return (f"batch {number}: {files} files, {tally.scored:,} predictions"
+            + (f", {bad:,} bad" if bad else ""))
