@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 import pytest
 
 import reviewmill
-from mapreduce.engines.spark import find_spark_submit
 from reviews.corpora import InputSplit, plan_splits
 from reviews.generate import generate
 from reviews.recipe import Recipe
@@ -175,9 +174,9 @@ def test_spark_submit_runs_it_with_its_own_master_and_settings(
                     for place, text in enumerate(TEXTS)))
     earlier = loads(folder)
     done = subprocess.run(
-        [find_spark_submit(), "--master", address, "--conf", "spark.executor.memory=600m",
-         str(ROOT / "scoring" / "spark_job.py"), str(model), str(tmp_path / "in"),
-         "--out", str(tmp_path / "out"), "--key-field", "id"],
+        [str(Path(sys.executable).with_name("spark-submit")), "--master", address,
+         "--conf", "spark.executor.memory=600m", str(ROOT / "scoring" / "spark_job.py"),
+         str(model), str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--key-field", "id"],
         cwd=tmp_path, capture_output=True, text=True,
         env={**os.environ, "PYSPARK_PYTHON": sys.executable})
     assert done.returncode == 0, done.stderr
