@@ -1,0 +1,1 @@
+"""Rates and prices of instances, measured or given, in files that say when."""
