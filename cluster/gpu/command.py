@@ -207,7 +207,8 @@ def _run(options: argparse.Namespace) -> int:
                 introduce(remote, nodes)
             again = f"reviewmill cluster gpu run {options.store} --out {options.out} --resume"
             try:
-                outcome = train(remote, nodes, record, training, interrupts)
+                outcome = train(remote, nodes, record, training, interrupts,
+                                is_gone=lambda node: _is_gone(cloud, node))
             except NotFetched as error:
                 raise NotFetched(f"{error}; the cluster stays until its lease ends: {again} "
                                  f"--cluster {record.id} fetches it") from None
@@ -221,6 +222,14 @@ def _run(options: argparse.Namespace) -> int:
         raise EngineError(f"{outcome.reason}: the run ended with a checkpoint; {again}{where} goes "
                           "on")
     return outcome.status
+
+
+def _is_gone(cloud: Cloud, node: Node) -> bool:
+    """True where EC2 says that a node has ended; False also where EC2 is not reached."""
+    try:
+        return any(one.state in ENDING for one in cloud.named([node.instance.id]))
+    except UserError:
+        return False
 
 
 def _check_training(options: argparse.Namespace) -> None:

@@ -45,12 +45,16 @@ fi
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds between two looks, until a silent node is lost, for a last checkpoint, and before
-    the deadline at which a training is asked to end (in its last 5 minutes a node lets nobody in).
+    """Seconds between two looks, until a silent first node is doubted and until it is lost, for a
+    last checkpoint, and before the deadline at which a training is asked to end (in its last 5
+    minutes a node lets nobody in).
+
+    Silence may be that of this machine's own connection: a node is given as long as a lease.
     """
 
     look_s: float = 20.0
-    lost_s: float = 180.0
+    doubt_s: float = 60.0
+    lost_s: float = 1200.0
     stop_s: float = 300.0
     before_deadline_s: float = 600.0
 
@@ -95,8 +99,11 @@ class Training:
 def train(
     remote: Remote, nodes: Sequence[Node], record: Record, training: Training,
     interrupts: Interrupts, times: Times | None = None,
+    is_gone: Callable[[Node], bool] = lambda node: False,
 ) -> Outcome:
     """Train, and fetch the run folder where it is to be here; the outcome.
+
+    is_gone: True where AWS says that a node has ended.
 
     EngineError where the first node is lost; NotFetched where the folder does not come.
     """
@@ -112,7 +119,7 @@ def train(
         f"training on {len(nodes)} nodes")
     interrupts.polite = True
     try:
-        outcome = _Follower(remote, nodes, record, interrupts, times).follow()
+        outcome = _Follower(remote, nodes, record, interrupts, times, is_gone).follow()
     finally:
         interrupts.polite = False
     if not is_remote(training.out):
@@ -168,12 +175,12 @@ class _Follower:
 
     def __init__(
         self, remote: Remote, nodes: Sequence[Node], record: Record, interrupts: Interrupts,
-        times: Times, clock: Callable[[], float] = time.time,
+        times: Times, is_gone: Callable[[Node], bool],
     ) -> None:
         self._remote, self._nodes, self._record = remote, nodes, record
-        self._interrupts, self._times, self._clock = interrupts, times, clock
+        self._interrupts, self._times, self._is_gone = interrupts, times, is_gone
         self._offset = 0
-        self._heard = clock()  # of the first node
+        self._heard = time.time()  # of the first node
         self._noticed: set[str] = set()
         self._reason, self._asked_at = "", float("inf")
 
@@ -184,10 +191,12 @@ class _Follower:
             status = self._read()
             if status is not None:
                 return Outcome(status, self._reason, tuple(sorted(self._noticed)))
-            now = self._clock()
-            if now - self._heard > self._times.lost_s:
+            now = time.time()
+            silent_s = now - self._heard
+            if silent_s > self._times.lost_s or (
+                    silent_s > self._times.doubt_s and self._is_gone(self._nodes[0])):
                 raise EngineError(f"{self._nodes[0].instance.id}, which leads, has not answered "
-                                  f"for {self._times.lost_s:.0f} s: it is lost")
+                                  f"for {silent_s:.0f} s: it is lost")
             if not self._reason and (reason := self._why_end(now)):
                 self._ask(reason)
             if now - self._asked_at > self._times.stop_s:
@@ -215,7 +224,7 @@ class _Follower:
             f"tail -c +{self._offset + 1} train.log", 60)
         if done.returncode:
             return None
-        self._heard = self._clock()
+        self._heard = time.time()
         status, _, text = done.stdout.partition(b"\0")
         self._offset += len(text)
         sys.stdout.write(text.decode(errors="replace"))
@@ -238,4 +247,4 @@ class _Follower:
         sent = self._remote.call(
             self._nodes[0], f'cd {scratch} && kill -TERM "$(cat train.pid)"', 30)
         if sent.returncode == 0:
-            self._reason, self._asked_at = reason, self._clock()
+            self._reason, self._asked_at = reason, time.time()

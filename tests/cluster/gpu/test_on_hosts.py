@@ -12,7 +12,7 @@ import pytest
 from tests.ssh_hosts import ROOT, SshHost, ssh_hosts
 from tests.stores import make_store
 
-LIMIT_S = 240
+LIMIT_S = 280
 
 
 @pytest.fixture

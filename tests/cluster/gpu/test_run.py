@@ -24,7 +24,7 @@ TRAINS = """echo "$@" >>../asked; mkdir -p "$7"; echo config >"$7/config.yaml"; 
 UNTIL_ASKED = TRAINS.format(then="""trap 'echo checkpoint; touch "$7/checkpoint"; exit 143' TERM
 echo ready
 while :; do sleep 0.02; done""")
-TIMES = Times(look_s=0.02, lost_s=5, stop_s=20, before_deadline_s=600)
+TIMES = Times(look_s=0.02, lost_s=60, stop_s=20, before_deadline_s=600)
 FAR = 1e12
 
 
@@ -125,12 +125,29 @@ def test_a_training_that_still_runs_is_followed_and_not_started_again(
 
     with pytest.raises(EngineError, match="i-1, which leads, has not answered for 0 s"):
         run(Lost(remote.folder, "nobody", remote.layout), training(store, tmp_path / "run"),
-            times=Times(0.02, 0.1, 5, 0))
+            times=Times(0.02, 0.1, 0.1, 5, 0))
     again = Again(remote.folder, "nobody", remote.layout)
     assert run(again, training(store, tmp_path / "run", resume=True)) == Outcome(0)
     assert "still runs: following it" in capsys.readouterr().err
     assert len((tmp_path / "node" / "asked").read_text().splitlines()) == 1
     assert (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_a_first_node_that_aws_has_ended_is_lost_without_a_long_wait(
+    store: Path, tmp_path: Path
+) -> None:
+    remote = shell(tmp_path / "node", TRAINS.format(then="exit 0"))
+    asked = []
+
+    def is_gone(first: Node) -> bool:
+        asked.append(first.instance.id)
+        return len(asked) == 2
+
+    with pytest.raises(EngineError, match="i-1, which leads"):
+        train(Lost(remote.folder, "nobody", remote.layout), [node()], record(FAR),
+              training(store, tmp_path / "run"), Interrupts(),
+              Times(look_s=0.02, doubt_s=0.05, lost_s=600), is_gone)
+    assert asked == ["i-1", "i-1"]
 
 
 @dataclass(frozen=True)
@@ -194,5 +211,5 @@ def test_a_training_that_does_not_end_is_given_up(store: Path, tmp_path: Path) -
     remote = shell(tmp_path / "node", TRAINS.format(then=stubborn))
     with pytest.raises(EngineError, match="has not ended 0 s after it was asked"):
         run(remote, training(store, tmp_path / "run"), deadline=0.0,
-            times=Times(0.02, 5, 0.1, 600))
+            times=Times(0.02, 60, 60, 0.1, 600))
     (tmp_path / "node" / "go").touch()
