@@ -48,7 +48,7 @@ def find_wrong_labels(labels: Array, chances: Array) -> tuple[Array, Array]:
 def wrong_labels(
     folder: Path, model: str, runs: Sequence[Judged], classes: Sequence[str], texts: Path | None
 ) -> Mapping[str, Any]:
-    """What a model's folds say of the labels; writes all of them to FILE in the folder.
+    """Findings of a model's folds about the labels; writes all of them to FILE in the folder.
 
     Returns:
         `model`; `n` of all reviews; `wrong`, how many labels are likely wrong; `pairs`, how many

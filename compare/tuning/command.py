@@ -13,7 +13,7 @@ import numpy as np
 
 from compare.command import keep_plan
 from compare.rows import check_classes, check_shards, column, fold_of
-from compare.tuning.study import COMPLETE, FAILED, Next, Trial, importance
+from compare.tuning.study import COMPLETE, FAILED, NextTrial, Trial, importance
 from compare.tuning.trials import OPTIONS, RESULT, Trainings, run_trial, write_folds
 from reviews.errors import UserError
 from reviews.options import flag, make_parser
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if kept.is_file():
             trials.append(json.loads(kept.read_bytes()))
         else:
-            following = Next(space, defaults, trials, direction, options.seed)
+            following = NextTrial(space, defaults, trials, direction, options.seed)
             trials.append(run_trial(trainings, number, following))
         print(trial_line(trials[-1], found["keep_by"]), flush=True)
     of_fold = fold_of(ids[positions], options.folds or FOLDS)
@@ -119,7 +119,7 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def ask_for_space(train_options: Sequence[str]) -> dict[str, Any]:
-    """What the trainer says of a search: `base`, `space`, `defaults`, `keep` and `keep_by`."""
+    """Answer of the trainer about a search: `base`, `space`, `defaults`, `keep` and `keep_by`."""
     command = [sys.executable, "-P", "-m", "mpi_train.configuration.search_space", *train_options]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

@@ -54,7 +54,7 @@ class Trial(TypedDict):
     reason: str
 
 
-class Next:
+class NextTrial:
     """The trial that comes after some others.
 
     Args:

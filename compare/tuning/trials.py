@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from compare.rows import fold_of, write_rows
-from compare.tuning.study import COMPLETE, FAILED, PRUNED, Next, Trial
+from compare.tuning.study import COMPLETE, FAILED, PRUNED, NextTrial, Trial
 from reviews.run_folder import CHECKPOINTS, MODEL, read_records
 from reviews.storage.folders import write_atomically
 
@@ -26,7 +26,7 @@ RESULT, OPTIONS, LOG = "result.json", "options.yaml", "log.txt"
 
 @dataclass(frozen=True)
 class Trainings:
-    """What all trainings of a search share.
+    """Settings that all trainings of a search share.
 
     store: folder or address.
     out: folder of the search.
@@ -90,7 +90,7 @@ class _Progress:
     values: list[float] = field(default_factory=list)  # of each fold that is done
 
 
-def run_trial(trainings: Trainings, number: int, following: Next) -> Trial:
+def run_trial(trainings: Trainings, number: int, following: NextTrial) -> Trial:
     """Train and validate a trial on its folds, keep and return its result.
 
     Of several folds, the mean so far is what prunes; of one, the validation of each epoch.
@@ -118,7 +118,7 @@ def run_trial(trainings: Trainings, number: int, following: Next) -> Trial:
 
 
 def _train(
-    trainings: Trainings, number: int, fold: int, following: Next, progress: _Progress
+    trainings: Trainings, number: int, fold: int, following: NextTrial, progress: _Progress
 ) -> tuple[str, str]:
     """Train on a fold; the state of the trial behind it, and the reason for a failure."""
     run = trainings.folder(number) / f"fold-{fold}"

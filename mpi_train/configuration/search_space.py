@@ -22,7 +22,7 @@ from reviews.options import Search, flag, flatten, given, leaves, replace_flat, 
 
 
 def search_space(config: TrainingConfig, named: Mapping[str, Any]) -> dict[str, Search]:
-    """What is searched, by the name of the option, in the order of the options."""
+    """Values that are searched, by the name of the option, in the order of the options."""
     values, left_out = flatten(config), unread(config) | set(named)
     found: dict[str, Search] = {}
     for leaf in leaves(TrainingConfig):

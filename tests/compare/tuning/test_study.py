@@ -14,7 +14,7 @@ from compare.tuning.study import (
     RANDOM_TRIALS,
     UNPRUNED,
     Dimension,
-    Next,
+    NextTrial,
     Trial,
     importance,
 )
@@ -39,7 +39,7 @@ def search(
 ) -> list[Trial]:
     found = [*before]
     for number in range(len(before), trials):
-        params = Next(SPACE, DEFAULTS, found, "maximize", seed).params
+        params = NextTrial(SPACE, DEFAULTS, found, "maximize", seed).params
         found.append(Trial(
             number=number, params=params, state=state(number),
             value=None if state(number) == FAILED else quality(params), steps=[(0, 0.5)],
@@ -89,9 +89,9 @@ def test_a_trial_that_is_worse_than_half_is_pruned_once_enough_are_complete(
     direction: Any, bad: float, good: float
 ) -> None:
     done = search(UNPRUNED)
-    assert not Next(SPACE, DEFAULTS, done[:-1], direction, 0).report(0, bad)
-    assert Next(SPACE, DEFAULTS, done, direction, 0).report(0, bad)
-    assert not Next(SPACE, DEFAULTS, done, direction, 0).report(0, good)
+    assert not NextTrial(SPACE, DEFAULTS, done[:-1], direction, 0).report(0, bad)
+    assert NextTrial(SPACE, DEFAULTS, done, direction, 0).report(0, bad)
+    assert not NextTrial(SPACE, DEFAULTS, done, direction, 0).report(0, good)
 
 
 def test_importance_finds_what_matters(long: list[Trial]) -> None:

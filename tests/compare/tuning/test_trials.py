@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from compare.tuning.study import COMPLETE, FAILED, PRUNED, Next
+from compare.tuning.study import COMPLETE, FAILED, PRUNED, NextTrial
 from compare.tuning.trials import Trainings, run_trial
 
 # A training of one epoch for each number, with its validation; then it ends with a status.
@@ -38,7 +38,7 @@ class Scripted(Trainings):
                 json.dumps(self.values[fold]), str(self.status)]
 
 
-class Limit(Next):
+class Limit(NextTrial):
     """A trial that is pruned by what is below a limit."""
 
     def __init__(self, limit: float) -> None:
