@@ -2,7 +2,7 @@
 
 import hmac
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib import resources
 
@@ -21,6 +21,9 @@ _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 OPEN = (*PAGE, "/healthz", "/readyz")
 _POLICY = ("default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
            "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Guard:
@@ -54,8 +57,29 @@ class Guard:
         return hmac.compare_digest(given, b"Bearer " + self._token.encode())
 
 
-async def _refusal(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
+class Calls:
+    """Answers calls by themselves: the way through FastAPI takes longer than a text."""
+
+    def __init__(self, app: ASGIApp, endpoints: Mapping[str, Endpoint]) -> None:
+        """endpoints: of POST, by path; the routes of the application describe them."""
+        self._app, self._endpoints = app, endpoints
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a call, or hand the request on."""
+        endpoint = None
+        if scope["type"] == "http" and scope["method"] == "POST":
+            endpoint = self._endpoints.get(scope["path"])
+        if endpoint is None:
+            await self._app(scope, receive, send)
+            return
+        try:
+            answer = await endpoint(Request(scope, receive))
+        except Refused as error:
+            answer = _refusal(error)
+        await answer(scope, receive, send)
+
+
+def _refusal(error: Refused) -> Response:
     return json_response({"error": str(error)}, error.status, error.headers)
 
 
@@ -71,9 +95,8 @@ def make_app(models: Models, token: str | None = None) -> FastAPI:
 
     # Pages about the interface would fetch their scripts from elsewhere.
     app = FastAPI(title="reviewmill", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.add_middleware(Guard, token=token, statuses=statuses)
-    app.add_exception_handler(Refused, _refusal)
-    _add_calls(app, models)
+    app.add_middleware(Calls, endpoints=_add_calls(app, models))
+    app.add_middleware(Guard, token=token, statuses=statuses)  # the first that sees a request
     _add_page(app)
 
     @app.get("/healthz")
@@ -94,7 +117,9 @@ def make_app(models: Models, token: str | None = None) -> FastAPI:
     return app
 
 
-def _add_calls(app: FastAPI, models: Models) -> None:
+def _add_calls(app: FastAPI, models: Models) -> dict[str, Endpoint]:
+    """Describe the calls; their endpoints by path."""
+
     async def next_call(request: Request) -> Call:
         body = await read_body(request)
         if models.full:  # a server that parsed what it refuses would fall behind
@@ -119,6 +144,8 @@ def _add_calls(app: FastAPI, models: Models) -> None:
     async def names() -> Response:
         """Names, classes and lengths of the models, and the sha256 of their weights."""
         return json_response({"models": [served.describe() for served in models.all]})
+
+    return {"/v1/score": score, "/v1/explain": explain}
 
 
 def _add_page(app: FastAPI) -> None:

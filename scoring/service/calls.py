@@ -41,7 +41,8 @@ class Call:
 async def read_body(request: Request) -> bytes:
     """The body of a call; Refused where it is too large or late, or no JSON by its type."""
     try:
-        return await asyncio.wait_for(_body(request), BODY_S)
+        async with asyncio.timeout(BODY_S):
+            return await _body(request)
     except TimeoutError:
         raise Refused(408, f"the body did not come in {BODY_S:g} s") from None
 

@@ -80,15 +80,16 @@ class ServedModel:
         except Overloaded:
             raise busy() from None
         gone = asyncio.ensure_future(disconnected(request))
-        both: set[asyncio.Future[Any]] = {answer, gone}
+        gone.add_done_callback(lambda _: answer.cancel())
         try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            if not answer.done():
-                raise Refused(499, "the client has gone")
-            return answer.result()
+            return await answer
+        except asyncio.CancelledError:
+            if gone.done():
+                raise Refused(499, "the client has gone") from None
+            raise
         finally:
-            answer.cancel()
             gone.cancel()
+            answer.cancel()
 
     def _answer(self, results: list[dict[str, Any]]) -> dict[str, Any]:
         return {"model": self.name, "classes": self.predictor.classes, "results": results}
