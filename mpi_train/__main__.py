@@ -45,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         communicator.watchdog.stall_s = 60 * config.run.stall_minutes
         prepare_process(config.run.threads, communicator.core_sharers, communicator.local_rank,
                         config.run.pin)
-        communicator.connect(config.exchange.backend, config.exchange.interface)
+        communicator.connect(config.exchange.backend, config.exchange.interface,
+                             config.run.device)
         _check_exchange(config, communicator)
         try:
             train(config, communicator)

@@ -12,6 +12,7 @@ from models.nets.load_model import load_model
 from models.rows import Rows
 from mpi_train.data import SplitReader
 from mpi_train.exchange.communicator import Communicator
+from mpi_train.exchange.devices import check_device
 from mpi_train.exchange.process_setup import prepare_process
 from mpi_train.gather_logits import gather_logits
 from reviews.bundle import Bundle, read_bundle
@@ -41,6 +42,7 @@ class Request:
     predictions: str | None
     as_json: bool
     threads: int
+    device: str
 
 
 def read_request(argv: Sequence[str] | None) -> Request:
@@ -55,6 +57,9 @@ def read_request(argv: Sequence[str] | None) -> Request:
                         "review of the split")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads per rank")
+    parser.add_argument("--device", default="auto", metavar="DEVICE",
+                        help="cpu; cuda, the GPU of the rank's number; cuda:N; auto: GPUs where "
+                        "every rank has one of its own")
     add_options(parser, Recipe, command="evaluate")
     options = parser.parse_args(argv)
     named = given(options, Recipe, "evaluate")
@@ -67,11 +72,12 @@ def read_request(argv: Sequence[str] | None) -> Request:
         raise UserError("--split is about a store: it goes with --store, not with --input")
     if options.predictions and options.input:
         raise UserError("--predictions is about a store; for files there is `reviewmill score`")
+    check_device(options.device)
     split = options.split or "test"
     if options.store and Store(options.store).rows(split) == 0:
         raise UserError(f"{options.store} has no rows in its {split} split")
     return Request(options.model, options.store, split, options.input, named,
-                   options.predictions, options.json, options.threads)
+                   options.predictions, options.json, options.threads, options.device)
 
 
 def store_blocks(
@@ -171,6 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     prepare_process(request.threads, communicator.core_sharers)
     started = time.perf_counter()
     with communicator.together():
+        communicator.choose_device(request.device)
         result = evaluate(request, communicator)
     seconds = time.perf_counter() - started
     if result is None:

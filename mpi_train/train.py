@@ -158,6 +158,8 @@ class Run:
             f"{self.plan.rows:,} reviews, {self.plan.updates:,} updates an epoch, "
             f"{self.replica.parameters:,} parameters, {ranks.size} ranks ({ranks.backend}), "
             f"{torch.get_num_threads()} threads each")
+        if ranks.unused_gpus:
+            self.run_log.log(ranks.unused_gpus)
 
     def is_over(self) -> bool:
         """True when no update is left, or --patience is at its end; all ranks ask together."""
@@ -351,6 +353,7 @@ class Run:
             "reviews_per_s": state.reviews / max(state.step_seconds, 1e-9),
             "skipped_updates": state.skipped, "best": state.best,
             "parameters": self.replica.parameters, "ranks": ranks.size, "backend": ranks.backend,
+            "device": ranks.device.type,
             "hosts": ranks.hosts,
             "store": store_entry(self.store), "environment": environment(),
         }

@@ -32,6 +32,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(f"{took:8.2f}s {took / whole:5.1%} {file}")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU where there is none, under CI, too."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a GPU that torch can use")
+
+
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
     """Denormal numbers, which training flushes, as other tests in the same process need them."""

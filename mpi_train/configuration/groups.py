@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mpi_train.balance.water_filling import check_caps
 from mpi_train.configuration.presets import CONFIGS, DEFAULT_CONFIG
+from mpi_train.exchange.devices import check_device
 from reviews.errors import UserError
 from reviews.options import Search, check_bounds, flag, option
 from reviews.storage.mirror import local_folder
@@ -305,6 +306,9 @@ class CheckpointOptions(OptionGroup):
 class RunOptions(OptionGroup):
     """Processes of a run, and its start."""
 
+    device: str = option(
+        "auto", "device of each rank: cpu; cuda, the GPU of its number; cuda:N; auto: GPUs where "
+        "--backend is nccl, or is auto and every rank has one of its own", later=True)
     precision: str = option(
         "fp32", "floating-point type; bf16: of the layers' products, weights and sums stay fp32",
         ("fp32", "fp64", "bf16"), fixed=True)
@@ -323,6 +327,9 @@ class RunOptions(OptionGroup):
     resume: bool = option(
         False, "continue the run in --out from its last checkpoint", one_start=True)
     overwrite: bool = option(False, "replace the run in --out", one_start=True)
+
+    def _check(self) -> None:
+        check_device(self.device)
 
 
 def shown(numbers: tuple[float, ...]) -> str:

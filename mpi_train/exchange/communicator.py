@@ -20,6 +20,7 @@ import torch
 import torch.distributed
 
 from mpi_train.exchange.addresses import find_interfaces
+from mpi_train.exchange.devices import Gpus, choose_device, idle_gpus_text
 from mpi_train.exchange.process_groups import make_process_group
 from mpi_train.exchange.shared_memory import share_memory
 from mpi_train.exchange.tcp_store_world import TcpStoreWorld, find_rendezvous
@@ -84,7 +85,7 @@ class Communicator:
         self.hosts: list[str] = [process.host for process in processes]
         # Two hosts may have one name, and containers of one machine several.
         machines = [process.boot for process in processes]
-        mine = machines[self.rank]
+        self._machine = mine = machines[self.rank]
         self.local_rank = machines[: self.rank].count(mine)
         self.local_size = machines.count(mine)
         cores = self.world.allgather(sorted(os.sched_getaffinity(0)))
@@ -94,6 +95,7 @@ class Communicator:
         self.backend = "none"
         self._store: Any = None
         self.device = torch.device("cpu")
+        self.unused_gpus: str | None = None
         self._agreed = False  # all ranks know of the exception on its way
 
     def from_root(self, work: Callable[[], T]) -> T:
@@ -181,36 +183,46 @@ class Communicator:
                 sys.stderr.flush()
         self.world.Abort(2 if expected else 1)
 
-    def connect(self, backend: str, interface: str = "") -> None:
+    def choose_device(self, device: str, backend: str = "auto") -> None:
+        """Set the device of this rank: auto, cpu, cuda or cuda:N, for a backend that may be auto.
+
+        `unused_gpus` then has a line about ranks that leave a GPU unused without being asked to.
+        """
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        each = all(self.world.allgather(count >= self.local_size))
+        found, problem = choose_device(device, backend, Gpus(
+            platform.node(), count, self.local_rank, self.local_size, each))
+        self.agree(problem)
+        self.device = torch.device(found)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+        idle = device != "cpu" and count > 0 and self.device.type == "cpu"
+        self.unused_gpus = idle_gpus_text(self.hosts, self.world.allgather(idle))
+
+    def connect(self, backend: str, interface: str = "", device: str = "auto") -> None:
         """Choose the device and set up the exchange of gradients, over the network interface of
         that name, or one by which all hosts reach each other.
         """
+        self.choose_device(device, backend)
         if backend == "mpi" and isinstance(self.world, TcpStoreWorld):
             self.agree("--backend mpi needs mpirun, or srun --mpi=pmix: give --backend gloo")
         if backend == "auto":
-            enough = torch.cuda.is_available() and torch.cuda.device_count() >= self.local_size
-            # One host without a GPU for each rank, and all of them work on CPUs.
-            if all(self.world.allgather(enough)):
-                backend = "nccl"
+            on_cpu = self.device.type == "cpu"
+            if on_cpu and self.size > 1 and self._see_each_other():
+                backend = "shm"
             else:
-                backend = "shm" if self.size > 1 and self._see_each_other() else "gloo"
+                backend = "nccl" if self._have_gpus_of_their_own() else "gloo"
         elif backend == "shm" and not self._see_each_other():
             self.agree("--backend shm is for ranks that see each other's memory, on one host: "
                        "give --backend gloo")
-        if backend == "nccl":
-            problem = None
-            if not torch.cuda.is_available() or torch.cuda.device_count() < self.local_size:
-                problem = (
-                    f"--backend nccl needs a GPU for each of the {self.local_size} ranks of a "
-                    f"host, and {platform.node()} has {torch.cuda.device_count()}: "
-                    "give --backend gloo"
-                )
-            self.agree(problem)
-            self.device = torch.device("cuda", self.local_rank)
-            torch.cuda.set_device(self.device)
         self.backend = backend
         if self.size > 1 and backend in ("gloo", "nccl"):
             self._store = self._start_store(interface)
+
+    def _have_gpus_of_their_own(self) -> bool:
+        """True when all ranks are on GPUs, and no two on one."""
+        found = self.world.allgather((self.device.type, self._machine, self.device.index))
+        return all(kind == "cuda" for kind, *_ in found) and len(set(found)) == len(found)
 
     def _see_each_other(self) -> bool:
         """True when all ranks can share memory."""

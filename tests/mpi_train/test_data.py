@@ -85,7 +85,7 @@ def test_rows_that_are_taken_are_as_wide_as_their_longest(store: Store) -> None:
         np.testing.assert_array_equal(rows.lengths, batch.lengths[first:last])
 
 
-@pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_the_rows_of_a_whole_epoch_reach_the_device_as_they_were_taken(
     store: Store, device: str
 ) -> None:
