@@ -20,6 +20,7 @@ COMMANDS = {
     "inspect": ("mapreduce.inspect_store", "content of a store or a model; --verify checks it"),
     "train": ("mpi_train.launch", "a store to a model, on any number of ranks"),
     "evaluate": ("mpi_train.evaluate", "how good a model is, on a store or on labelled files"),
+    "calibrate": ("mpi_train.calibration.command", "a model's probabilities, and thresholds"),
     "score": ("scoring.score", "files of reviews to predictions of a model"),
     "serve": ("scoring.service.serve", "a model over HTTP, and a page to try it on"),
     "export": ("scoring.export", "the ONNX file of a model that was trained without it"),
@@ -42,7 +43,8 @@ UNUSED = ["scipy", "pandas"] + ["setuptools"] * (sys.version_info < (3, 12))
 EXTRAS = {"train": ("torch", "mpi4py", "safetensors"), "report": ("matplotlib",),
           "compare": ("sklearn", "scipy"), "tune": ("optuna",), "export": ("onnx", "safetensors"),
           "score": ("onnxruntime", "safetensors", "fastapi", "uvicorn")}
-NEEDS = {"train": ["train"], "evaluate": ["train"], "report": ["report"], "export": ["export"],
+NEEDS = {"train": ["train"], "evaluate": ["train"], "calibrate": ["train"],
+         "report": ["report"], "export": ["export"],
          "score": ["score"], "serve": ["score"], "compare": ["compare", "report"],
          "tune": ["train", "tune", "report"],
          "bench": ["train"], "demo": ["train", "report"]}

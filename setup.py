@@ -24,6 +24,7 @@ setup(
         "models.nets",
         "mpi_train",
         "mpi_train.balance",
+        "mpi_train.calibration",
         "mpi_train.configuration",
         "mpi_train.exchange",
         "mpi_train.monitoring",

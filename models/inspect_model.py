@@ -53,6 +53,7 @@ def summarize(bundle: Bundle) -> dict[str, Any]:
         "store": bundle.model.get("store"),
         "seed": bundle.model.get("seed"),
         "validation": bundle.model.get("validation"),
+        "temperature": bundle.temperature,
     }
 
 
@@ -62,6 +63,8 @@ def describe(summary: dict[str, Any]) -> str:
     lines += [f"  {name:<20} {size:>14,}" for name, size in summary["files"].items()]
     if summary["store"]:
         lines.append(f"trained on the store {summary['store']}, seed {summary['seed']}")
+    if summary["temperature"] != 1:
+        lines.append(f"temperature {summary['temperature']:.4f}")
     if summary["validation"]:
         figures = (f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.4f}"
                    for name, value in summary["validation"].items() if value is not None)

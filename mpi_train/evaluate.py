@@ -145,6 +145,8 @@ def evaluate(
     else:
         blocks = file_blocks(request, bundle, communicator, left_out, words)
     scored = gather_logits(model, blocks, communicator, MICRO_BATCH_TOKENS)
+    if scored is not None:
+        scored = scored._replace(logits=scored.logits / bundle.temperature)
 
     def measure() -> dict[str, Any] | None:
         assert scored is not None

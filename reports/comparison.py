@@ -23,6 +23,8 @@ TESTS = {
     "t": "t-test over seeds",
     "mcnemar": "McNemar, reviews",
     "bootstrap": "bootstrap over reviews",
+    "product_bootstrap": "bootstrap over products",
+    "reviewer_bootstrap": "bootstrap over reviewers",
 }
 # Half a 95 % interval in standard errors of a normal distribution.
 NORMAL = 1.96

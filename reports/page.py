@@ -8,7 +8,7 @@ from reports import charts
 from reports.corpus import corpus
 from reports.html import Html, count, duration, el, join, percent, score, table
 from reports.parts import grid, header, notice, page, section, settings
-from reports.results import results
+from reports.results import calibration, results
 from reports.run import Run
 from reports.verdict import evaluate_command, tiles, validation_majority, verdict
 
@@ -21,6 +21,8 @@ def render(run: Run) -> str:
         section("corpus", "Corpus", *corpus_of(run)),
         section("training", "Training", *training(run)),
         section("test", "Test results", *results(run)),
+        *([section("calibration", "Calibration", calibration(run.calibration))]
+          if run.calibration else []),
         section("configuration", "Configuration", *configuration(run)),
         section("environment", "Environment", *environment(run)),
     )
@@ -41,7 +43,9 @@ def headline(run: Run) -> Html:
     ]
     return header(
         ("run", str(run.path), el("span", state, cls=f"state {state}")), (first, second), facts,
-        tiles(run), ("Corpus", "Training", "Test results", "Configuration", "Environment"),
+        tiles(run), ("Corpus", "Training", "Test results",
+                     *(["Calibration"] if run.calibration else []), "Configuration",
+                     "Environment"),
     )
 
 

@@ -1,11 +1,20 @@
-"""The part of the page about the test: confusion matrix and figures per class."""
+"""Parts of the page about the test and about probabilities: confusion matrix, figures per class,
+reliability diagram, thresholds."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
+
+from reports.drawing import GRID, MUTED, SERIES, Chart
 from reports.html import Html, count, el, join, moment, percent, score, table
+from reports.parts import grid
 from reports.run import Run
 from reports.verdict import evaluate_command
+
+# States of the probabilities in a calibration's record.
+_STATES = {"before": "as trained", "after": "with the temperature"}
 
 
 def results(run: Run) -> list[Html | None]:
@@ -89,3 +98,60 @@ def other_evaluations(records: list[dict[str, Any]]) -> Html:
     head = ["reviews of", "reviews", "accuracy", "macro F1", "ROC AUC", "measured"]
     return el("figure", el("figcaption", el("h3", "Other evaluations")), table(head, rows),
               cls="card wide")
+
+
+def calibration(record: Mapping[str, Any]) -> Html:
+    """The diagram of the test split, or else of the validation split, and its numbers."""
+    splits = record["splits"]
+    shown = "test" if "test" in splits else "validation"
+    return grid(_diagram(shown, splits[shown]), _probabilities(record), _bins(shown, splits[shown]))
+
+
+def _diagram(split: str, figures: Mapping[str, Any]) -> Chart:
+    """Accuracy of the reviews of each bin against the mean probability of their labels."""
+    lines = {state: [(one["confidence"], one["accuracy"]) for one in figures[state]["bins"]]
+             for state in _STATES}
+    low = min(min(point) for points in lines.values() for point in points)
+
+    def draw(axes: Axes) -> None:
+        axes.plot([low, 1], [low, 1], color=MUTED, linewidth=1, linestyle="--")
+        for number, points in enumerate(lines.values()):
+            axes.plot(*zip(*points, strict=True), "o-", color=SERIES[number], markersize=5)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:g} %"))
+        axes.set_xlabel("probability of the label")
+        axes.set_ylabel("accuracy")
+        axes.grid(color=GRID)
+
+    return Chart("reliability", f"Reliability on {split} reviews", draw,
+                 "On the dashed line, labels are as often right as their probability says.",
+                 [(name, SERIES[number]) for number, name in enumerate(_STATES.values())], 300)
+
+
+def _probabilities(record: Mapping[str, Any]) -> Html:
+    """Calibration error and loss of each split, and the threshold that was asked for."""
+    rows = [[f"{split}, {_STATES[state]}", count(figures["n"]), percent(figures[state]["ece"], 2),
+             score(figures[state]["loss"], 4), percent(figures[state]["accuracy"], 2)]
+            for split, figures in record["splits"].items() for state in _STATES]
+    says = (f"Temperature {score(record['temperature'])}, fitted on validation reviews"
+            f"{', ' + moment(record['time']) if record.get('time') else ''}. Error: mean distance "
+            "of accuracy and probability.")
+    threshold = None
+    if one := record.get("threshold"):
+        on = "test" if "test" in one else "validation"
+        threshold = el(
+            "p", f"A precision of {percent(one['wanted'])} of {one['class']}: ",
+            el("code", f"score --threshold {one['threshold']:.6g}"),
+            f"; on {on} reviews precision {percent(one[on]['precision'])}, recall "
+            f"{percent(one[on]['recall'])}.")
+    return el("figure", el("figcaption", el("h3", "Probabilities"), el("p", says), threshold),
+              table(["", "reviews", "error", "loss", "accuracy"], rows), cls="card wide")
+
+
+def _bins(split: str, figures: Mapping[str, Any]) -> Html:
+    """Numbers of the diagram."""
+    rows = [[f"{percent(one['low'], 0)} to {percent(one['high'], 0)}, {_STATES[state]}",
+             count(one["n"]), percent(one["confidence"]), percent(one["accuracy"])]
+            for state in _STATES for one in figures[state]["bins"]]
+    return el("figure", el("figcaption", el("h3", f"Reliability on {split} reviews, as numbers")),
+              table(["probability", "reviews", "mean", "accuracy"], rows), cls="card wide")

@@ -25,6 +25,7 @@ class Run:
     curve: Curve = field(default_factory=Curve)
     epochs: dict[int, Record] = field(default_factory=dict)
     evaluations: list[Record] = field(default_factory=list)
+    calibration: Record = field(default_factory=dict)  # the latest of the model that is there
     failures: list[Record] = field(default_factory=list)  # those that no step followed
     recovered: list[Record] = field(default_factory=list)  # failures the run got over
     unreadable: int = 0  # lines of metrics.jsonl
@@ -139,7 +140,10 @@ def _take(record: Record, run: Run) -> None:
         run.failures = []
     elif kind == "epoch":
         run.epochs[int(record["epoch"])] = record
+        run.calibration = {}  # of an earlier model
     elif kind == "evaluation":
         run.evaluations.append(record)
+    elif kind == "calibration":
+        run.calibration = record
     elif kind == "failure":
         run.failures.append(record)

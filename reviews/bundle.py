@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -49,6 +50,16 @@ class Bundle:
         if _sha256(data) != self.files.get(name):
             raise UserError(f"{self.path} is damaged: {name} is not what its manifest says")
         return data
+
+    @property
+    def temperature(self) -> float:
+        """The number that logits are divided by before they become probabilities; UserError where
+        it is none above 0."""
+        found = self.model.get("temperature", 1.0)
+        if isinstance(found, bool) or not isinstance(found, int | float) or not (
+                math.isfinite(found) and found > 0):
+            raise UserError(f"{self.path}/model.json: the temperature is no number above 0")
+        return float(found)
 
     @property
     def tokenizer_file(self) -> Path | None:
@@ -103,6 +114,24 @@ def put_card_line(bundle: Bundle, name: str, text: str) -> Bundle:
     last = max((n for n, line in enumerate(lines) if line.startswith("- ")), default=len(lines) - 1)
     lines.insert(last + 1, f"{start}{text}.")
     return put_file(bundle, "card.md", "\n".join(lines).encode() + b"\n")
+
+
+def replace_files(bundle: Bundle, files: Mapping[str, bytes]) -> None:
+    """Replace files of a bundle, all of them or none, by a copy of the whole."""
+    folder = bundle.path
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        for name in bundle.files:
+            if name not in files:
+                shutil.copy2(folder / name, temporary / name)
+        for name, data in files.items():
+            (temporary / name).write_bytes(data)
+        digests = {name: _sha256(data) for name, data in files.items()}
+        _write_manifest(temporary, {**bundle.files, **digests})
+        temporary.chmod(0o755)
+        replace_folder(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write_manifest(folder: Path, files: Mapping[str, str]) -> None:

@@ -35,6 +35,27 @@ def load_model(path: str, threads: int = 1) -> tuple[Bundle, Model]:
     bundle = read_bundle(path, weights=False)
     options = options_of(bundle)
     _check_names(bundle, options)
+    temperature = bundle.temperature
+    bundle, model = _untempered(path, bundle, options, threads)
+    return bundle, model if temperature == 1 else Tempered(model, temperature)
+
+
+class Tempered:
+    """A model whose logits are divided by its temperature."""
+
+    def __init__(self, model: Model, temperature: float) -> None:
+        self._model, self._temperature = model, np.float32(temperature)
+
+    def logits(self, rows: EncodedTexts, features: Array | None = None) -> Array:
+        """As Model."""
+        found: Array = self._model.logits(rows, features) / self._temperature
+        return found
+
+
+def _untempered(
+    path: str, bundle: Bundle, options: ModelOptions, threads: int
+) -> tuple[Bundle, Model]:
+    """The bundle without the weights, and what computes its logits as the weights have them."""
     one_layer = options.model == "lstm" and options.layers == 1
     if options.model == "bag" or one_layer:
         bundle = read_bundle(path)

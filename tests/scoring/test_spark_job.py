@@ -32,7 +32,8 @@ pytestmark = pytest.mark.timeout(600)  # what a cluster takes on a busy machine
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tmp_path_factory.mktemp("model"), "views", layers=1)[0]
+    return make_bundle(tmp_path_factory.mktemp("model"), "views", layers=1,
+                       description={"temperature": 1.7})[0]
 
 
 @pytest.fixture(scope="module")

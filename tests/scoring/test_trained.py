@@ -44,12 +44,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def run_of(
     store: Store, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Path]:
-    """The run of a model, which is trained when it is first asked for."""
+    """The run of a model with a temperature, which is trained when it is first asked for."""
 
     @cache
     def run(model: str) -> Path:
-        return train(store, tmp_path_factory.mktemp(model) / "run", model=model, epochs=1,
+        made = train(store, tmp_path_factory.mktemp(model) / "run", model=model, epochs=1,
                      **MODELS[model])
+        assert reviewmill.main(["calibrate", str(made), "--store", str(store.path)]) == 0
+        assert abs(read_bundle(made).temperature - 1) > 0.05
+        return made
 
     return run
 
@@ -84,7 +87,7 @@ def test_every_model_gives_the_probabilities_of_torch(
     rows = predictor.encoder.encode(pa.array(texts))
     logits = torch_logits(load_model(bundle).eval(), [
         row[:n].tolist() for row, n in zip(rows.tokens, rows.lengths, strict=True)])[:, 0]
-    wanted = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    wanted = 1 / (1 + np.exp(-logits.astype(np.float64) / bundle.temperature))
     np.testing.assert_allclose(predictor(texts).probabilities[:, 1], wanted, rtol=0, atol=1e-5)
     (tmp_path / "in.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
     line = ["score", str(run), str(tmp_path / "in.jsonl"), "--out", str(tmp_path / "out.parquet")]

@@ -1,0 +1,1 @@
+"""Calibration of a trained model: its temperature, what it is worth, and thresholds."""
