@@ -8,7 +8,7 @@ from reviews.errors import EngineError, UserError
 
 # For a Java that does little: a quick start is what it needs.
 QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-# For the recipe of this name: executors of 14 GB on nodes of 12 cores, four of them.
+# As published for the reviews of the recipe of this name, on four nodes.
 PRESETS = {
     "electronics": {
         "spark.executor.memory": "12g",

@@ -77,8 +77,14 @@ def hadoop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineOptions]:
 
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineOptions]:
-    with running_spark(tmp_path_factory.mktemp("spark")) as address:
-        yield EngineOptions(runner="spark", spark_master=address, workers=2)
+    folder = tmp_path_factory.mktemp("spark")
+    with running_spark(folder) as address:
+        yield EngineOptions(runner="spark", spark_master=address, workers=2,
+                            spark_conf=("electronics", "spark.executor.memory=600m",
+                                        "spark.executor.extraJavaOptions=-Da.b=c,d"))
+        started = [log.read_text() for log in folder.glob("worker-*.log")]
+        assert all("-Xmx600M" in log and "-Da.b=c,d" in log for log in started if "-Xmx" in log)
+        assert any("-Xmx600M" in log for log in started)
 
 
 @pytest.fixture(scope="module")

@@ -157,10 +157,11 @@ def test_every_review_is_there_once_though_workers_the_stream_and_java_are_kille
     assert (tmp_path / "log").read_text().splitlines()[-1] == (
         "reviewmill score: Spark gave up: its Java has ended")
     stream = Stream(model, source, out)
-    stream.wait_for(lambda: set(keys_in(out)) == source.keys)
+    stream.wait_for(lambda: len(list(out.glob(PARTS))) == 8)
     source.add(1, age_s=5e8)
-    stream.wait_for(lambda: set(keys_in(out)) == source.keys)
+    stream.wait_for(lambda: len(list(out.glob(PARTS))) == 9)
     printed = stream.stop()
+    assert set(keys_in(out)) == source.keys
     assert printed.splitlines()[-1].startswith(f"{out}: ")
     notes = sorted((out / "_batches").iterdir())
     assert [len(json.loads(note.read_bytes())["splits"]) for note in notes] == [2, 2, 2, 2, 1]
