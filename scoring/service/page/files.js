@@ -45,7 +45,8 @@ export function listen(fail) {
 async function take(file, fail) {
   fail("");
   running?.abort();
-  at("columns").hidden = true;
+  running = null;
+  at("working").hidden = at("columns").hidden = true;
   at("scored").replaceChildren();
   at("file-state").textContent = "";
   try {
@@ -118,6 +119,7 @@ async function score(column, fail) {
   at("file-state").textContent = `Scoring ${all.toLocaleString("en")} reviews of ${name}`;
   try {
     const served = await models();
+    mine.signal.throwIfAborted();
     const results = served.map(() => new Array(texts.length).fill(null));
     let next = 0, done = 0;
     const worker = async () => {
@@ -139,13 +141,16 @@ async function score(column, fail) {
     at("file-state").textContent = `${all.toLocaleString("en")} reviews of ${name} scored in ` +
       `${seconds.toFixed(1)} s` + (left ? `; ${left.toLocaleString("en")} rows without a text, ` +
       "or with one of more than 1 MB, are as they were" : "");
+    at("working").hidden = true;
     show(from, texts, served, results);
     await explain(served, mine.signal);
   } catch (error) {
     mine.abort();
     if (mine !== running) return;
-    at("file-state").textContent = error.name === "AbortError" ? "Stopped." : "";
-    if (error.name !== "AbortError") {
+    if (error.name === "AbortError") {
+      at("file-state").textContent = "Stopped.";
+    } else {
+      if (!at("scored").hasChildNodes()) at("file-state").textContent = "";
       fail(error.message, error.status, () => score(column, fail));
     }
   } finally {

@@ -1,8 +1,10 @@
 """Files on the page: dropped or chosen, scored, shown, and given back, in a real browser."""
 
+import base64
 import csv
 import io
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -202,6 +204,41 @@ def test_a_text_that_no_call_can_hold_is_left_as_it_is(
     wait_until_scored(tab)
     assert tab.ask(STATE).startswith("3 reviews of long.jsonl scored")
     assert "2 rows without a text, or with one of more than 1 MB" in tab.ask(STATE)
+
+
+def test_scoring_can_be_stopped(tab: Tab, models: list[Path], tmp_path: Path) -> None:
+    made = tmp_path / "in.csv"
+    made.write_text("review,id\ngood tea,1\n")
+    with serving(models[0]) as server:
+        visit(tab, server)
+        choose_file(tab, made)
+        wait_until_scored(tab)
+        server.process.send_signal(signal.SIGSTOP)  # so that no answer comes
+        click(tab, "#columns button")
+        assert wait_for(tab, "!document.getElementById('working').hidden")
+        click(tab, "#stop")
+        wait_for(tab, f"{STATE} === 'Stopped.' && document.getElementById('working').hidden")
+        assert tab.ask(ERROR) == ""
+
+
+def test_a_call_for_which_there_is_no_room_is_sent_again(
+    tab: Tab, server: Server, tmp_path: Path
+) -> None:
+    made = tmp_path / "in.csv"
+    made.write_text("review,id\ngood tea,1\n")
+    visit(tab, server)
+    tab.call("Fetch.enable", patterns=[{"urlPattern": "*/v1/score"}])
+    choose_file(tab, made)
+    paused: list[str] = []
+    while not paused:
+        assert tab.ask(ERROR) == ""
+        paused = [event["params"]["requestId"] for event in tab.events
+                  if event["method"] == "Fetch.requestPaused"]
+    refusal = base64.b64encode(b'{"error": "too many texts are waiting"}').decode()
+    tab.call("Fetch.fulfillRequest", requestId=paused[0], responseCode=429, body=refusal)
+    tab.call("Fetch.disable")
+    wait_until_scored(tab)
+    assert tab.ask(ERROR) == ""
 
 
 def test_two_models_add_columns_each(tab: Tab, models: list[Path], tmp_path: Path) -> None:
