@@ -15,7 +15,8 @@ PROJECT = "reviewmill"
 REQUIREMENTS, SCRIPT = "gpu-requirements.txt", "gpu_node.sh"
 _DATE = (2000, 1, 1, 0, 0, 0)  # the same package has the same bytes
 _DATA = (".py", ".yaml", ".json", ".html", ".sh", ".txt")
-_COPIED = ("METADATA", "entry_points.txt", "top_level.txt")
+# Files of a wheel's information, and their names in a checkout where they differ.
+_COPIED = {"METADATA": "PKG-INFO", "entry_points.txt": "", "top_level.txt": ""}
 _TYPE = "Wheel-Version: 1.0\nGenerator: reviewmill\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
@@ -44,8 +45,9 @@ def build_wheel() -> tuple[str, bytes]:
         for path in sorted(folder.rglob("*")):
             if path.suffix in _DATA and "__pycache__" not in path.parts:
                 files[f"{top}/{path.relative_to(folder).as_posix()}"] = path.read_bytes()
-    for name in _COPIED:
-        files[f"{information}/{name}"] = (package.read_text(name) or "").encode()
+    for name, elsewhere in _COPIED.items():
+        text = package.read_text(name) or (elsewhere and package.read_text(elsewhere)) or ""
+        files[f"{information}/{name}"] = text.encode()
     files[f"{information}/WHEEL"] = _TYPE.encode()
     record = "".join(f"{name},sha256={_digest(data)},{len(data)}\n" for name, data in files.items())
     files[f"{information}/RECORD"] = f"{record}{information}/RECORD,,\n".encode()

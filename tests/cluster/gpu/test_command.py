@@ -1,5 +1,6 @@
 """`reviewmill cluster gpu`: whatever does not become a cluster is ended; mistakes are one line."""
 
+import hashlib
 import os
 import signal
 from collections.abc import Iterator
@@ -8,8 +9,9 @@ import pytest
 
 import reviewmill
 from cluster.gpu.cloud import Cloud
+from cluster.gpu.node_files import ship
 from cluster.gpu.state import records
-from tests.cluster.aws import BUCKET, REGION
+from tests.cluster.aws import BUCKET, REGION, objects
 from tests.cluster.gpu.ec2 import IMAGE, Interference, alive, left_over
 
 UP = ["--work", f"s3://{BUCKET}/work", "--image", IMAGE, "--ssh-from", "192.0.2.7/32"]
@@ -85,6 +87,15 @@ def test_a_mistake_is_one_line_and_starts_nothing(
     assert call(*arguments) == 2
     assert message in capsys.readouterr().err
     assert not [name for name, _ in ec2.requests if not name.startswith("Describe")]
+
+
+def test_files_are_put_by_their_content(aws: str) -> None:
+    files = ship(f"s3://{BUCKET}/work/")
+    found = objects("work/bootstrap/")
+    prefix = files.source.removeprefix(f"s3://{BUCKET}/")
+    assert hashlib.sha256(found[f"{prefix}/{files.wheel}"]).hexdigest() == files.wheel_sha256
+    requirements = found[f"{prefix}/gpu-requirements.txt"]
+    assert hashlib.sha256(requirements).hexdigest() == files.requirements_sha256
 
 
 def test_setup_makes_checks_and_mends_the_role(

@@ -122,7 +122,9 @@ def test_a_launcher_killed_at_any_request_leaves_nothing_that_is_not_found(
     assert len(numbers) >= 6
     started = 0
     for number in numbers:
-        for kill_at in (-number, number):
+        # Before a request all is as after the one before, but for what is written of instances.
+        both = reads or names[number - 1] == "RunInstances"
+        for kill_at in (-number, number) if both else (number,):
             def killed(kill_at: int = kill_at) -> None:
                 ec2.requests.clear()
                 ec2.tokens.clear()
@@ -145,7 +147,7 @@ def test_a_launcher_killed_at_any_request_leaves_nothing_that_is_not_found(
 def test_down_that_is_killed_at_any_request_is_finished_by_the_next(
     ec2: Interference, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for number in (3, 6, 10):
+    for number in (3, 9):
         cluster = bring_up()
 
         def killed(number: int = number, cluster: str = cluster) -> None:

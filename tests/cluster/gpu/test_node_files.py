@@ -4,11 +4,13 @@ import hashlib
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from io import BytesIO
 from pathlib import Path
 
-from cluster.gpu.node_files import NodeFiles, build_wheel, ship, user_data
-from tests.cluster.aws import BUCKET, objects
+import pytest
+
+from cluster.gpu.node_files import NodeFiles, build_wheel, user_data
 
 
 def test_the_wheel_installs_by_its_hash_and_has_every_file_of_the_package(tmp_path: Path) -> None:
@@ -30,13 +32,19 @@ def test_the_wheel_installs_by_its_hash_and_has_every_file_of_the_package(tmp_pa
     assert not any(name.startswith("tests") for name in zipfile.ZipFile(BytesIO(data)).namelist())
 
 
-def test_files_are_put_by_their_content(aws: str) -> None:
-    files = ship(f"s3://{BUCKET}/work/")
-    found = objects("work/bootstrap/")
-    prefix = files.source.removeprefix(f"s3://{BUCKET}/")
-    assert hashlib.sha256(found[f"{prefix}/{files.wheel}"]).hexdigest() == files.wheel_sha256
-    requirements = found[f"{prefix}/gpu-requirements.txt"]
-    assert hashlib.sha256(requirements).hexdigest() == files.requirements_sha256
+def test_a_checkout_whose_metadata_is_that_of_a_build_makes_a_wheel_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = metadata.distribution("reviewmill")
+    (built := tmp_path / "reviewmill.egg-info").mkdir()
+    for name, there in (("PKG-INFO", "METADATA"), ("top_level.txt", ""), ("entry_points.txt", "")):
+        text = installed.read_text(there or name) or installed.read_text(name)
+        (built / name).write_text(text or "")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    _, data = build_wheel()
+    with zipfile.ZipFile(BytesIO(data)) as wheel:
+        [file] = [name for name in wheel.namelist() if name.endswith("dist-info/METADATA")]
+        assert "\nName: reviewmill\n" in wheel.read(file).decode()
 
 
 def test_settings_stand_above_the_script_in_one_line() -> None:
