@@ -29,6 +29,7 @@ setup(
         "mpi_train.exchange",
         "mpi_train.monitoring",
         "mpi_train.optimization",
+        "mpi_train.sharding",
         "reports",
         "reports.live",
         "reports.studies",

@@ -16,6 +16,7 @@ class Rows:
     labels: Array  # (n,) uint8
     features: Array | None = None  # (n, F) float32, where a model reads them
     ids: Array | None = None  # (n,) uint64, review_id, where they are asked for
+    teacher: Array | None = None  # (n,) or (n, C) float32, logits of a teacher, where there is one
 
     def take(self, rows: Array) -> "Rows":
         """These rows, with no more padding than their longest needs."""
@@ -28,4 +29,5 @@ class Rows:
         return Rows(self.tokens[rows], self.lengths[rows], self.labels[rows], *self._others(rows))
 
     def _others(self, rows: Array) -> list[Array | None]:
-        return [None if column is None else column[rows] for column in (self.features, self.ids)]
+        return [None if column is None else column[rows]
+                for column in (self.features, self.ids, self.teacher)]

@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def start() -> TrainingConfig:
         options = make_training_parser("python -m mpi_train").parse_args(argv)
         config = resolve(given(options, TrainingConfig), communicator.size)
-        config.balance.ratios(communicator.size)
+        config.check_ranks(communicator.size)
         return config
 
     with communicator.together():
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prepare_process(config.run.threads, communicator.core_sharers, communicator.local_rank,
                         config.run.pin)
         communicator.connect(config.exchange.backend, config.exchange.interface,
-                             config.run.device)
+                             config.run.device, memory=config.exchange.parallel == "data")
         _check_exchange(config, communicator)
         try:
             train(config, communicator)

@@ -57,7 +57,7 @@ class BackPropagation:
 
     def run(
         self, batch: Batch, part: tuple[int, int], place: tuple[int, int],
-        interrupted: Callable[[], bool] | None = None,
+        interrupted: Callable[[], bool] | None = None, rounds: int = 0,
     ) -> float | None:
         """Set the gradient to that of a part of a batch; return its summed loss.
 
@@ -69,6 +69,8 @@ class BackPropagation:
             place: (epoch, update), which the dropout masks are drawn for.
             interrupted: for a trial, whose gradient is summed with nobody's; asked after each
                 micro-batch whether the rest is of no use any more.
+            rounds: number of micro-batches, at least: those that the part lacks are a review that
+                counts nothing.
 
         Returns None when interrupted. Raises UserError when not even one review fits.
         """
@@ -83,13 +85,13 @@ class BackPropagation:
             self._gradients.start(words)
             self._timer.mark("backward")
             try:
-                return self._run(batch, part, place, interrupted)
+                return self._run(batch, part, place, interrupted, rounds)
             except _TooLarge as problem:
                 rows, tokens = problem.rows, problem.tokens
             if self._gradients.launched:
                 # The other ranks sum what this one sent: the update cannot be begun anew.
-                raise UserError(f"no memory is left for {tokens} tokens at once, which fitted "
-                                f"before: give --micro-batch-tokens {max(1, tokens // 2)}")
+                raise UserError(f"no memory is left for {tokens} tokens at once, and other ranks "
+                                f"sum already: give --micro-batch-tokens {max(1, tokens // 2)}")
             if rows == 1:
                 raise UserError(f"a review of {tokens} tokens does not fit into the memory: "
                                 "a smaller model, or a store of shorter reviews, would")
@@ -99,21 +101,32 @@ class BackPropagation:
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
 
+    def count(self, batch: Batch, part: tuple[int, int]) -> int:
+        """Number of micro-batches of a part of a batch."""
+        return len(self._bounds(batch, part)) - 1
+
+    def _bounds(self, batch: Batch, part: tuple[int, int]) -> list[int]:
+        first, last = part
+        bounds = first + micro_batches(batch.lengths[first:last], self.max_tokens)
+        return bounds.tolist()  # type: ignore[no-any-return]
+
     def _run(
         self, batch: Batch, part: tuple[int, int], place: tuple[int, int],
-        interrupted: Callable[[], bool] | None,
+        interrupted: Callable[[], bool] | None, rounds: int,
     ) -> float | None:
-        first, last = part
+        last = part[1]
         started = time.perf_counter()
         loss_sum = torch.zeros((), dtype=torch.float64, device=self._device)
-        bounds = first + micro_batches(batch.lengths[first:last], self.max_tokens)
-        for begin, end in pairwise(bounds.tolist()):
+        pieces = [*pairwise(self._bounds(batch, part))]
+        empty = len(pieces)
+        pieces += [(0, 1)] * (rounds - empty)
+        for number, (begin, end) in enumerate(pieces):
             tokens = (end - begin) * int(batch.lengths[end - 1])
             # Sums that are under way cannot be taken back, so only a size known to fit starts any.
             if end == last and tokens <= self._fitting and not interrupted:
                 self._gradients.arm()
             try:
-                loss_sum += self._micro_batch(batch, begin, end, place)
+                loss_sum += self._micro_batch(batch, begin, end, place, number < empty)
                 self._timer.mark("backward")  # what the forward pass kept is free
             except RuntimeError as error:
                 if not is_out_of_memory(error):
@@ -128,7 +141,7 @@ class BackPropagation:
         return found
 
     def _micro_batch(
-        self, batch: Batch, begin: int, end: int, place: tuple[int, int]
+        self, batch: Batch, begin: int, end: int, place: tuple[int, int], counts: bool
     ) -> torch.Tensor:
         rows = batch.take(begin, end)
         tensors = to_tensors(rows, self._device)
@@ -141,7 +154,10 @@ class BackPropagation:
             logits = self._model(*tensors, draws=draws)
         if rounds:
             logits = logits.float()
-        loss = self._loss.sum(logits, labels)
+        teacher = None if rows.teacher is None else on_device(rows.teacher, self._device)
+        loss = self._loss.sum(logits, labels, teacher)
+        if not counts:
+            loss = loss * 0
         self._timer.mark("forward")
         # All weights of a batch may be 0; then so is its loss.
         (loss / (self._loss.denominator(batch.labels) or 1.0)).backward()

@@ -3,13 +3,16 @@
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor
@@ -20,7 +23,8 @@ from reviews.run_folder import CHECKPOINT_FORMAT
 from reviews.storage.folders import sha256
 from reviews.storage.mirror import RunMirror
 
-PARTS = ("weights", "optimizer", "average")  # a file of tensors each
+PARTS = ("weights", "optimizer", "average")  # a file of tensors each, or one of each rank
+_FILE = re.compile(rf"({'|'.join(PARTS)})(-\d+-of-\d+)?\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -80,36 +84,69 @@ class CheckpointWriter:
 def _write(
     parent: Path, state: dict[str, Any], tensors: Mapping[str, Mapping[str, Tensor]], kept: int
 ) -> None:
-    target = parent / f"step-{state['step']:08d}"
-    temporary = parent / f".{target.name}.partial"
-    try:
-        parent.mkdir(exist_ok=True)
-        for left in parent.glob(".step-*"):  # by a run that was killed
+    pending = PendingCheckpoint(parent, state["step"])
+    with pending.written():
+        pending.begin()
+        pending.commit(state, pending.add(tensors), kept)
+
+
+class PendingCheckpoint:
+    """A checkpoint on its way: files in a folder that gets its name when all of them are there."""
+
+    def __init__(self, parent: Path, step: int) -> None:
+        self._parent, self.target = parent, parent / f"step-{step:08d}"
+        self._temporary = parent / f".{self.target.name}.partial"
+
+    @contextmanager
+    def written(self) -> Iterator[None]:
+        """Inside, a fault of the disk is a UserError, and nothing is left."""
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            raise UserError(f"{self.target} could not be written: {error}") from None
+
+    def begin(self) -> None:
+        """Make the folder."""
+        self._parent.mkdir(exist_ok=True)
+        for left in self._parent.glob(".step-*"):  # by a run that was killed
             shutil.rmtree(left)
-        temporary.mkdir()
+        self._temporary.mkdir()
+
+    def add(
+        self, tensors: Mapping[str, Mapping[str, Tensor]], suffix: str = ""
+    ) -> dict[str, str]:
+        """Write the files of tensors; return the sha256 of each.
+
+        suffix: of their names, where each rank has files of its own.
+        """
         files = {}
         for name in PARTS:
-            file = temporary / f"{name}.safetensors"
+            file = self._temporary / f"{name}{suffix}.safetensors"
             save_file(dict(tensors[name]), file)
             file.chmod(0o644)  # like state.json; safetensors lets only the owner read
             _flush(file)
             files[file.name] = sha256(file)
+        return files
+
+    def commit(self, state: Mapping[str, Any], files: Mapping[str, str], kept: int) -> None:
+        """Write state.json, give the folder its name, and remove all but the last `kept` ones."""
         body = {"format": CHECKPOINT_FORMAT, **state, "files": files}
-        (temporary / "state.json").write_text(json.dumps(body, indent=1) + "\n", "utf-8")
-        _flush(temporary / "state.json")
-        _flush(temporary)
-        temporary.rename(target)
-        _flush(parent)
-        for old in _checkpoints(parent)[:-kept]:
+        (self._temporary / "state.json").write_text(json.dumps(body, indent=1) + "\n", "utf-8")
+        _flush(self._temporary / "state.json")
+        _flush(self._temporary)
+        self._temporary.rename(self.target)
+        _flush(self._parent)
+        for old in _checkpoints(self._parent)[:-kept]:
             # Half removed, it would be one that is damaged.
-            shutil.rmtree(old.rename(parent / f".{old.name}.old"))
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise UserError(f"{target} could not be written: {error}") from None
+            shutil.rmtree(old.rename(self._parent / f".{old.name}.old"))
 
 
 def last_checkpoint(run: Path) -> Checkpoint | None:
-    """The newest checkpoint of a run; UserError when it is damaged, None when there is none."""
+    """The newest checkpoint of a run; UserError when it is damaged, None when there is none.
+
+    What several ranks wrote, each some rows of every tensor, is put together.
+    """
     found = _checkpoints(run / "checkpoints")
     if not found:
         return None
@@ -125,15 +162,33 @@ def last_checkpoint(run: Path) -> Checkpoint | None:
             raise UserError(f"{folder} has the format {version}; this program reads "
                             f"{CHECKPOINT_FORMAT}")
         state = TrainState.from_json(body)
-        contents = {name: (folder / name).read_bytes()
-                    for name in (f"{part}.safetensors" for part in PARTS)}
+        contents = {name: (folder / name).read_bytes() for name in files if _FILE.fullmatch(name)}
         whole = all(hashlib.sha256(data).hexdigest() == files[name]
                     for name, data in contents.items())
+        parts = {part: _of_part(part, contents) for part in PARTS}
     except (OSError, ValueError, KeyError, TypeError):
         raise damaged from None
     if not whole:
         raise damaged
-    return Checkpoint(state, dict(zip(PARTS, map(load, contents.values()), strict=True)))
+    tensors = {part: _together([load(data) for data in found]) for part, found in parts.items()}
+    return Checkpoint(state, tensors)
+
+
+def _of_part(part: str, contents: Mapping[str, bytes]) -> list[bytes]:
+    """Contents of the files of a part, in the order of the ranks that wrote them."""
+    found = [contents[name] for name in sorted(contents)
+             if name.startswith(part)]
+    if not found:
+        raise KeyError(part)
+    return found
+
+
+def _together(shards: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Whole tensors from the rows that each rank wrote; numbers alone are in the first."""
+    if len(shards) == 1:
+        return dict(shards[0])
+    return {name: torch.cat([shard[name] for shard in shards]) if value.ndim else value
+            for name, value in shards[0].items()}
 
 
 def _checkpoints(parent: Path) -> list[Path]:

@@ -4,6 +4,7 @@ import itertools
 import platform
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 
 import h5py
@@ -159,22 +160,28 @@ class Batch:
     def take(self, first: int, last: int) -> Rows:
         """The reviews at the positions first to last (exclusive) of the batch."""
         lengths, row = self.lengths[first:last], self._row[first:last]
-        width, features = int(lengths[-1]), None
+        width, features, teacher = int(lengths[-1]), None, None
         if len(self._windows) == 1:
             # Whole rows are copied faster than parts of them.
             tokens = self._windows[0].tokens.take(row, axis=0)[:, :width]
             if self._windows[0].features is not None:
                 features = self._windows[0].features[row]
+            if self._windows[0].teacher is not None:
+                teacher = self._windows[0].teacher[row]
         else:
             if self._windows[0].features is not None:
                 features = np.empty((last - first, self._windows[0].features.shape[1]), np.float32)
+            if self._windows[0].teacher is not None:
+                teacher = np.empty((last - first, *self._windows[0].teacher.shape[1:]), np.float32)
             tokens = np.empty((last - first, width), self._windows[0].tokens.dtype)
             for number, rows in enumerate(self._windows):
                 inside = self._window[first:last] == number
                 tokens[inside] = rows.tokens[row[inside], :width]
                 if features is not None and rows.features is not None:
                     features[inside] = rows.features[row[inside]]
-        return Rows(tokens, lengths, self.labels[first:last], features)
+                if teacher is not None and rows.teacher is not None:
+                    teacher[inside] = rows.teacher[row[inside]]
+        return Rows(tokens, lengths, self.labels[first:last], features, teacher=teacher)
 
     def words(self, vocabulary_size: int, *others: int) -> Array:
         """The different ids (k,) int64 of all reviews, and some others, ascending."""
@@ -196,15 +203,17 @@ class BatchReader:
         features: whether to read those of the store, too.
         more: rows that are no part of the store, and are trained on behind its own.
         chosen: number of times for each review, which `times` multiplies.
+        teacher: (rows of the split,) or with classes (rows, C) float32, a teacher's logits.
     """
 
     def __init__(
         self, store: Store, split: str, batch_size: int, seed: int, window: int,
         times: Sequence[int] = (), features: bool = False, more: Rows | None = None,
-        chosen: ChosenRows | None = None,
+        chosen: ChosenRows | None = None, teacher: Array | None = None,
     ) -> None:
         self._split = SplitReader(store, split, features, more, ids=chosen is not None)
         self._times, self._chosen = np.array(times, np.int64), chosen
+        self._teacher = teacher
         self._begins = np.cumsum([0, *self._split.rows])  # of each shard's rows in the split
         repeated = None
         if chosen is not None:
@@ -249,9 +258,14 @@ class BatchReader:
         needed[:1] |= not needed.any()
         shards, firsts = shards[needed], firsts[needed]
         rows = self._split.read(list(zip(shards.tolist(), firsts.tolist(), strict=True)))
+        sizes = np.minimum(np.array(self._split.rows)[shards] - firsts, CHUNK_ROWS)
+        if self._teacher is not None:
+            begins = self._begins[shards] + firsts
+            rows = replace(rows, teacher=np.concatenate(
+                [self._teacher[first : first + n]
+                 for first, n in zip(begins.tolist(), sizes.tolist(), strict=True)]))
         if not len(self._times) and self._chosen is None:
             return rows
-        sizes = np.minimum(np.array(self._split.rows)[shards] - firsts, CHUNK_ROWS)
         ends = np.cumsum(sizes).tolist()
         again = [
             self._repeats(rows.labels[begin:end],

@@ -14,7 +14,7 @@ from mpi_train.data import SplitReader
 from mpi_train.exchange.communicator import Communicator
 from mpi_train.exchange.devices import check_device
 from mpi_train.exchange.process_setup import prepare_process
-from mpi_train.gather_logits import gather_logits
+from mpi_train.gather_logits import check_fits, gather_logits
 from reviews.bundle import Bundle, read_bundle
 from reviews.encoding import encode_files
 from reviews.errors import UserError
@@ -86,17 +86,9 @@ def store_blocks(
     """This rank's blocks of a store's split."""
     assert request.store is not None
     store = Store(request.store)
-    if store.vocabulary_file.read_bytes() != (bundle.path / "vocabulary.txt").read_bytes():
-        raise UserError(f"{request.store} was encoded with another vocabulary than the model's")
-    ours, theirs = bundle.model["classes"], store.classes
-    if ours != theirs:  # labels are numbers: 1 may be positive here and neutral there
-        raise UserError(f"{request.store} has the classes {', '.join(theirs)}, but the model "
-                        + ", ".join(ours))
-    features = bundle.model.get("features", [])
-    if features and store.feature_names != features:
-        raise UserError(f"{request.store} has not the features that the model reads: "
-                        + ", ".join(features))
-    reader = SplitReader(store, request.split, bool(features), ids=request.predictions is not None)
+    check_fits(bundle, store, request.store)
+    reader = SplitReader(store, request.split, bool(bundle.model.get("features")),
+                         ids=request.predictions is not None)
     yield from reader.blocks(communicator.rank, [1] * communicator.size)
 
 

@@ -9,8 +9,26 @@ from torch import nn
 from models.nets.predict import logits_of
 from models.rows import Rows
 from mpi_train.exchange.communicator import Communicator
+from reviews.bundle import Bundle
+from reviews.errors import UserError
+from reviews.store import Store
 
 Array = np.ndarray
+
+
+def check_fits(bundle: Bundle, store: Store, path: str) -> None:
+    """Raise UserError where a model cannot read the rows of a store, which a user knows by its
+    path."""
+    if store.vocabulary_file.read_bytes() != (bundle.path / "vocabulary.txt").read_bytes():
+        raise UserError(f"{path} was encoded with another vocabulary than the model's")
+    ours, theirs = bundle.model["classes"], store.classes
+    if ours != theirs:  # labels are numbers: 1 may be positive here and neutral there
+        raise UserError(f"{path} has the classes {', '.join(theirs)}, but the model "
+                        + ", ".join(ours))
+    features = bundle.model.get("features", [])
+    if features and store.feature_names != features:
+        raise UserError(f"{path} has not the features that the model reads: "
+                        + ", ".join(features))
 
 
 class Scored(NamedTuple):

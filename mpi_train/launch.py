@@ -61,12 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"--stop-timeout is {options.stop_timeout:g}: give more than 0 seconds")
     arguments = to_arguments(named)
     if options.ranks in (None, 1) and options.hostfile is None:
-        config.balance.ratios(1)
+        config.check_ranks(1)
         from mpi_train.__main__ import main as train_here
 
         return train_here(arguments)
     if options.ranks is not None:
-        config.balance.ratios(options.ranks)
+        config.check_ranks(options.ranks)
     # -P: a module of the user's in the current folder does not take the place of one of ours.
     command = [sys.executable, "-P", "-m", "mpi_train", *arguments]
     if sys.stderr.isatty():

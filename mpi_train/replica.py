@@ -13,6 +13,7 @@ from models.nets import build
 from models.nets.embedding import Embedding
 from models.nets.transformer import Transformer
 from models.options import ModelOptions
+from models.rows import Rows
 from models.transformer import TransformerConfig
 from mpi_train.backward import BackPropagation
 from mpi_train.configuration.config import TrainingConfig
@@ -64,12 +65,15 @@ class Replica:
     """A whole copy of the model on each rank.
 
     The one place that knows that a rank holds all parameters, all of the optimizer's state and
-    all gradients: training, checkpoints and bundles ask it.
+    all gradients: training, checkpoints and bundles ask it. The other way to hold a model is
+    `mpi_train.sharding.sharded_replica`.
 
     Attributes:
-        model: for predictions.
-        seconds: of the last part's micro-batches (`BackPropagation.seconds`).
+        model: the model; `predicting` has it for predictions.
+        sharded: False: rank 0 alone writes checkpoints and bundles.
     """
+
+    sharded = False
 
     def __init__(
         self, config: TrainingConfig, model: nn.Module, group: Group, device: torch.device,
@@ -94,6 +98,10 @@ class Replica:
     def seconds(self) -> float:
         """Seconds of the last part's micro-batches."""
         return self._backward.seconds
+
+    def shard_bytes(self) -> dict[str, int]:
+        """Bytes of this rank's shards: there are none."""
+        return {}
 
     def back_propagate(
         self, batch: Batch, part: tuple[int, int], place: tuple[int, int],
@@ -120,13 +128,18 @@ class Replica:
             self._average.update(step)
 
     @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Inside, the model has the averages for weights, where the run keeps any."""
+    def predicting(
+        self, blocks: Iterable[tuple[int, Rows]]
+    ) -> Iterator[tuple[nn.Module, Iterable[tuple[int, Rows]]]]:
+        """The model for predictions of this rank's blocks, and the blocks to predict with it.
+
+        Inside, its weights are the averages, where the run keeps any.
+        """
         if self._average is None:
-            yield
+            yield self.model, blocks
         else:
             with self._average.in_place():
-                yield
+                yield self.model, blocks
 
     def broadcast(self) -> None:
         """Broadcast parameters and optimizer state from rank 0 to the group."""
@@ -154,8 +167,8 @@ class Replica:
             if isinstance(value, Tensor)
         }
         averages = self._average.weights if self._average else {}
-        return {"weights": _copies(self.model.state_dict()), "optimizer": _copies(moments),
-                "average": _copies(averages)}
+        return {"weights": copies(self.model.state_dict()), "optimizer": copies(moments),
+                "average": copies(averages)}
 
     def load(self, state: Mapping[str, Tensors]) -> None:
         """Put what `full_state` gave in place."""
@@ -173,11 +186,12 @@ class Replica:
                 average.copy_(averages.get(name, weights[name]))
 
     def arrays(self) -> dict[str, Array]:
-        """The weights, or inside `averaged` their averages, as arrays by name."""
+        """The weights, or inside `predicting` their averages, as arrays by name."""
         return {name: value.detach().cpu().numpy()
                 for name, value in self.model.state_dict().items()}
 
 
-def _copies(tensors: Mapping[str, Tensor]) -> Tensors:
+def copies(tensors: Mapping[str, Tensor]) -> Tensors:
+    """Copies of tensors by name, on the CPU."""
     return {name: value.detach().to("cpu", copy=True).contiguous()
             for name, value in tensors.items()}

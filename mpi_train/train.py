@@ -4,7 +4,7 @@ import math
 import platform
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from models.rows import Rows
 from mpi_train.balance.balancer import UnusableTimes
 from mpi_train.balance.efficiency import efficiency
 from mpi_train.checkpoint import CheckpointWriter, last_checkpoint
@@ -27,7 +28,9 @@ from mpi_train.monitoring.run_lock import RunLock
 from mpi_train.monitoring.run_log import RunLog, environment, store_entry
 from mpi_train.monitoring.stop_signals import StopSignals
 from mpi_train.optimization.schedules import Schedule
+from mpi_train.optimization.teacher import keep_logits, teacher_logits
 from mpi_train.replica import new_model
+from mpi_train.sharding.sharded_checkpoint import ShardedCheckpointWriter
 from mpi_train.smote import synthetic_rows
 from mpi_train.train_state import EpochTotals, TrainState
 from mpi_train.update import NotFinite, Update, Updater
@@ -72,6 +75,7 @@ def train(config: TrainingConfig, communicator: Communicator) -> dict[str, Any]:
             raise UserError(f"no space left on the disk of {out}") from None
         raise
     finally:
+        communicator.close()
         lock.release()
 
 
@@ -88,9 +92,11 @@ class Run:
         self.store = open_store(config.files, communicator)
         data, seed = config.data, config.run.seed
         chosen = ChosenRows(data.rows, self.store) if data.rows else None
+        teacher = teacher_logits(config, self.store, communicator)
         reader = BatchReader(
             self.store, "train", data.batch_size, seed, data.window, data.times,
-            config.reads_features, synthetic_rows(self.store, seed) if data.smote else None, chosen)
+            config.reads_features, synthetic_rows(self.store, seed) if data.smote else None, chosen,
+            teacher)
         held_out = None
         if data.validation_rows:
             held_out = ChosenRows(data.validation_rows, self.store, "--validation-rows")
@@ -109,6 +115,8 @@ class Run:
         self.updater = Updater(config, communicator, reader,
                                new_model(config, self.options, self.store, communicator))
         self.replica = self.updater.replica
+        # Ranks that have a part in averages, checkpoints and bundles.
+        self._writes = self.replica.sharded or communicator.rank == 0
         self.state = TrainState(self.store.fingerprint, chosen.digest if chosen else "")
         self.starts_anew = False  # though it was to be resumed
         if config.run.resume:
@@ -118,11 +126,15 @@ class Run:
         self.replica.broadcast()
         self.updater.coordinator.restore(self.state.balancer)
         self.run_log = RunLog(config, communicator.rank == 0)
+        if teacher is not None and communicator.rank == 0:
+            keep_logits(self.run_log.out, teacher, self.store)
         self.run_log.forget_after(self.step, self.step // self.plan.updates)
         if mirror is not None:
             communicator.from_root(mirror.put)  # an address that cannot be written is seen now
-        self.writer = CheckpointWriter(
-            self.run_log.out, config.checkpoints.checkpoints_kept, mirror)
+        kept = config.checkpoints.checkpoints_kept
+        self.writer = (
+            ShardedCheckpointWriter(self.run_log.out, kept, communicator, mirror)
+            if self.replica.sharded else CheckpointWriter(self.run_log.out, kept, mirror))
         self._checkpointed = time.monotonic()
         profiles = config.run.profile and communicator.rank == 0
         self.profiler = Profiler(self.run_log.out / "profile") if profiles else None
@@ -154,10 +166,11 @@ class Run:
         if self.starts_anew:
             self.run_log.log(f"{self.run_log.out} has no checkpoint to resume from: the run "
                              "starts with its first update")
+        shards = " in shards" * self.replica.sharded
         self.run_log.log(
             f"{self.plan.rows:,} reviews, {self.plan.updates:,} updates an epoch, "
-            f"{self.replica.parameters:,} parameters, {ranks.size} ranks ({ranks.backend}), "
-            f"{torch.get_num_threads()} threads each")
+            f"{self.replica.parameters:,} parameters{shards}, {ranks.size} ranks "
+            f"({ranks.backend}), {torch.get_num_threads()} threads each")
         if ranks.unused_gpus:
             self.run_log.log(ranks.unused_gpus)
 
@@ -199,7 +212,7 @@ class Run:
 
     def _between_updates(self, done: int, last: int, asked: int) -> None:
         """After `done` of an epoch's updates, of which this run does `last`."""
-        if self.communicator.rank == 0:
+        if self._writes:
             self.replica.average(self.step)
             self.writer.check()
             # At the end of an epoch or of the run, the validation comes before the checkpoint.
@@ -233,10 +246,12 @@ class Run:
         options = self.config.checkpoints
         every, seconds = options.checkpoint_every, 60 * options.checkpoint_minutes
         late = bool(seconds) and time.monotonic() - self._checkpointed >= seconds
+        if seconds and self.replica.sharded:
+            late = self.communicator.from_root(lambda: late)
         return late or (every > 0 and self.step % every == 0)
 
     def _checkpoint(self) -> None:
-        """On rank 0: begin to write down where the run stands."""
+        """On ranks that have a part in it: begin to write down where the run stands."""
         self._checkpointed = time.monotonic()
         epoch = self.state.epoch
         if epoch.reviews:
@@ -244,7 +259,8 @@ class Run:
             epoch = replace(epoch, seconds=seconds)
         state = replace(self.state, seconds=self._seconds(), epoch=epoch,
                         balancer=self.updater.coordinator.state())
-        self._lock.check()
+        if self.communicator.rank == 0:
+            self._lock.check()
         self.writer.write(state, self.replica.full_state)
 
     def _stop(self, epoch: int, number: int, problem: str) -> NoReturn:
@@ -308,22 +324,25 @@ class Run:
         else:  # --max-steps ends the run inside the epoch
             done.seconds = seconds
             self._epoch_started = time.perf_counter()
-        if self.communicator.rank == 0:
+        if self._writes:
             self._checkpoint()
 
     def _evaluate(self, epoch: int, ratios: Sequence[float]) -> dict[str, Any] | None:
-        """Validate on all ranks, and on rank 0 keep the weights if they are to be kept."""
+        """Validate on all ranks, and write the model if it is the one to keep."""
         if not self.updater.coordinator.parked:
             self.replica.broadcast_average()
-        with self.replica.averaged():
-            figures = validate(self.replica.model, self.validation, self.communicator, ratios,
-                               self.store.classes, self.config.data.micro_batch_tokens)
-            if self.communicator.rank == 0:
-                self._keep(epoch, figures)
+        own = self.validation.blocks(self.communicator.rank, ratios)
+        with self.replica.predicting(own) as (model, blocks):
+            figures = validate(model, blocks, self.communicator, self.store.classes,
+                               self.config.data.micro_batch_tokens)
+            if self.communicator.from_root(lambda: self._keeps(epoch, figures)) and self._writes:
+                weights = self.replica.arrays()
+                if self.communicator.rank == 0:
+                    save_model(self.config, self.options, weights, self.store, figures)
         return figures
 
-    def _keep(self, epoch: int, figures: dict[str, Any] | None) -> None:
-        """Write the model if it is the one to keep; count the validations that were no better."""
+    def _keeps(self, epoch: int, figures: dict[str, Any] | None) -> bool:
+        """True on rank 0 for weights to keep; counts the validations that were no better."""
         by, state = self.config.keep.keep_by, self.state
         accuracy, score = (figures["accuracy"], figures[by]) if figures else (None, None)
         score = -score if score is not None and by == "loss" else score
@@ -333,11 +352,12 @@ class Run:
             state.highest, state.worse = score, 0
         else:
             state.worse += 1
-        if better or self.config.keep.keep != "best":
+        keeps = better or self.config.keep.keep != "best"
+        if keeps:
             state.best = {"epoch": epoch, "accuracy": accuracy}
             if self._mirror is not None:
                 self.writer.wait()  # the mirror reads what is replaced now
-            save_model(self.config, self.options, self.replica.arrays(), self.store, figures)
+        return keeps
 
     def _seconds(self) -> float:
         """Seconds of the run, with those before it was resumed."""
@@ -353,10 +373,11 @@ class Run:
             "reviews_per_s": state.reviews / max(state.step_seconds, 1e-9),
             "skipped_updates": state.skipped, "best": state.best,
             "parameters": self.replica.parameters, "ranks": ranks.size, "backend": ranks.backend,
-            "device": ranks.device.type,
-            "hosts": ranks.hosts,
+            "device": ranks.device.type, "hosts": ranks.hosts,
             "store": store_entry(self.store), "environment": environment(),
         }
+        if self.replica.sharded:
+            summary["shard_bytes"] = ranks.world.allgather(self.replica.shard_bytes())
         self.run_log.summarize(**summary)
         if self.profiler is not None:
             self.profiler.close()
@@ -366,11 +387,11 @@ class Run:
 
 
 def validate(
-    model: nn.Module, reader: SplitReader, communicator: Communicator, ratios: Sequence[float],
+    model: nn.Module, blocks: Iterable[tuple[int, Rows]], communicator: Communicator,
     classes: Sequence[str], max_tokens: int,
 ) -> dict[str, Any] | None:
-    """Figures on the validation split; None on other ranks than 0, or without such a split."""
-    blocks = reader.blocks(communicator.rank, ratios)
+    """Figures on the validation split, of which each rank has some blocks; None on other ranks than
+    0, or without such a split."""
     scored = gather_logits(model, blocks, communicator, max_tokens)
     if scored is None or len(scored.labels) == 0:
         return None

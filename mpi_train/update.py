@@ -3,8 +3,10 @@
 import math
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import nn
 
 from models.micro_batches import prefix_cost
@@ -19,6 +21,9 @@ from mpi_train.optimization.losses import Loss
 from mpi_train.plan import cut
 from mpi_train.replica import Replica
 from reviews.runtime.lifeline import CHECKPOINT
+
+if TYPE_CHECKING:
+    from mpi_train.sharding.sharded_replica import ShardedReplica
 
 Array = np.ndarray
 
@@ -66,6 +71,18 @@ class Update:
     asked: int
 
 
+def make_replica(
+    config: TrainingConfig, model: nn.Module, group: Group, device: torch.device,
+    timer: PhaseTimer,
+) -> "Replica | ShardedReplica":
+    """The model as this rank holds it, whole or a shard."""
+    if config.exchange.parallel == "data":
+        return Replica(config, model, group, device, timer)
+    from mpi_train.sharding.sharded_replica import ShardedReplica  # imports much of torch
+
+    return ShardedReplica(config, model, group, device, timer)
+
+
 class Updater:
     """Does updates, on every rank in the same order."""
 
@@ -75,7 +92,7 @@ class Updater:
     ) -> None:
         self._config, self._communicator, self._reader = config, communicator, reader
         self.group, self._loss, self.timer = Group(communicator), Loss.of(config.loss), PhaseTimer()
-        self.replica = Replica(config, model, self.group, communicator.device, self.timer)
+        self.replica = make_replica(config, model, self.group, communicator.device, self.timer)
         self.coordinator = ShareCoordinator(config.balance, communicator, self.group)
         self._optimizer_s = 0.0
 
@@ -112,11 +129,15 @@ class Updater:
         own_loss = self.replica.back_propagate(batch, part, (epoch, number))
         backward_s, cpu_s = time.perf_counter() - begun, time.thread_time() - cpu_begun
         assert own_loss is not None, "nobody interrupts an update"
+        # Ranks of a sharded model wait for each other in every layer, where only the processor's
+        # time is their own.
+        waited_s = max(backward_s - cpu_s, 0.0) if self.replica.sharded else 0.0
         reduction = self.replica.reduce(decision.ratios)
         times = StepTimes(
             read_s=read - started, decide_s=decision.own_s,
-            idle_s=begun - read - decision.own_s, backward_s=backward_s, backward_cpu_s=cpu_s,
-            tokens_s=self.replica.seconds, optimizer_s=self._optimizer_s)
+            idle_s=begun - read - decision.own_s + waited_s, backward_s=backward_s - waited_s,
+            backward_cpu_s=cpu_s, tokens_s=self.replica.seconds - waited_s,
+            optimizer_s=self._optimizer_s)
         # All ranks hear of all before anything changes.
         report = times.report(own_loss, reduction, asked)
         reports = StepReport(*self.group.all_gather(report).T)  # (R,) each

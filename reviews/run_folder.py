@@ -13,11 +13,12 @@ CHECKPOINT_FORMAT = "reviewmill-checkpoint/1"  # of a checkpoint's state.json
 
 CONFIG, METRICS, LOG = "config.yaml", "metrics.jsonl", "log.txt"
 SUMMARY, REPORT = "summary.json", "report.html"
+TEACHER, TEACHER_LOGITS = "teacher.json", "teacher.npy"
 CHECKPOINTS, MODEL, PROFILE = "checkpoints", "model", "profile"
 LOCK = ".lock"  # of the start that writes now
 
 # Everything that a run writes, and all that --overwrite removes.
-RUN_FILES = (CONFIG, METRICS, LOG, SUMMARY, REPORT)
+RUN_FILES = (CONFIG, METRICS, LOG, SUMMARY, REPORT, TEACHER, TEACHER_LOGITS)
 RUN_FOLDERS = (CHECKPOINTS, MODEL, PROFILE)
 
 

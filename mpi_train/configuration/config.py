@@ -80,11 +80,40 @@ class TrainingConfig:
         if data.smote and (self.model != "mlp" or self.view is not None or data.oversample):
             raise UserError("--smote is for --model mlp without --ngrams and --oversample: "
                             "nobody can make up a text between two others")
+        if data.smote and self.loss.teacher:
+            raise UserError("--smote makes up reviews that no --teacher has read")
         if data.rows and self.loss.class_weights == "balanced":
             raise UserError(ROWS_ARE_CHOSEN)
         vectors = self.network
         if isinstance(vectors, WordVectors) and vectors.freeze_vectors and self.vectors is None:
             raise UserError("--freeze-vectors is about --word-vectors store")
+        if self.exchange.parallel == "fsdp":
+            self._check_fsdp()
+
+    def _check_fsdp(self) -> None:
+        """Raise UserError for choices that a sharded model does not have."""
+        exchange, record = self.exchange, RECORDS[self.model]
+        if record.table_only or getattr(self.network, "ngrams", 0):
+            raise UserError("--parallel fsdp has no shards of a bag's rows, whose gradients are "
+                            "those rows alone: give --parallel data"
+                            + ("" if record.table_only else ", or --ngrams 0"))
+        if self.keep.keep == "average":
+            raise UserError("--keep average is for --parallel data: give --keep best or last")
+        if self.optimizer.optimizer == "lamb":
+            raise UserError("--optimizer lamb looks at whole tensors, of which --parallel fsdp has "
+                            "shards: give adamw")
+        if self.balance.balance != "equal" and not self.balance.shares:
+            raise UserError("--parallel fsdp has ranks wait for each other in every layer, so that "
+                            "their own times cannot be told: give --balance equal, or --shares")
+        if exchange.backend in ("mpi", "shm") or exchange.exchange != "full":
+            raise UserError("--parallel fsdp is for --backend gloo or nccl, and --exchange full")
+
+    def check_ranks(self, ranks: int) -> None:
+        """Raise UserError for options that do not fit so many ranks."""
+        self.balance.ratios(ranks)
+        if self.exchange.parallel == "fsdp" and ranks < 2:
+            raise UserError("--parallel fsdp is for two ranks or more: give --ranks, or "
+                            "--parallel data")
 
     @classmethod
     def of(cls, **values: Any) -> "TrainingConfig":

@@ -130,8 +130,19 @@ class LossOptions(OptionGroup):
     focal_gamma: float = option(
         2.0, "exponent; the higher, the less easy reviews count",
         at_least=0, only_if={"loss": ("focal",)})
+    teacher: str = option(
+        "", "run or bundle with a trained model of the same words and classes, whose logits are "
+        "learned beside the labels", fixed=True, later=True)
+    teacher_weight: float = option(
+        0.5, "part of the loss that is the cross-entropy with the teacher's probabilities",
+        above=0, at_most=1, fixed=True, later=True)
+    teacher_temperature: float = option(
+        2.0, "number that the logits of both are divided by for it: the higher, the more the "
+        "teacher's doubts count", above=0, fixed=True, later=True)
 
     def _check(self) -> None:
+        if not self.teacher and (self.teacher_weight, self.teacher_temperature) != (0.5, 2.0):
+            raise UserError("--teacher-weight and --teacher-temperature are about --teacher RUN")
         if self.positive_weight != 1 and (self.class_weights or self.loss != "bce"):
             raise UserError("--positive-weight is for --loss bce alone; --class-weights for all")
         if self.label_smoothing and self.loss == "focal":
@@ -157,17 +168,17 @@ class OptimizerOptions(OptionGroup):
     """Optimizer."""
 
     optimizer: str = option(
-        "adam", "optimizer", ("adam", "adamw", "sgd", "adagrad"), fixed=True)
+        "adam", "optimizer", ("adam", "adamw", "lamb", "sgd", "adagrad"), fixed=True)
     momentum: float = option(
         0.9, "momentum", at_least=0, below=1, only_if={"optimizer": ("sgd",)})
     betas: tuple[float, ...] = option(
         (0.9, 0.999), "decay of the two moments",
-        only_if={"optimizer": ("adam", "adamw")})
+        only_if={"optimizer": ("adam", "adamw", "lamb")})
     eps: float = option(
         1e-8, "added to the denominator",
-        above=0, only_if={"optimizer": ("adam", "adamw", "adagrad")})
+        above=0, only_if={"optimizer": ("adam", "adamw", "lamb", "adagrad")})
     weight_decay: float = option(
-        0.0, "sgd, adam: L2 penalty; adamw: decay of the weights", at_least=0,
+        0.0, "sgd, adam: L2 penalty; adamw, lamb: decay of the weights", at_least=0,
         search=Search(low=0.1, high=10, log=True, factors=True))
     clip_norm: float = option(0.0, "largest norm of the whole gradient; 0: any", at_least=0)
 
@@ -176,7 +187,7 @@ class OptimizerOptions(OptionGroup):
         if not (len(betas) == 2 and 0 <= min(betas) <= max(betas) < 1):
             raise UserError(f"--betas is {shown(betas)}: give two numbers of 0 or more, below 1")
         if self.weight_decay and self.optimizer == "adagrad":
-            raise UserError("--weight-decay is for sgd, adam and adamw")
+            raise UserError("--weight-decay is for sgd, adam, adamw and lamb")
 
 
 @dataclass(frozen=True)
@@ -259,8 +270,11 @@ class BalanceOptions(OptionGroup):
 
 @dataclass(frozen=True)
 class ExchangeOptions(OptionGroup):
-    """All-reduce of gradients."""
+    """Parallelism over the ranks, and the all-reduce of gradients."""
 
+    parallel: str = option(
+        "data", "parallelism over the ranks: data, each has the whole model; or fsdp, each has a "
+        "shard of its parameters, gradients and optimizer state", ("data", "fsdp"), later=True)
     backend: str = option(
         "auto", "backend of the all-reduce of gradients; nccl trains on GPUs, gloo and mpi on CPUs "
         "and so does shm, in memory that the ranks of one host share",

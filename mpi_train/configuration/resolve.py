@@ -40,7 +40,8 @@ def resolve(named: Mapping[str, Any], ranks: int = 1) -> TrainingConfig:
     use, a store that is not one or has nothing to train on, a resume that changes the plan.
     """
     named = {**named, **{name: os.path.abspath(named[name])
-                         for name in ("rows", "validation_rows", "encoder") if named.get(name)}}
+                         for name in ("rows", "validation_rows", "encoder", "teacher")
+                         if named.get(name)}}
     if not named.get("out"):
         raise UserError("name the run folder to write with --out")
     out = str(named["out"])
@@ -221,7 +222,10 @@ def layered(named: Mapping[str, Any], ranks: int = 1) -> TrainingConfig:
         checked = from_mapping(TrainingConfig, {**defaults, **values}, where)
         flat = flatten(checked)
         values = {name: flat[name] for name in values}
-    config = TrainingConfig.of(**{**defaults, **values, **named})
+    values = {**defaults, **values, **named}
+    if values.get("parallel") == "fsdp" and not values.get("shares"):
+        values.setdefault("balance", "equal")
+    config = TrainingConfig.of(**values)
     if not config.data.batch_size_per_rank:
         return config
     return replace_flat(config, batch_size=config.data.batch_size_per_rank * ranks)

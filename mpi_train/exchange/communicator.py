@@ -13,7 +13,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +27,9 @@ from mpi_train.exchange.tcp_store_world import TcpStoreWorld, find_rendezvous
 from mpi_train.exchange.watchdog import Watchdog, own_identity
 from reviews.errors import UserError
 from reviews.runtime.lifeline import FAILED, Lifeline
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 T = TypeVar("T")
 Array = np.ndarray
@@ -94,6 +97,7 @@ class Communicator:
                                 for machine, theirs in zip(machines, cores, strict=True))
         self.backend = "none"
         self._store: Any = None
+        self._has_mesh = False
         self.device = torch.device("cpu")
         self.unused_gpus: str | None = None
         self._agreed = False  # all ranks know of the exception on its way
@@ -199,16 +203,20 @@ class Communicator:
         idle = device != "cpu" and count > 0 and self.device.type == "cpu"
         self.unused_gpus = idle_gpus_text(self.hosts, self.world.allgather(idle))
 
-    def connect(self, backend: str, interface: str = "", device: str = "auto") -> None:
+    def connect(
+        self, backend: str, interface: str = "", device: str = "auto", memory: bool = True
+    ) -> None:
         """Choose the device and set up the exchange of gradients, over the network interface of
         that name, or one by which all hosts reach each other.
+
+        memory: whether auto may choose memory that the ranks of one host share.
         """
         self.choose_device(device, backend)
         if backend == "mpi" and isinstance(self.world, TcpStoreWorld):
             self.agree("--backend mpi needs mpirun, or srun --mpi=pmix: give --backend gloo")
         if backend == "auto":
             on_cpu = self.device.type == "cpu"
-            if on_cpu and self.size > 1 and self._see_each_other():
+            if on_cpu and memory and self.size > 1 and self._see_each_other():
                 backend = "shm"
             else:
                 backend = "nccl" if self._have_gpus_of_their_own() else "gloo"
@@ -260,6 +268,24 @@ class Communicator:
         kind = "ProcessGroupNCCL" if self.backend == "nccl" else "ProcessGroupGloo"
         store = torch.distributed.PrefixStore(",".join(map(str, ranks)), self._store)
         return make_process_group(kind, store, ranks.index(self.rank), len(ranks))
+
+    def mesh(self) -> "DeviceMesh":
+        """All ranks as a mesh of torch's default group, which FSDP2 needs; `close` ends it."""
+        from torch.distributed.device_mesh import DeviceMesh
+
+        if not self._has_mesh:
+            assert self._store is not None, "FSDP2 needs several ranks and gloo or nccl"
+            torch.distributed.init_process_group(
+                self.backend, store=torch.distributed.PrefixStore("mesh", self._store),
+                rank=self.rank, world_size=self.size)
+            self._has_mesh = True
+        return DeviceMesh.from_group(torch.distributed.group.WORLD, self.device.type)
+
+    def close(self) -> None:
+        """End the group of `mesh`, if there is one."""
+        if self._has_mesh:
+            torch.distributed.destroy_process_group()
+            self._has_mesh = False
 
     def gather_v(self, values: Array) -> Array | None:
         """The (n_r,) arrays of all ranks, one after another, on rank 0; None elsewhere."""

@@ -5,7 +5,7 @@ At first these are all ranks. A parked rank is outside: no collective here waits
 
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from torch import Tensor
 from mpi_train.exchange.communicator import Communicator
 from mpi_train.exchange.shared_memory import shared_memory
 from mpi_train.exchange.shared_memory_all_gather import SharedMemoryAllGather
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 Array = np.ndarray
 
@@ -50,6 +53,10 @@ class Group:
     def shares_memory(self) -> bool:
         """True when all ranks, those outside too, are to sum in memory that they share."""
         return self._all.backend == "shm" and self._all.size > 1
+
+    def mesh(self) -> "DeviceMesh":
+        """All ranks as torch's FSDP2 knows them; all ranks call this."""
+        return self._all.mesh()
 
     def memory(self, size: int) -> Array:
         """Shared memory (size,) uint8, zeros; all ranks call this, those outside too."""

@@ -1,1 +1,1 @@
-"""Optimization: losses, optimizers, learning rate schedules, weight averages."""
+"""Optimization: losses, optimizers, learning rate schedules, weight averages, teachers."""

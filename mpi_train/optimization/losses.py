@@ -18,6 +18,8 @@ class Loss:
     weights: tuple[float, ...]  # one for each class, or none at all
     smoothing: float
     gamma: float
+    teacher_weight: float = 0.0
+    temperature: float = 1.0
 
     @classmethod
     def of(cls, options: LossOptions) -> "Loss":
@@ -25,7 +27,8 @@ class Loss:
         weights = options.weights
         if options.positive_weight != 1:
             weights = (1.0, options.positive_weight)
-        return cls(options.loss, weights, options.label_smoothing, options.focal_gamma)
+        return cls(options.loss, weights, options.label_smoothing, options.focal_gamma,
+                   options.teacher_weight, options.teacher_temperature)
 
     def denominator(self, labels: np.ndarray) -> float:
         """Denominator of the sum over a whole batch with these labels (|G|,).
@@ -37,14 +40,40 @@ class Loss:
             return float(np.array(self.weights)[labels].sum())
         return float(len(labels))
 
-    def sum(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def sum(self, logits: Tensor, labels: Tensor, teacher: Tensor | None = None) -> Tensor:
         """Summed loss, a scalar, of logits (n,) or (n, C) with labels (n,) uint8.
 
-        Of v views of the reviews, one below the other (v n, ...), the mean over the views.
+        Of v views of the reviews, one below the other (v n, ...), the mean over the views. With
+        the logits of a teacher, (n,) for two classes, else (n, C), a part of each review's loss is
+        the cross-entropy with the teacher's probabilities (Hinton et al. 2015).
         """
         views = len(logits) // max(1, len(labels))
         if views > 1:
-            return self.sum(logits, labels.repeat(views)) / views
+            repeated = None if teacher is None else torch.cat([teacher] * views)
+            return self.sum(logits, labels.repeat(views), repeated) / views
+        found = self._of_labels(logits, labels)
+        if teacher is None:
+            return found
+        own = self._of_teacher(logits, labels, teacher.to(logits.dtype))
+        return (1 - self.teacher_weight) * found + self.teacher_weight * own
+
+    def _of_teacher(self, logits: Tensor, labels: Tensor, teacher: Tensor) -> Tensor:
+        """T^2 times the cross-entropy of both sides' probabilities at temperature T, so that its
+        slope is about as steep at any T; weighted by the classes of the labels."""
+        if logits.ndim == 2 and logits.shape[1] == 2:
+            logits = logits[:, 1] - logits[:, 0]
+        cooler, wanted = logits / self.temperature, teacher / self.temperature
+        if logits.ndim == 1:
+            losses = functional.binary_cross_entropy_with_logits(
+                cooler, wanted.sigmoid(), reduction="none")
+        else:
+            losses = functional.cross_entropy(cooler, wanted.softmax(1), reduction="none")
+        if self.weights:
+            losses = losses * torch.tensor(
+                self.weights, dtype=logits.dtype, device=logits.device)[labels.long()]
+        return self.temperature**2 * losses.sum()
+
+    def _of_labels(self, logits: Tensor, labels: Tensor) -> Tensor:
         weights = torch.tensor(self.weights, dtype=logits.dtype, device=logits.device)
         if self.kind == "cross-entropy":
             return functional.cross_entropy(

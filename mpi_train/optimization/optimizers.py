@@ -53,6 +53,48 @@ class Adagrad(torch.optim.Optimizer):
         parameter.index_copy_(0, rows, changed)
 
 
+class Lamb(torch.optim.Optimizer):
+    """LAMB (You et al. 2020): Adam's step, for each tensor as long as its rate times the norm of
+    the tensor, for large batches.
+
+    A step whose tensor or direction is 0 has the length that Adam's has. The norms are of whole
+    tensors and of the whole batch's gradient, and do not depend on how it was divided.
+    """
+
+    def __init__(
+        self, parameters: Parameters, lr: float, betas: tuple[float, float], eps: float,
+        weight_decay: float,
+    ) -> None:
+        super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps,
+                                      "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Update every parameter that has a gradient."""
+        assert closure is None
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, group)
+
+    def _update(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        gradient, state, (first, second) = parameter.grad, self.state[parameter], group["betas"]
+        assert gradient is not None
+        if not state:
+            state["step"] = torch.zeros(())
+            state["exp_avg"], state["exp_avg_sq"] = (torch.zeros_like(parameter) for _ in range(2))
+        state["step"] += 1
+        steps = int(state["step"])
+        mean = state["exp_avg"].lerp_(gradient, 1 - first)
+        square = state["exp_avg_sq"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
+        scale = (square / (1 - second**steps)).sqrt_().add_(group["eps"])
+        direction = (mean / (1 - first**steps)).div_(scale).add_(
+            parameter, alpha=group["weight_decay"])
+        of_weights, of_direction = parameter.norm(), direction.norm()
+        ratio = torch.where((of_weights > 0) & (of_direction > 0), of_weights / of_direction, 1.0)
+        parameter.sub_(direction.mul_(ratio), alpha=group["lr"])
+
+
 class OptimizerGroup:
     """Several optimizers with parameters of their own, as one."""
 
@@ -105,6 +147,8 @@ def _optimizer(
         # torch's fused kernel takes no sparse gradients.
         return torch.optim.SGD(parameters, rate, options.momentum, fused=fused,
                                weight_decay=options.weight_decay)
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.optimizer]
     first, second = options.betas
+    if options.optimizer == "lamb":
+        return Lamb(parameters, rate, (first, second), options.eps, options.weight_decay)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.optimizer]
     return kind(parameters, rate, (first, second), options.eps, options.weight_decay, fused=True)

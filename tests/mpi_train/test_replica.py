@@ -78,7 +78,7 @@ def test_predictions_and_the_bundle_are_of_the_average_inside() -> None:
     replica = trained(make_replica(lstm(0), keep="average"), 3)
     own, averages = replica.arrays(), replica.full_state()["average"]
     own = {name: value.copy() for name, value in own.items()}
-    with replica.averaged():
+    with replica.predicting([]):
         inside = {name: value.copy() for name, value in replica.arrays().items()}
     assert all(np.array_equal(inside[name], averages[name].numpy()) for name in inside)
     assert all(np.array_equal(value, own[name]) for name, value in replica.arrays().items())

@@ -89,3 +89,38 @@ def test_a_batch_whose_weights_are_all_0_is_divided_by_nothing() -> None:
     loss = Loss("cross-entropy", (0.0, 1.0), 0.0, 2.0)
     assert loss.denominator(np.zeros(4, np.uint8)) == 0
     assert loss.denominator(np.array([0, 1, 1], np.uint8)) == 2
+
+
+def test_a_teacher_is_learned_by_hintons_formula() -> None:
+    """The part of it is T^2 times the cross-entropy at temperature T (Hinton et al. 2015)."""
+    teacher = torch.flip(BINARY, [0]) / 3
+    options = LossOptions(teacher="run", teacher_weight=0.3, teacher_temperature=2.5,
+                          class_weights="1,3")
+    loss = Loss.of(options)
+    own, its = (BINARY / 2.5).sigmoid(), (teacher / 2.5).sigmoid()
+    soft = -(its * own.log() + (1 - its) * (1 - own).log())
+    labels = Loss.of(LossOptions(class_weights="1,3")).sum(BINARY, SIDES)
+    weights = torch.tensor([1.0, 3.0], dtype=torch.float64)[SIDES]
+    wanted = 0.7 * labels + 0.3 * 2.5**2 * (weights * soft).sum()
+    torch.testing.assert_close(loss.sum(BINARY, SIDES, teacher), wanted)
+    two = torch.stack([-BINARY / 2, BINARY / 2], 1)
+    as_two = Loss.of(LossOptions(loss="cross-entropy", teacher="run", teacher_weight=0.3,
+                                 teacher_temperature=2.5, class_weights="1,3"))
+    torch.testing.assert_close(as_two.sum(two, SIDES, teacher), wanted)
+    views = torch.cat([BINARY, 2 * BINARY])
+    torch.testing.assert_close(
+        loss.sum(views, SIDES, teacher),
+        (loss.sum(BINARY, SIDES, teacher) + loss.sum(2 * BINARY, SIDES, teacher)) / 2)
+
+
+def test_a_teacher_of_many_classes() -> None:
+    teacher = MANY.flip(0)
+    loss = Loss.of(LossOptions(loss="cross-entropy", teacher="run", teacher_weight=1.0,
+                               teacher_temperature=4.0))
+    wanted = -16 * ((teacher / 4).softmax(1) * (MANY / 4).log_softmax(1)).sum()
+    torch.testing.assert_close(loss.sum(MANY, CLASSES, teacher), wanted)
+
+
+def test_options_of_a_teacher_without_one_are_refused() -> None:
+    with pytest.raises(UserError, match="are about --teacher RUN"):
+        LossOptions(teacher_temperature=3.0)

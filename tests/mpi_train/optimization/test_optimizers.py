@@ -56,6 +56,33 @@ def test_every_optimizer_is_torchs_with_its_options(options: Any, wanted: Any) -
     torch.testing.assert_close(found, trained(theirs, wanted(theirs.parameters())))
 
 
+def test_lamb_is_the_papers_algorithm() -> None:
+    """You et al. 2020, algorithm 2, in NumPy; a tensor of zeros has a step of Adam's length."""
+    ours = two_layers()
+    with torch.no_grad():
+        ours[0].bias.zero_()
+    weights = [parameter.detach().numpy().copy() for parameter in ours.parameters()]
+    m, v = ([np.zeros_like(value) for value in weights] for _ in range(2))
+    optimizer = optimizer_of(ours, optimizer="lamb", betas=(0.8, 0.95), eps=1e-4,
+                             weight_decay=0.1)
+    rng = np.random.default_rng(4)
+    for step, rate in enumerate(RATES, 1):
+        optimizer.param_groups[0]["lr"] = rate
+        for number, parameter in enumerate(ours.parameters()):
+            gradient = rng.normal(size=weights[number].shape)
+            parameter.grad = torch.from_numpy(gradient.copy())
+            m[number] = 0.8 * m[number] + 0.2 * gradient
+            v[number] = 0.95 * v[number] + 0.05 * gradient**2
+            direction = (m[number] / (1 - 0.8**step)
+                         / (np.sqrt(v[number] / (1 - 0.95**step)) + 1e-4) + 0.1 * weights[number])
+            length = np.linalg.norm(weights[number])
+            ratio = length / np.linalg.norm(direction) if length else 1
+            weights[number] = weights[number] - rate * ratio * direction
+        optimizer.step()
+    for found, wanted in zip(ours.parameters(), weights, strict=True):
+        np.testing.assert_allclose(found.detach().numpy(), wanted, rtol=1e-12)
+
+
 def test_momentum_is_of_gradients_and_not_of_steps_when_the_rate_changes() -> None:
     """Goyal et al. 2017, equation 9: v = m v + g, w = w - rate v."""
     weight = nn.Parameter(torch.tensor([2.0], dtype=torch.float64))
@@ -155,7 +182,8 @@ def test_the_average_follows_the_weights_and_stands_in_for_them() -> None:
     ({"model": "bag"}, "--optimizer adam would change all rows of a bag"),
     ({"model": "bag", "optimizer": "sgd"}, "give --momentum 0"),
     ({"model": "bag", "optimizer": "adagrad", "keep": "average"}, "--keep average would read"),
-    ({"optimizer": "adagrad", "weight_decay": 0.1}, "--weight-decay is for sgd, adam and adamw"),
+    ({"optimizer": "adagrad", "weight_decay": 0.1},
+     "--weight-decay is for sgd, adam, adamw and lamb"),
     ({"betas": (0.9, 1.0)}, "--betas is 0.9,1: give two numbers"),
     ({"betas": (0.9,)}, "--betas is 0.9: give two numbers"),
     ({"label_smoothing": 0.1, "loss": "focal"}, "--label-smoothing is not for --loss focal"),
