@@ -85,7 +85,7 @@ def _start(
                  .option("maxFilesPerTrigger", files_per_batch)
                  .load(_escaped(_of_spark(folder))).select("path"))
         writer = files.writeStream.foreachBatch(batches.run).option(
-            "checkpointLocation", join(_of_spark(out), CHECKPOINT))
+            "checkpointLocation", _with_host(cluster.context, join(_of_spark(out), CHECKPOINT)))
         return (writer.trigger(availableNow=True) if mode == AVAILABLE_NOW
                 else writer.trigger(processingTime=INTERVAL)).start()
 
@@ -93,6 +93,13 @@ def _start(
 def _of_spark(path: str) -> str:
     """The path in Hadoop's words, in which one without a scheme may be in HDFS."""
     return path if is_remote(path) else f"file://{os.path.abspath(path)}"
+
+
+def _with_host(context: Any, path: str) -> str:
+    """The path with the host of its file system, which Spark's checkpoints need."""
+    given = context._jvm.org.apache.hadoop.fs.Path(path)
+    system = given.getFileSystem(context._jsc.hadoopConfiguration())
+    return str(system.makeQualified(given).toString())
 
 
 def _escaped(path: str) -> str:
