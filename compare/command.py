@@ -13,6 +13,7 @@ import numpy as np
 
 from compare import raw_texts, slices
 from compare.analysis import learning_curve
+from compare.analysis.keys import clusters_of
 from compare.analysis.wrong_labels import wrong_labels
 from compare.output import accuracy_text, write_files
 from compare.results import FOLDS, SEEDS, compare, summarize
@@ -204,10 +205,14 @@ def write_comparison(
     judged = {model: [_judged(protocol, run) for run in runs] for model, runs in results.items()}
     right = {model: [run.right for run in runs] for model, runs in judged.items()}
     summaries = [summarize(runs, folds) for runs in results.values()]
+    clusters = {}
+    if judged and not folds:  # all runs are tested on the same reviews
+        [first, *_], *_ = judged.values()
+        clusters = clusters_of(store, protocol.split, first.ids)
     comparison = {
         **about,
         "models": summaries,
-        "differences": (compare(results, right, about["reference"], folds)
+        "differences": (compare(results, right, about["reference"], folds, clusters)
                         if about["reference"] in results else []),
         "slices": slices.by_slice(store, protocol.split, judged),
         "mistakes": None,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from compare.analysis.keys import cluster_bootstrap
 from compare.statistics import (
     Difference,
     binomial_error,
@@ -23,6 +24,7 @@ from compare.statistics import (
 Array = np.ndarray
 Result = Mapping[str, Any]
 SCORES = ("accuracy", "f1_macro", "roc_auc")
+NO_CLUSTERS: Mapping[str, Array] = {}
 SEEDS, FOLDS = "seeds_and_reviews", "folds"  # the test to quote over seeds, and over folds
 
 
@@ -47,7 +49,7 @@ def summarize(results: Sequence[Result], folds: bool = False) -> dict[str, Any]:
 
 def compare(
     results: Mapping[str, Sequence[Result]], right: Mapping[str, Sequence[Array]],
-    reference: str, folds: bool = False,
+    reference: str, folds: bool = False, clusters: Mapping[str, Array] = NO_CLUSTERS,
 ) -> list[dict[str, Any]]:
     """Differences of all systems from the reference, in the order of the mapping.
 
@@ -56,13 +58,15 @@ def compare(
         right: by system, of each of these runs (n,): 1.0 where it judged a review as its label
             says. Runs of one seed have the same n reviews; each fold has its own.
         folds: the runs are folds of a cross-validation, and not seeds.
+        clusters: numbers of the clusters (n,) of the reviews by key, for tests over clusters.
 
     Each has `difference` (Difference as a mapping), `bootstrap_low` and `bootstrap_high`, and
     under `p` for each test its p, and p by Holm and by Bonferroni over all systems that it could
     be done for; None where it could not. A system that shares fewer than two folds with the
     reference has no difference.
     """
-    tests = (FOLDS, "mcnemar", "bootstrap") if folds else ("t", "mcnemar", "bootstrap", SEEDS)
+    tests = [FOLDS, "mcnemar", "bootstrap"] if folds else ["t", "mcnemar", "bootstrap", SEEDS]
+    tests += [f"{key}_bootstrap" for key in clusters]
     found: dict[str, dict[str, float]] = {test: {} for test in tests}
     rows = []
     for name in (name for name in results if name != reference):
@@ -78,6 +82,8 @@ def compare(
         low, high, found["bootstrap"][name] = bootstrap(first, second)
         rows.append({"model": name, "difference": asdict(difference),
                      "bootstrap_low": low, "bootstrap_high": high})
+        for key, numbers in clusters.items():
+            *_, found[f"{key}_bootstrap"][name] = cluster_bootstrap(first, second, numbers)
     adjusted = {test: (values, holm(values), bonferroni(values))
                 for test, values in found.items()}
     for row in rows:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compare import raw_texts
+from compare.analysis.keys import key_slices
 from compare.rows import column
 from compare.statistics import binomial_error
 from reviews.metrics import probabilities
@@ -48,8 +49,9 @@ class Judged(NamedTuple):
 def by_slice(
     store: Store, split: str, judged: Mapping[str, list[Judged]]
 ) -> list[dict[str, Any]]:
-    """Slices of at least LEAST reviews: `by` (length or rating), `slice`, `n`, and by model
-    `accuracy` (mean over runs) and `error` (standard error of drawing the reviews)."""
+    """Slices of at least LEAST reviews: `by` (length, rating, or a key that the store keeps),
+    `slice`, `n`, and by model `accuracy` (mean over runs) and `error` (standard error of drawing
+    the reviews)."""
     ids = column(store, split, "review_id")
     order = np.argsort(ids, kind="stable")
     shares = {model: _share(ids[order], runs) for model, runs in judged.items()}
@@ -91,6 +93,7 @@ def _slices(store: Store, split: str, order: Array) -> Iterator[tuple[str, str, 
     ratings = column(store, split, "rating")[order]
     for rating in np.unique(ratings[~np.isnan(ratings)]).tolist():
         yield "rating", f"{rating:g}", ratings == rating
+    yield from key_slices(store, split, order)
 
 
 def mistakes(texts: Path, runs: list[Judged], classes: list[str]) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Small stores for tests that need one but not its preparation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from reviews.recipe import SPLITS, Recipe
 from reviews.storage.folders import sha256
 from reviews.store import Store, commit_store, empty_manifest, write_shard
 from reviews.vocabulary import FIRST_WORD
+
+NO_KEYS: Mapping[str, Callable[[np.random.Generator, int], np.ndarray]] = {}
 
 
 def make_store(
@@ -23,11 +25,12 @@ def make_store(
     classes: Sequence[str] = (),
     features: Sequence[str] = (),
     vectors: np.ndarray | None = None,
+    keys: Mapping[str, Callable[[np.random.Generator, int], np.ndarray]] = NO_KEYS,
 ) -> Store:
     """A store of random reviews; each class prefers the words of its part of the vocabulary.
 
     Features are random numbers; the first is a hint about the label. Vectors (ids, d) float32
-    are put into the store as they are.
+    are put into the store as they are. Keys (n,) are drawn by these calls.
     """
     rng = np.random.default_rng(seed)
     recipe = Recipe.of(length=length, vocabulary_size=vocabulary, seed=seed)
@@ -38,6 +41,8 @@ def make_store(
     manifest["files"] = {}
     if features:
         manifest["features"] = {"names": list(features), "encoding": []}
+    if keys:
+        manifest["keys"] = {key: {"rows": sum(rows.values())} for key in keys}
     totals = {split: _no_rows(classes, rows.get(split, 0)) for split in SPLITS}
     (folder / "shards").mkdir(parents=True)
     for number in range(shards):
@@ -50,6 +55,8 @@ def make_store(
                 numbers = rng.normal(size=(here, len(features))).astype(np.float32)
                 numbers[:, 0] += columns[split]["label"]
                 columns[split]["features"] = numbers
+            for key, draw in keys.items():
+                columns[split][key] = draw(rng, here)
             labels = np.bincount(columns[split]["label"], minlength=len(classes)).tolist()
             totals[split]["rows"] += here
             for name, count in zip(classes, labels, strict=True):

@@ -31,7 +31,8 @@ MODELS = "mlp,majority,tfidf-svm"
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return make_store(tmp_path_factory.mktemp("compare") / "store", ROWS, length=12,
-                      vocabulary=60, features=("hint", "noise"))
+                      vocabulary=60, features=("hint", "noise"),
+                      keys={"product": lambda rng, n: rng.integers(1, 4, n).astype(np.uint64)})
 
 
 @pytest.fixture(scope="module")
@@ -308,3 +309,16 @@ def test_with_the_files_mistakes_are_shown_as_text(tmp_path: Path) -> None:
         (tmp_path / "out" / "compare.html").read_text()).text
     files[0].unlink()  # the texts are in the folder
     assert main(line) == 0
+
+
+def test_a_store_that_keeps_products_has_tests_and_slices_of_them(
+    store: Store, finished: Path
+) -> None:
+    found = comparison(finished)
+    for row in found["differences"]:
+        assert 0 < row["p"]["product_bootstrap"]["p"] <= row["p"]["product_bootstrap"]["holm"] <= 1
+        assert "reviewer_bootstrap" not in row["p"]
+    slices = {one["slice"]: one["n"] for one in found["slices"] if one["by"] == "product"}
+    counts = np.bincount(column(store, "test", "product").astype(np.int64))
+    assert slices == {f"{number:016x}": n for number, n in enumerate(counts) if n >= 30}
+    assert "bootstrap over products" in (finished / "compare.html").read_text()
