@@ -15,6 +15,7 @@ from mrjob.protocol import RawValueProtocol
 from mapreduce.job import ReviewsJob, split_of
 from mapreduce.job_lines import ErrorLine, PieceLine
 from reviews.corpora import InputSplit, is_read_by_one, read_stretches
+from reviews.corpora.stretches import LONGEST_RECORD
 from reviews.errors import UserError
 from reviews.recipe import Recipe
 from reviews.storage.folders import join
@@ -54,17 +55,19 @@ class CutFiles(ReviewsJob):
 
 
 def cut_file(
-    split: InputSplit, recipe: Recipe, piece_bytes: int, work: str
+    split: InputSplit, recipe: Recipe, piece_bytes: int, work: str, longest: int = LONGEST_RECORD
 ) -> Iterator[InputSplit]:
     """Write a file's bytes to pieces of about so many; yields a split for each, in order."""
     begun = replace(split, length=0)
     writer = WorkFileWriter(join(work, "pieces"), "piece")
-    for stretch in read_stretches(split, recipe):
-        if begun.length >= piece_bytes:
+    whole = True  # False inside of a record that is too long
+    for stretch in read_stretches(split, recipe, longest=longest):
+        if whole and begun.length >= piece_bytes:
             writer.close()
             yield begun
             begun = replace(split, offset=begun.offset + begun.length, length=0, line=stretch.line)
             writer = WorkFileWriter(join(work, "pieces"), "piece")
+        whole = not stretch.goes_on
         # Behind the last whole record lies what an early end of the file has left of one.
         used = len(stretch.data) if stretch.cut else stretch.used
         writer.write_bytes(pa.py_buffer(stretch.data).slice(0, used))

@@ -46,3 +46,9 @@ def say_empty(files: Sequence[str], command: str = "prepare") -> None:
         progress(f"{path}: no record in it", command)
     if len(files) > _NAMED:
         progress(f"no record in {len(files) - _NAMED} other files", command)
+
+
+def retries_text(counts: Mapping[str, int]) -> str:
+    """A line about requests to addresses that were made again, from their number by kind."""
+    kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(counts.items()))
+    return f"{sum(counts.values()):,} requests made again: {kinds}"

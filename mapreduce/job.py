@@ -6,7 +6,8 @@ import dataclasses
 import sys
 import traceback
 import uuid
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from reviews.errors import UserError
 from reviews.recipe import Recipe, load_recipe
 from reviews.runtime.memory import keep_freed_memory
 from reviews.storage.folders import join, write_whole
+from reviews.storage.retries import RETRIES
 from reviews.text.subwords import tokenizer_file
 
 FAILURES = "failures"  # folder below the work folder, with a file for each attempt that failed
@@ -31,6 +33,7 @@ ENDED = "ended"  # the same for those that did not, in a folder for each job
 HERE = (None, "inline", "local")  # runners whose tasks are this process and its forks
 STREAMING = ("hadoop", "emr")
 UNREAD = "input that cannot be read"  # group of counters, one for each message
+REQUESTS = "requests that were made again"  # the same of addresses, one for each kind
 _SHOWN = 200  # characters of a line in a message
 _HASH = "\x1e"
 _COMMA = "\x1f"  # for mrjob a comma ends the name of a counter
@@ -185,6 +188,9 @@ class ReviewsJob(MRJob):
             self._note(FAILURES, str(error) if isinstance(error, UserError)
                        else traceback.format_exc())
             raise
+        finally:
+            for kind, number in RETRIES.take().items():
+                self.increment_counter(REQUESTS, kind, number)
         self._note(ended_folder(type(self).__name__), "ended\n")
 
     def _note(self, folder: str, text: str) -> None:
@@ -219,3 +225,12 @@ def split_of(line: str) -> tuple[InputSplit, dict[str, Any]]:
 def ended_folder(job: str) -> str:
     """The folder below the work folder with a file for each attempt of a job that ended well."""
     return f"{ENDED}/{job}"
+
+
+def requests_made_again(counters: Mapping[str, Mapping[str, Mapping[str, int]]]) -> dict[str, int]:
+    """Requests of this process since the last call, and of the tasks of jobs with these counters,
+    that were made again, by what had happened to them."""
+    total = Counter(RETRIES.take())
+    for groups in counters.values():
+        total.update(groups.get(REQUESTS, {}))
+    return dict(total)

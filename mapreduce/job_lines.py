@@ -10,6 +10,7 @@ What a task writes lies in work files; a line says where.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import orjson
@@ -179,3 +180,10 @@ def partition_lines(pairs: Sequence[tuple[int, PartitionResult]]) -> list[bytes]
         for number, line in pairs
         if line["kind"] == "partition"
     ]
+
+
+def write_pairs(path: Path, pairs: Sequence[tuple[Any, Any]]) -> Path:
+    """A file of what a job put out, for the jobs that follow."""
+    path.write_bytes(b"".join(
+        orjson.dumps(number) + b"\t" + orjson.dumps(value) + b"\n" for number, value in pairs))
+    return path

@@ -19,10 +19,11 @@ from mapreduce.encode_reviews import EncodeReviews, read_counts
 from mapreduce.engines.options import EngineOptions
 from mapreduce.engines.run_job import ENGINES, Engine, log_to_stderr, run_job
 from mapreduce.feature_counts import read_encoding
-from mapreduce.findings import find_escapes, progress, say_empty, warn_of
+from mapreduce.findings import find_escapes, progress, retries_text, say_empty, warn_of
 from mapreduce.gather_reviews import ROLES, GatherReviews
 from mapreduce.inspect_store import shares, shares_text
-from mapreduce.job_lines import partition_lines
+from mapreduce.job import requests_made_again
+from mapreduce.job_lines import partition_lines, write_pairs
 from mapreduce.partitions.gather_summary import GatherSummary, fate_text
 from mapreduce.run_folders import (
     RunFolders,
@@ -40,8 +41,9 @@ from reviews.options import add_options, config_from, given, make_parser
 from reviews.recipe import SPLITS, Recipe, load_recipe
 from reviews.runtime.progress import PROGRESS
 from reviews.runtime.spark import add_spark_conf
-from reviews.storage.files import absolute, find_files, is_remote, open_input, save_standard_input
+from reviews.storage.files import absolute, find_files, is_remote, save_standard_input
 from reviews.storage.folders import join, put, write_whole
+from reviews.storage.input_file import open_input
 from reviews.store import Store
 from reviews.text.sequences import room_for_words
 from reviews.text.subwords import Subwords, tokenizer_file
@@ -149,6 +151,8 @@ def main(argv: Sequence[str]) -> int:
     records, seconds = summary["records"], summary["seconds"]
     print(fate_text(records["read"], records["dropped"], records["bad"]))
     print(shares_text(summary))
+    if counts := summary["requests_made_again"]:
+        print(retries_text(counts))
     speed = f"{records['read'] / seconds:,.0f} reviews/s"
     rate = f"{summary['bytes'] / seconds / 1e6:,.1f} MB/s"
     print(f"{options.out}: {records['stored']:,} reviews, {speed}, {rate}, {seconds:.1f} s")
@@ -191,6 +195,7 @@ def prepare(
         summary = {
             "seconds": time.time() - started,
             **figures,
+            "requests_made_again": requests_made_again(figures["counters"]),
             "work_bytes": places.work_bytes(),
             "runner": options.runner,
             "workers": options.workers,
@@ -284,7 +289,7 @@ def _run_jobs(
     pairs, counters["gather"] = sorted(ran.pairs, key=lambda pair: pair[0]), ran.counters
     gathered = GatherSummary.of([value for _, value in pairs], recipe)
     gathered.check()
-    gathered_file = _write_pairs(local / "gathered.txt", pairs)
+    gathered_file = write_pairs(local / "gathered.txt", pairs)
     clock = _phase(phases, "gather", clock, f"{gathered.counts['read']:,} records read")
     say_empty(gathered.empty)
     for bad in gathered.examples:
@@ -295,7 +300,7 @@ def _run_jobs(
     PROGRESS.begin("count", len(tasks))
     ran = run_job(CountWords, tasks, common, options, places,
                   reducers_of(word_partitions(gathered.partitions), options))
-    words_file, counters["count"] = _write_pairs(local / "words.txt", ran.pairs), ran.counters
+    words_file, counters["count"] = write_pairs(local / "words.txt", ran.pairs), ran.counters
     vocabulary, totals = read_counts(words_file, recipe)
     clock = _phase(phases, "count", clock, f"{totals.get('distinct', 0):,} distinct words")
     for entry in read_encoding(words_file, recipe).entries:
@@ -329,13 +334,6 @@ def _cut_long_files(
     found = sum(map(len, pieces.values()))
     _phase(phases, "cut", clock, f"{len(lines)} long files, {found} pieces")
     return {role: short[role] + pieces.get(role, []) for role in splits}
-
-
-def _write_pairs(path: Path, pairs: Sequence[tuple[Any, Any]]) -> Path:
-    """A file of what a job put out, for the jobs that follow."""
-    path.write_bytes(b"".join(
-        orjson.dumps(number) + b"\t" + orjson.dumps(value) + b"\n" for number, value in pairs))
-    return path
 
 
 def choose_engine(options: EngineOptions, splits: dict[str, list[InputSplit]]) -> EngineOptions:

@@ -18,8 +18,16 @@ from reviews.errors import UserError
 from reviews.labels import NO_LABEL
 from reviews.options import from_mapping
 from reviews.recipe import SPLITS, Recipe
-from reviews.storage.files import is_remote
-from reviews.storage.folders import check_plain, join, read_whole, sha256, whole_file, write_whole
+from reviews.storage.files import at_once, is_remote
+from reviews.storage.folders import (
+    FETCHES,
+    check_plain,
+    join,
+    read_whole,
+    sha256,
+    whole_file,
+    write_whole,
+)
 from reviews.storage.staging import cache_folder, staged_file
 from reviews.vocabulary import PADDING, UNKNOWN
 
@@ -157,12 +165,14 @@ class Store:
         return int(self.manifest["splits"][split]["rows"])
 
     def shards(self, split: str) -> list[Shard]:
-        """The shards that hold rows of the split, in the order of the manifest."""
-        return [
-            Shard(self.file(name), entry["rows"][split])
-            for name, entry in self.manifest["files"].items()
-            if entry.get("rows", {}).get(split)
-        ]
+        """The shards that hold rows of the split, in the order of the manifest; those of a store
+        that lies elsewhere are fetched, several at once."""
+        found = {name: entry["rows"][split] for name, entry in self.manifest["files"].items()
+                 if entry.get("rows", {}).get(split)}
+        if self._staged:
+            at_once(lambda path: self.file(path.removeprefix(join(self.address, ""))),
+                    [join(self.address, name) for name in found], FETCHES)
+        return [Shard(self.file(name), rows) for name, rows in found.items()]
 
 
 def write_shard(path: Path, splits: Mapping[str, Columns]) -> None:

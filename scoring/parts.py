@@ -21,8 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reviews.errors import UserError
-from reviews.storage.files import is_remote, open_input
+from reviews.storage.files import is_remote
 from reviews.storage.folders import delete, join, names_below, read_whole, whole_file, write_whole
+from reviews.storage.input_file import open_input
 from scoring.files import START, Position, Scored, Tally
 from scoring.output import parquet_writer
 

@@ -15,8 +15,9 @@ from mrjob.fs.local import LocalFilesystem
 from mrjob.hadoop import HadoopJobRunner
 
 from reviews.errors import UserError
-from reviews.storage.files import is_hdfs, name_node_of, size_of
+from reviews.storage.files import is_hdfs, name_node_of
 from reviews.storage.folders import join, names_below, put, read_whole
+from reviews.storage.input_file import size_of
 
 _VERSION = re.compile(r"hadoop-streaming-(\d+(?:\.\d+)+)")
 

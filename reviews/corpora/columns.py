@@ -24,6 +24,7 @@ from reviews.record import SCHEMA
 REASONS = (
     "", "invalid_json", "not_an_object", "invalid_utf8", "wrong_columns", "truncated_file",
     "missing_text", "missing_rating", "rating_out_of_range", "missing_label", "unknown_label",
+    "too_long",
 )  # fmt: skip
 CODE = {reason: code for code, reason in enumerate(REASONS)}
 

@@ -11,7 +11,8 @@ import pyarrow as pa
 from isal import isal_zlib
 
 from reviews.errors import UserError
-from reviews.storage.files import is_left_out, open_input, size_of
+from reviews.storage.files import is_left_out
+from reviews.storage.input_file import open_input, size_of
 
 BOM = b"\xef\xbb\xbf"
 GZIP, BZ2, ZSTD, XZ, ZIP = "gzip", "bz2", "zstd", "xz", "zip"
@@ -26,8 +27,8 @@ _LINE = 64 << 10  # bytes read at a time to find the end of a line behind a spli
 _ZSTD_PIECE = 64 << 10  # what a frame that ends early is given out in
 # How many bytes one compressed byte of review text stands for, about.
 _RATIO = 3
-# Bytes of one request for the start of a file: more than `look` reads of most.
-_REQUEST = 2 << 20
+# Bytes of one request for the start of a file, which is what `look` reads of most.
+_REQUEST, _PACKED_REQUEST = 2 * _PIECE, 2 * _READ
 
 
 class TruncatedInput(Exception):
@@ -53,7 +54,8 @@ class FileStart(NamedTuple):
 
 def look(path: str, size: int) -> FileStart:
     """The start of a file, `size` bytes of it; the file is opened once."""
-    with open_input(path, _REQUEST) as file:
+    request = _PACKED_REQUEST if path.endswith(tuple(_ENDINGS)) else _REQUEST
+    with open_input(path, request, is_there=True) as file:
         codec = _codec_of(file, path)
         end = file.seek(0, 2)
         file.seek(0)
@@ -87,7 +89,7 @@ def _inflated_size(file: BinaryIO, codec: str | None, size: int) -> int:
 
 def codec_of(path: str) -> str | None:
     """The compression that the bytes show, or None; a UserError when only the name says so."""
-    with open_input(path) as file:
+    with open_input(path, request=1, is_there=True) as file:
         return _codec_of(file, path)
 
 
@@ -114,7 +116,7 @@ def head(path: str, size: int) -> tuple[bytes, bool]:
 
 def read_input(path: str) -> Iterator[bytes]:
     """The uncompressed bytes of a file; TruncatedInput at an early end."""
-    with open_input(path) as file:
+    with open_input(path, is_there=True) as file:
         yield from _read(file, path, _codec_of(file, path))
 
 
@@ -203,7 +205,7 @@ def _read_zip(file: BinaryIO, path: str) -> Iterator[bytes]:
 
 def read_plain(path: str, ends_early: bool = False) -> Iterator[bytes]:
     """The bytes of a file as they are, and then TruncatedInput if they end early."""
-    with open_input(path) as file:
+    with open_input(path, is_there=True) as file:
         yield from _read_pieces(file)
     if ends_early:
         raise TruncatedInput
@@ -223,13 +225,15 @@ def read_lines_from(
     # A line that begins at the offset is known by the newline before it.
     position = max(0, offset - 1)
     begun = offset == 0
-    with open_input(path) as file:
+    with open_input(path, is_there=True) as file:
         file.seek(position)
         while piece := file.read(min(piece_bytes, end - position) if position < end else _LINE):
             if not begun:
                 first = piece.find(b"\n") + 1
                 begun = first > 0
                 position += first or len(piece)
+                if not begun and position >= end:
+                    return  # the line goes through all of the split
                 if not begun:
                     continue
                 piece = piece[first:]

@@ -16,7 +16,7 @@ from reviews.corpora.json.values import FALSE, NULL, NUMBER, OTHER, STRING, TRUE
 from reviews.corpora.utf8 import compiled, utf8_valid
 from reviews.errors import UserError
 from reviews.recipe import Recipe
-from reviews.storage.files import open_input
+from reviews.storage.input_file import open_input
 from reviews.text.strings import string_buffers
 
 MAGIC = b"PAR1"

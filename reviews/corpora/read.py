@@ -5,6 +5,7 @@ from functools import partial
 from typing import Protocol
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reviews.corpora.columns import CODE, MISSING, REASONS, Column, to_reviews
@@ -18,7 +19,13 @@ from reviews.corpora.json.lines import JsonLines
 from reviews.corpora.json.objects import JsonObjects
 from reviews.corpora.parquet import Parquet
 from reviews.corpora.ratings import RatingScale, ratings_seen
-from reviews.corpora.stretches import Spans, Stretch, stretches
+from reviews.corpora.stretches import (
+    LONGEST_RECORD,
+    NO_SPANS,
+    Spans,
+    Stretch,
+    stretches,
+)
 from reviews.features import features_of
 from reviews.labels import label_meanings
 from reviews.recipe import Recipe
@@ -50,36 +57,39 @@ Part = Callable[[], Iterable[Block]]
 
 
 def read_blocks(
-    split: InputSplit, recipe: Recipe, rows: int = 16384, reading: Reading = FOR_TRAINING
+    split: InputSplit, recipe: Recipe, rows: int = 16384, reading: Reading = FOR_TRAINING,
+    longest: int = LONGEST_RECORD,
 ) -> Iterator[Block]:
     """The reviews of a split in blocks of at most `rows` records, in the order of the input.
 
-    Every record is a review or counted as bad; a block without a good one is given too.
+    Every record is a review or counted as bad, as those of more than `longest` bytes are; a
+    block without a good one is given too.
     Reviewer, product and time are null where the recipe does not look at them; its features
     follow as feature_0 and so on. A UserError names a file without the fields that are needed.
     """
-    for part in read_parts(split, recipe, rows, reading):
+    for part in read_parts(split, recipe, rows, reading, longest):
         yield from part()
 
 
 def read_parts(
-    split: InputSplit, recipe: Recipe, rows: int = 16384, reading: Reading = FOR_TRAINING
+    split: InputSplit, recipe: Recipe, rows: int = 16384, reading: Reading = FOR_TRAINING,
+    longest: int = LONGEST_RECORD,
 ) -> Generator[Part, None, None]:
     """The same, in parts that are inflated and cut one after another, but that may be parsed in
     any order and by any thread: each one is a call that gives its blocks."""
     if split.format == PARQUET:
-        for block in _parquet_blocks(split, recipe, rows, reading):
+        for block in _parquet_blocks(split, recipe, rows, reading, longest):
             yield partial(iter, [block])
         return
     reader = _reader(split, recipe, reading)
     meaning = _Meaning(split.path, recipe, reader.labelled, reading)
-    for stretch in read_stretches(split, recipe, reader):
+    for stretch in read_stretches(split, recipe, reader, longest=longest):
         yield partial(_blocks, reader, meaning, stretch, rows)
 
 
 def read_stretches(
     split: InputSplit, recipe: Recipe, reader: Reader | None = None,
-    reading: Reading = FOR_TRAINING,
+    reading: Reading = FOR_TRAINING, longest: int = LONGEST_RECORD,
 ) -> Iterator[Stretch]:
     """The bytes of a split that is no Parquet, in stretches of whole records."""
     reader = reader or _reader(split, recipe, reading)
@@ -91,7 +101,7 @@ def read_stretches(
         pieces = read_lines_from(split.path, split.offset, split.length)
     else:
         pieces = read_input(split.path)
-    return stretches(pieces, reader.find, at_start, split.line)
+    return stretches(pieces, reader.find, at_start, split.line, longest)
 
 
 def _reader(split: InputSplit, recipe: Recipe, reading: Reading) -> Reader:
@@ -145,7 +155,9 @@ def _blocks(
         last = min(first + rows, count)
         end = stretch.used if last == count else int(stretch.starts[last])
         starts, ends = stretch.starts[first:last], stretch.ends[first:last]
-        columns, reasons = reader.parse(stretch.data, starts, ends)
+        long = ends - starts > stretch.longest
+        columns, reasons = reader.parse(stretch.data, starts, np.where(long, starts + 1, ends))
+        reasons[long] = CODE["too_long"]
 
         def line_of(row: int, starts: Spans = starts) -> int:
             return stretch.line_of(int(starts[row]))
@@ -153,20 +165,33 @@ def _blocks(
         yield meaning.block(columns, reasons, end - begin, line_of)
         begin = end
     if stretch.cut:
-        block = meaning.block(*reader.parse(b"", *_NO_SPANS), len(stretch.data) - begin, int)
-        block.records, block.bad = 1, {"truncated_file": 1}
-        block.places = [BadRecord(meaning.path, stretch.line_of(stretch.used), "truncated_file")]
-        yield block
+        yield _bad_record(reader, meaning, stretch, "truncated_file", stretch.used, begin)
+    elif stretch.too_long:
+        yield _bad_record(reader, meaning, stretch, "too_long", 0, stretch.used)
+
+
+def _bad_record(
+    reader: Reader, meaning: _Meaning, stretch: Stretch, reason: str, place: int, begin: int
+) -> Block:
+    """The block of a record that is not whole in a stretch; bytes of data from `begin` on are
+    its own."""
+    block = meaning.block(*reader.parse(b"", *NO_SPANS), len(stretch.data) - begin, int)
+    block.records, block.bad = 1, {reason: 1}
+    block.places = [BadRecord(meaning.path, stretch.line_of(place), reason)]
+    return block
 
 
 def _parquet_blocks(
-    split: InputSplit, recipe: Recipe, rows: int, reading: Reading
+    split: InputSplit, recipe: Recipe, rows: int, reading: Reading, longest: int
 ) -> Iterator[Block]:
     """The blocks of some row groups; a bad record's line is its row in the file, from 1."""
     reader = Parquet(split.path, recipe, reading)
     meaning = _Meaning(split.path, recipe, reader.labelled, reading)
     done = reader.row_of(split.offset)
     for columns, reasons, size in reader.batches(split.offset, split.length, rows):
+        lengths = [pc.binary_length(column.strings) for column in columns.values()]
+        reasons[np.sum(lengths, axis=0, dtype=np.int64) > longest] = CODE["too_long"]
+
         def line_of(row: int, done: int = done) -> int:
             return done + row + 1
 
@@ -179,5 +204,3 @@ def _counts(reasons: NDArray[np.uint8]) -> dict[str, int]:
     counts = np.bincount(reasons, minlength=len(REASONS))[1:]
     return {REASONS[1 + code]: int(counts[code]) for code in np.flatnonzero(counts)}
 
-
-_NO_SPANS = (np.zeros(0, np.int64), np.zeros(0, np.int64))

@@ -1,6 +1,6 @@
 """Input cut into stretches of whole records, whatever the sizes in which its bytes arrive."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,10 @@ Spans = NDArray[np.int64]
 Find = Callable[[bytes, bool], tuple[Spans, Spans, int]]
 
 _STRETCH = 4 << 20  # bytes; a block of several thousand reviews
+LONGEST_RECORD = 64 << 20  # bytes; a longer one is bad, and its line is read past
+
+
+NO_SPANS = (np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class Stretch:
     """Records data[starts[i]:ends[i]]; `line` lines of the input lie before data.
 
     `used` bytes of data belong to it. With `cut`, one more record begins at `used` and is cut
-    off by the early end of a compressed file.
+    off by the early end of a compressed file. `too_long` is another one of which data is the end;
+    with `goes_on` it is another part of it. What is longer than `longest` bytes is too long, too.
     """
 
     data: bytes
@@ -31,6 +36,14 @@ class Stretch:
     line: int
     used: int
     cut: bool
+    longest: int
+    too_long: bool = False
+    goes_on: bool = False
+
+    @property
+    def records(self) -> int:
+        """Number of records, good and bad ones."""
+        return len(self.starts) + self.cut + self.too_long
 
     def line_of(self, position: int) -> int:
         """The line, from 1, in which a byte of data stands."""
@@ -38,16 +51,19 @@ class Stretch:
 
 
 def stretches(
-    pieces: Iterator[bytes], find: Find, at_start: bool, line: int = 0
+    pieces: Iterator[bytes], find: Find, at_start: bool, line: int = 0,
+    longest: int = LONGEST_RECORD,
 ) -> Iterator[Stretch]:
     """Cut pieces of bytes into stretches; a BOM is left out when they are a file's start.
 
-    `line` lines of the file lie before them.
+    `line` lines of the file lie before them. No more than a piece is read beyond `longest` bytes
+    of a record; the rest of its line goes by in stretches that hold no record.
     """
     left, cut, final = b"", False, False
     while not final:
         fresh, size = [left], 0
-        while size < max(_STRETCH, len(left)):  # at least doubling: long records stay linear
+        # At least doubling: long records stay linear.
+        while size < min(max(_STRETCH, len(left)), longest + 3 - len(left)):
             try:
                 piece = next(pieces)
             except StopIteration:
@@ -63,9 +79,35 @@ def stretches(
             data = data.removeprefix(BOM)
             at_start = False
         starts, ends, used = find(data, final and not cut)
-        yield Stretch(data, starts, ends, line, used, cut)
+        yield Stretch(data, starts, ends, line, used, cut, longest)
         left = data[used:]
         line += _count_newlines(np.frombuffer(data, np.uint8, used))
+        # A carriage return at its end is no part of every format's records.
+        if not final and len(left) > longest + 1:
+            left, final = yield from _pass_by(pieces, left, line, longest)
+            line += not final
+
+
+def _pass_by(
+    pieces: Iterator[bytes], left: bytes, line: int, longest: int
+) -> Generator[Stretch, None, tuple[bytes, bool]]:
+    """Stretches of the line that begins with `left`, one bad record unless it is blank; returns
+    the bytes behind it, and True at the end of the input."""
+    blank = True
+    while True:
+        used = left.find(b"\n") + 1
+        ended = used > 0
+        used = used or len(left)
+        blank = blank and not left[:used].strip()
+        yield Stretch(left, *NO_SPANS, line, used, False, longest,
+                      too_long=ended and not blank, goes_on=not ended)
+        if ended:
+            return left[used:], False
+        try:
+            left = next(pieces)
+        except (StopIteration, TruncatedInput):
+            yield Stretch(b"", *NO_SPANS, line, 0, False, longest, too_long=not blank)
+            return b"", True
 
 
 @compiled

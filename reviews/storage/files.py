@@ -7,16 +7,20 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, TypeVar
 from xml.etree import ElementTree
 
 from reviews.errors import UserError
+from reviews.storage.retries import RETRIES, again, errors_of, kind_of, of_status
 
 T = TypeVar("T")
 REQUESTS = 32  # at once, of one process
 _HDFS = ("hdfs://", "webhdfs://")
 _LONGEST_REASON = 200  # characters of another library's message
+_S3 = ("s3", "s3a")
+_S3_ATTEMPTS = 5  # of botocore, at each of the requests of a listing or an upload
 # What is to be installed for the addresses that start so.
 _EXTRAS = {"s3": "aws", "s3a": "aws", "hdfs": "hadoop", "webhdfs": "hadoop"}
 
@@ -45,28 +49,6 @@ def absolute(path: str) -> str:
     return path
 
 
-def open_input(path: str, request: int | None = None) -> BinaryIO:
-    """The file, open for reading, or a UserError that names it.
-
-    Args:
-        request: bytes of each request where the file is at an address; None: that system's own.
-    """
-    try:
-        if is_remote(path):
-            return cast(BinaryIO, file_system(path).open(path, "rb", block_size=request))
-        return open(path, "rb")
-    except errors_of() as error:
-        raise UserError(f"{path}: {reason(error)}") from None
-
-
-def size_of(path: str) -> int:
-    """Bytes of a file as it lies there."""
-    try:
-        return int(file_system(path).size(path)) if is_remote(path) else os.path.getsize(path)
-    except errors_of() as error:
-        raise UserError(f"{path}: {reason(error)}") from None
-
-
 def save_standard_input(folder: Path) -> str:
     """A file in the folder that holds all of standard input, which can be read once only."""
     path = folder / "standard-input"
@@ -93,12 +75,14 @@ def find_files(inputs: Sequence[str]) -> list[str]:
     return files
 
 
-def at_once(function: Callable[[str], T], paths: Sequence[str]) -> list[T]:
+def at_once(
+    function: Callable[[str], T], paths: Sequence[str], most: int = REQUESTS
+) -> list[T]:
     """Results of a function for each path, in their order; addresses are asked for many at once,
     since most of a request is waiting."""
     if not any(map(is_remote, paths)):
         return list(map(function, paths))
-    with ThreadPoolExecutor(min(REQUESTS, len(paths))) as pool:
+    with ThreadPoolExecutor(min(most, len(paths))) as pool:
         return list(pool.map(function, paths))
 
 
@@ -136,27 +120,30 @@ def _files_below(folder: str) -> list[str]:
 
 
 def _find_remote(name: str) -> list[str]:
-    system = file_system(name)
-    files: list[str] = []
     try:
-        found = [name]
-        if glob.has_magic(name) and not _is_there(system, name):
-            found = sorted(system.glob(name))
-        for path in found:
-            # `exists` would take a name node that is not there for a missing file.
-            if system.info(path)["type"] != "directory":
-                files.append(_address(system, name, path))
-                continue
-            folder = _address(system, name, path).rstrip("/")
-            below = sorted(_address(system, name, file) for file in system.find(path))
-            below = [file for file in below if not is_left_out(file.removeprefix(folder))]
-            if not below:
-                raise UserError(f"{folder}: a folder without files")
-            files += below
+        return again(partial(_find_below, file_system(name), name))
     except FileNotFoundError:
         return []
     except errors_of() as error:
         raise UserError(f"{name}: {reason(error)}") from None
+
+
+def _find_below(system: Any, name: str) -> list[str]:
+    files: list[str] = []
+    found = [name]
+    if glob.has_magic(name) and not _is_there(system, name):
+        found = sorted(system.glob(name))
+    for path in found:
+        # `exists` would take a name node that is not there for a missing file.
+        if system.info(path)["type"] != "directory":
+            files.append(_address(system, name, path))
+            continue
+        folder = _address(system, name, path).rstrip("/")
+        below = sorted(_address(system, name, file) for file in system.find(path))
+        below = [file for file in below if not is_left_out(file.removeprefix(folder))]
+        if not below:
+            raise UserError(f"{folder}: a folder without files")
+        files += below
     return files
 
 
@@ -198,6 +185,8 @@ def file_system(path: str) -> Any:
         if protocol == "hdfs" and (web := name_node_of(os.environ)):
             host, port = web.split(":")
             return fsspec.filesystem("webhdfs", host=host, port=int(port), user=getpass.getuser())
+        if protocol in _S3:
+            return _s3(path, protocol)
         return fsspec.core.url_to_fs(path)[0]
     except ImportError:
         hint = f"pip install 'reviewmill[{extra}]'" if extra else "install its fsspec package"
@@ -206,6 +195,32 @@ def file_system(path: str) -> Any:
         raise UserError(f"{path}: nothing is known that reads {protocol}://") from None
     except errors_of() as error:
         raise UserError(f"{path}: {reason(error)}") from None
+
+
+def _s3(path: str, protocol: str) -> Any:
+    """s3fs, of which botocore alone makes requests again, so that each is counted once."""
+    import fsspec
+
+    wanted = {"retries": {"mode": "standard", "total_max_attempts": _S3_ATTEMPTS},
+              "signature_version": "s3v4", "max_pool_connections": REQUESTS}
+    given = fsspec.config.conf.get(protocol, {}).get("config_kwargs", {})
+    system = fsspec.core.url_to_fs(path, config_kwargs={**wanted, **given})[0]
+    if system.retries > 1:
+        system.retries = 1
+        system.s3.meta.events.register(
+            "needs-retry.s3", _count_retry, unique_id="reviewmill-retries")
+    return system
+
+
+def _count_retry(
+    response: Any = None, attempts: int = 1, caught_exception: Exception | None = None,
+    **_: object,
+) -> None:
+    """Count an attempt that botocore makes again; it is asked for no opinion of its own."""
+    kind = kind_of(caught_exception) if caught_exception else of_status(
+        response[0].status_code if response else None)
+    if kind and attempts < _S3_ATTEMPTS:
+        RETRIES.add(kind)
 
 
 def name_node_of(environment: Mapping[str, str]) -> str | None:
@@ -227,13 +242,6 @@ def hadoop_setting(environment: Mapping[str, str], site: str, name: str) -> str 
         if entry.findtext("name") == name:
             return entry.findtext("value")
     return None
-
-
-def errors_of() -> tuple[type[Exception], ...]:
-    """Exceptions of opening, listing and writing files; WebHDFS says much as a RuntimeError."""
-    boto = sys.modules.get("botocore.exceptions")
-    mine = (OSError, RuntimeError)
-    return (*mine, boto.BotoCoreError, boto.ClientError) if boto else mine
 
 
 def reason(error: Exception) -> str:

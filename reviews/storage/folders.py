@@ -10,14 +10,19 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from reviews.errors import UserError
-from reviews.storage.files import errors_of, file_system, is_hdfs, is_remote, open_input, reason
+from reviews.storage.files import at_once, file_system, is_hdfs, is_remote, reason
+from reviews.storage.input_file import open_input, request_range
+from reviews.storage.retries import again, errors_of
 
+T = TypeVar("T")
 _BLOCK = 64 << 20  # bytes of one request where a file is written
+FETCHES = 16  # files fetched at once
 
 
 def join(folder: str, name: str) -> str:
@@ -33,18 +38,21 @@ def names_below(folder: str) -> dict[str, int]:
     if not is_remote(folder):
         top = Path(folder)
         return {str(p.relative_to(top)): p.stat().st_size for p in top.rglob("*") if p.is_file()}
-    with _naming(folder) as system:
-        start = system._strip_protocol(folder).rstrip("/") + "/"
-        try:
-            system.info(folder)  # `find` would take what cannot be reached for an empty folder
-        except FileNotFoundError:
-            return {}
-        found = system.find(folder, detail=True)
-        return {
-            system._strip_protocol(path).removeprefix(start): int(entry["size"])
-            for path, entry in found.items()
-            if system._strip_protocol(path).startswith(start)
-        }
+    return _ask(folder, partial(_list_below, folder=folder))
+
+
+def _list_below(system: Any, folder: str) -> dict[str, int]:
+    start = system._strip_protocol(folder).rstrip("/") + "/"
+    try:
+        system.info(folder)  # `find` would take what cannot be reached for an empty folder
+    except FileNotFoundError:
+        return {}
+    found = system.find(folder, detail=True)
+    return {
+        system._strip_protocol(path).removeprefix(start): int(entry["size"])
+        for path, entry in found.items()
+        if system._strip_protocol(path).startswith(start)
+    }
 
 
 def delete(path: str) -> None:
@@ -55,39 +63,42 @@ def delete(path: str) -> None:
         else:
             Path(path).unlink(missing_ok=True)
         return
-    with _naming(path) as system, contextlib.suppress(FileNotFoundError):
-        system.rm(path, recursive=True)
 
+    def remove(system: Any) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            system.rm(path, recursive=True)
 
-def read_range(path: str, offset: int, length: int) -> bytes:
-    """Some bytes of a file; at its end there may be fewer."""
-    if is_remote(path):
-        with _naming(path) as system:
-            return bytes(system.cat_file(path, start=offset, end=offset + length))
-    with open_input(path) as file:
-        file.seek(offset)
-        return file.read(length)
+    _ask(path, remove)
 
 
 def read_whole(path: str) -> bytes:
     """All bytes of a file, or FileNotFoundError where there is none."""
     if not is_remote(path):
         return Path(path).read_bytes()
-    with _naming(path, absent=True) as system:
+
+    def read(system: Any) -> bytes:
+        if is_hdfs(path):
+            return request_range(path, 0, system.size(path))[0]
         return bytes(system.cat_file(path))
+
+    return _ask(path, read, absent=True)
 
 
 def fetch(path: str, target: Path) -> None:
     """Copy one file to a local path, whole or not at all."""
-    with atomic_path(target) as temporary, open_input(path) as source, temporary.open("wb") as file:
+    with (atomic_path(target) as temporary, open_input(path, is_there=True) as source,
+          temporary.open("wb") as file):
         shutil.copyfileobj(source, file, 4 << 20)
 
 
 def fetch_folder(folder: str, target: Path) -> None:
-    """Copy all files below a folder to a local one."""
-    for name in names_below(folder):
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        fetch(join(folder, name), target / name)
+    """Copy all files below a folder to a local one, several at once from an address."""
+    def copy(path: str) -> None:
+        here = target / path.removeprefix(join(folder, ""))
+        here.parent.mkdir(parents=True, exist_ok=True)
+        fetch(path, here)
+
+    at_once(copy, [join(folder, name) for name in names_below(folder)], FETCHES)
 
 
 @contextlib.contextmanager
@@ -112,23 +123,24 @@ def write_whole(path: str, data: bytes) -> None:
 
 def put(local: Path, path: str) -> None:
     """Copy a local file to an address; it appears there whole, in place of an earlier one."""
-    with _naming(path) as system:
-        if not is_hdfs(path):
-            # An object is there when its last byte is.
-            system.put_file(str(local), path)
-            return
-        folder, name = path.rsplit("/", 1)
-        temporary = f"{folder}/.{name}.{uuid.uuid4().hex}"
-        system.makedirs(folder, exist_ok=True)
-        try:
-            with (local.open("rb") as source,
-                  system.open(temporary, "wb", block_size=_BLOCK) as file):
-                shutil.copyfileobj(source, file, 4 << 20)
-            _replace(system, temporary, path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                system.rm(temporary)
-            raise
+    # An object is there when its last byte is.
+    write = _put_hdfs if is_hdfs(path) else lambda system, *_: system.put_file(str(local), path)
+    _ask(path, lambda system: write(system, local, path))
+
+
+def _put_hdfs(system: Any, local: Path, path: str) -> None:
+    folder, name = path.rsplit("/", 1)
+    temporary = f"{folder}/.{name}.{uuid.uuid4().hex}"
+    system.makedirs(folder, exist_ok=True)
+    try:
+        with (local.open("rb") as source,
+              system.open(temporary, "wb", block_size=_BLOCK) as file):
+            shutil.copyfileobj(source, file, 4 << 20)
+        _replace(system, temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            system.rm(temporary)
+        raise
 
 
 def _replace(system: Any, source: str, target: str) -> None:
@@ -141,16 +153,19 @@ def _replace(system: Any, source: str, target: str) -> None:
         system.mv(source, target)
 
 
-@contextlib.contextmanager
-def _naming(path: str, absent: bool = False) -> Iterator[Any]:
-    """The file system of an address, whose complaints become a UserError that names it.
+def _ask(path: str, request: Callable[[Any], T], absent: bool = False) -> T:
+    """What the file system of an address answers to a request, which may be made several times.
 
-    `absent` lets a FileNotFoundError through.
+    Its complaints become a UserError that names the address; `absent` lets a FileNotFoundError
+    through.
     """
-    try:
+    def once() -> T:
         system = file_system(path)
         system.invalidate_cache()  # other machines write there, too
-        yield system
+        return request(system)
+
+    try:
+        return again(once)
     except errors_of() as error:
         if absent and isinstance(error, FileNotFoundError):
             raise

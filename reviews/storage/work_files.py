@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from reviews.storage.files import is_remote
-from reviews.storage.folders import join, put, read_range
+from reviews.storage.folders import join, put
+from reviews.storage.input_file import read_range
 
 Array = np.ndarray
 Found = TypeVar("Found")

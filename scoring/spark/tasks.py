@@ -22,7 +22,7 @@ from reviews.corpora.fields import Reading
 from reviews.corpora.read import read_stretches
 from reviews.errors import UserError
 from reviews.recipe import Recipe
-from reviews.storage.files import open_input
+from reviews.storage.input_file import open_input
 from scoring.decision import Decision
 from scoring.files import FileScorer, Position
 from scoring.model import Model, load_model
@@ -85,7 +85,7 @@ def count_records(split: InputSplit, recipe: Recipe) -> int:
         last = about.num_row_groups if split.length < 0 else split.offset + split.length
         return sum(about.row_group(group).num_rows for group in range(split.offset, last))
     stretches = read_stretches(split, recipe, reading=Reading(labels=False))
-    return sum(len(stretch.starts) + bool(stretch.cut) for stretch in stretches)
+    return sum(stretch.records for stretch in stretches)
 
 
 @cache

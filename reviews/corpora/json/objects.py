@@ -81,6 +81,8 @@ def _find(data, final, indent, longest, starts, ends):
                 end = first + 1
                 while end < size and data[end] != 10:
                     end += 1
+                if end == size and not final:
+                    return n, first
         else:
             end = i + 1
             while end < size and end - first <= longest:

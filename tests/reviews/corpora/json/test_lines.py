@@ -197,7 +197,8 @@ def test_mcauleys_records_are_read_without_naming_a_field(tmp_path: Path) -> Non
     found = read_bytes(tmp_path, json_lines(rows))
     assert found.reviews == [
         {"text": row["reviewText"], "rating": row["overall"], "label": None,
-         "reviewer": row["reviewerID"], "product": row["asin"], "time": row["unixReviewTime"]}
+         "reviewer": row["reviewerID"], "product": row["asin"], "time": row["unixReviewTime"],
+         "source": None}
         for row in rows
     ]  # fmt: skip
 
@@ -222,7 +223,7 @@ def test_any_field_can_be_named(tmp_path: Path) -> None:
     )  # fmt: skip
     assert read_bytes(tmp_path, json_lines(rows), recipe).reviews == [
         {"text": "good", "rating": 4.0, "label": None, "reviewer": "me", "product": "17",
-         "time": 1557705600}
+         "time": 1557705600, "source": None}
     ]  # fmt: skip
 
 
