@@ -49,8 +49,11 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return bytes_of(Store(folder / "store"))
 
 
-@pytest.mark.parametrize("runner", ["inline", "local"])
-@pytest.mark.parametrize("name", [*NAMES, WORST])
+# All of these characters at once on both runners; one by one on one of them, or in soak.
+@pytest.mark.parametrize(("name", "runner"), [
+    *((name, "inline") for name in NAMES),
+    *(pytest.param(name, "local", marks=pytest.mark.soak) for name in NAMES),
+    (WORST, "inline"), (WORST, "local")])
 def test_a_path_of_any_characters_is_the_file_or_folder_of_that_name(
     tmp_path: Path, expected: dict[str, bytes], name: str, runner: str
 ) -> None:
