@@ -123,17 +123,23 @@ def run_job(
     job: type[ReviewsJob], lines: Sequence[bytes], arguments: Sequence[str],
     options: "EngineOptions", places: "RunFolders", reducers: int,
 ) -> Ran:
-    """Run one job in the present application: a task for each line, and so many reducers.
+    """Run one job in the present application: a task for some lines, and so many reducers.
 
     Raises EngineError with the last words of a task that failed.
     """
     from py4j.protocol import Py4JError
+    from pyspark import SparkContext
 
     given = share_files(arguments, places.work)
     counters: Counter[tuple[str, str]] = Counter()
+    slots = options.workers or SparkContext.getOrCreate().defaultParallelism
+    # What a task reads first is the same for all lines; and every core has a task.
+    tasks = max(-(-len(lines) // job.LINES_PER_TASK), min(slots, len(lines)))
     try:
-        with watching(places.work, job.__name__, len(lines) + reducers):
-            mapped = _run(job, given, MAPPER, [[line + b"\n"] for line in lines], counters)
+        with watching(places.work, job.__name__, tasks + reducers):
+            mapped = _run(job, given, MAPPER, [
+                [line + b"\n" for line in lines[number::tasks]] for number in range(tasks)],
+                counters)
             groups = by_key(mapped)
             shares = [list(chain.from_iterable(groups[number::reducers]))
                       for number in range(min(reducers, len(groups)))]
