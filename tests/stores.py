@@ -33,6 +33,7 @@ def make_store(
     are put into the store as they are. Keys (n,) are drawn by these calls.
     """
     rng = np.random.default_rng(seed)
+    of_keys = np.random.default_rng([seed, 1])  # all else is the same with and without them
     recipe = Recipe.of(length=length, vocabulary_size=vocabulary, seed=seed)
     classes = list(classes) or recipe.labels.class_names
     manifest = empty_manifest(to_mapping(recipe), classes)
@@ -56,7 +57,7 @@ def make_store(
                 numbers[:, 0] += columns[split]["label"]
                 columns[split]["features"] = numbers
             for key, draw in keys.items():
-                columns[split][key] = draw(rng, here)
+                columns[split][key] = draw(of_keys, here)
             labels = np.bincount(columns[split]["label"], minlength=len(classes)).tolist()
             totals[split]["rows"] += here
             for name, count in zip(classes, labels, strict=True):
