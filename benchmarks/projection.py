@@ -85,8 +85,8 @@ def project(rates: Rates, assumed: Assumptions, where: Machine) -> dict[str, flo
     partitions = partitions_of(assumed)
     lines = {"gather": rounds(assumed.bytes, split_bytes(engine)), "count": partitions,
              "encode": partitions}
-    slots = where.workers if where.nodes else None
-    tasks = {name: tasks_of(job, lines[name], engine, slots).mappers for name, job in JOBS.items()}
+    # EMR is not asked for its slots.
+    tasks = {name: tasks_of(job, lines[name], engine, None).mappers for name, job in JOBS.items()}
     # A review costs in proportion to its bytes.
     work = {name: us * 1e-6 * assumed.bytes / rates.review_bytes
             for name, us in all_us(rates).items()}

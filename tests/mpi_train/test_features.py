@@ -197,6 +197,6 @@ def test_a_model_that_does_not_say_how_its_features_are_made_needs_a_store(
     run = mlp(store, tmp_path / "run", max_steps=2, keep="last")
     bundle = read_bundle(run)
     del bundle.model["feature_encoding"]
-    request = evaluate.Request(str(run), None, "test", [str(run)], {}, None, False, 0)
+    request = evaluate.Request(str(run), None, "test", [str(run)], {}, None, False, 0, "auto")
     with pytest.raises(UserError, match="does not say how the features"):
         next(evaluate.file_blocks(request, bundle, Communicator(), Counter(), Counter()))

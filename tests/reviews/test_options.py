@@ -60,7 +60,7 @@ def changed(leaf: Leaf) -> Any:
         str | None: ";" if leaf.name == "delimiter" else "other",
         float: 2.5 if leaf.kind is float and leaf.default > 1 else 0.75,
         tuple[float, ...]: (1.0, 10.0) if leaf.name == "rating_scale" else (0.5, 0.25, 0.25),
-         tuple[str, ...]: ("one", "two"),
+         tuple[str, ...]: ("product", "time") if leaf.name == "keep_keys" else ("one", "two"),
     }  # fmt: skip
     return values[leaf.kind]
 

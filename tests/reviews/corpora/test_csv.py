@@ -84,7 +84,7 @@ def test_columns_are_found_by_known_names_in_any_case(tmp_path: Path) -> None:
     data = b"Id,ProductId,UserId,Score,Time,Summary,Text\n1,B1,A1,5,1303862400,Good,It is fine\n"
     assert read_bytes(tmp_path, data, CSV).reviews == [
         {"text": "It is fine", "rating": 5.0, "label": None, "reviewer": "A1", "product": "B1",
-         "time": 1303862400}
+         "time": 1303862400, "source": None}
     ]  # fmt: skip
 
 

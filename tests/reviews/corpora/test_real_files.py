@@ -54,7 +54,7 @@ def plain(record: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     return review
 
 
-WHOLE_PARTS = ("text", "rating", "label", "reviewer", "product", "time")
+WHOLE_PARTS = ("text", "rating", "label", "reviewer", "product", "time", "source")
 
 
 @pytest.mark.parametrize("name", ["Books", "Clothing", "Electronics", "Grocery", "Patio"])
