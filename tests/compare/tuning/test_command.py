@@ -121,6 +121,7 @@ def test_finished_trials_are_kept(
         main(arguments(store, out, "--seed", "1"))
 
 
+@pytest.mark.soak
 def test_every_fold_is_validated_on_and_a_loss_is_the_better_the_lower(
     store: Store, tmp_path: Path
 ) -> None:

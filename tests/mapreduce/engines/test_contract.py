@@ -210,7 +210,8 @@ def test_emr_makes_that_store_on_s3_and_nothing_is_left_running(
     assert not any(key in text for key in KEYS.values() for text in everything)
 
 
-@pytest.mark.parametrize("engine", ["hadoop", "spark"], indirect=True)
+@pytest.mark.parametrize("engine", [
+    pytest.param("hadoop", marks=pytest.mark.soak), "spark"], indirect=True)
 def test_the_last_words_of_a_failed_task_are_shown(engine: EngineOptions, tmp_path: Path) -> None:
     out = "hdfs:///stores/failed" if engine.runner == "hadoop" else str(tmp_path / "store")
     with places_for(out, None, tasks_are_elsewhere=True) as places:

@@ -249,7 +249,7 @@ class TestParking:
 
 class TestFigures:
     @pytest.mark.parametrize("mix", MIXES, ids=lambda mix: ":".join(map(str, mix)))
-    @pytest.mark.parametrize("batch", [512, 4096])
+    @pytest.mark.parametrize("batch", [pytest.param(512, marks=pytest.mark.soak), 4096])
     def test_ten_updates_are_enough_from_cold_and_after_jumps(
         self, mix: list[float], batch: int
     ) -> None:
@@ -275,7 +275,8 @@ class TestFigures:
         assert np.median(np.abs(run.predicted_s / run.step_s - 1)[200:]) <= 0.075
 
     @pytest.mark.parametrize("others", [1, 3, 7])
-    @pytest.mark.parametrize("batch", [512, 1024, 4096])
+    @pytest.mark.parametrize("batch", [
+        512, *(pytest.param(batch, marks=pytest.mark.soak) for batch in (1024, 4096))])
     def test_a_worker_20_times_slower_costs_at_most_2_percent(
         self, others: int, batch: int
     ) -> None:
