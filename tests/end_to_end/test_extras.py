@@ -33,3 +33,4 @@ def test_pip_finds_versions_of_an_extra_by_its_ranges_alone(extra: str, tmp_path
          str(tmp_path / "torch.txt"), f"{ROOT}[{extra}]"],
         capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == 0, done.stderr
+    assert "does not provide the extra" not in done.stderr
