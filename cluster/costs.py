@@ -4,7 +4,8 @@ Prices are on-demand list prices of us-east-1 in dollars an hour, as AWS publish
 summer of 2025; other regions are up to half as much again. `--price TYPE=DOLLARS` replaces one.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cluster.emr_config import EmrConfig
@@ -100,15 +101,20 @@ def _vcpus(kind: str) -> int:
     return 4 * int(times or 1) if times.isdigit() or not times else 4
 
 
-def parse_prices(texts: list[str]) -> dict[str, float]:
-    """TYPE=DOLLARS to a table."""
-    prices = {}
+def parse_prices(texts: Sequence[str]) -> dict[str, float]:
+    """Dollars an hour by type of instance, from TYPE=DOLLARS."""
+    return numbers_by_type("--price", texts, "TYPE=DOLLARS, such as m7i.2xlarge=0.4032")
+
+
+def numbers_by_type(option: str, texts: Sequence[str], form: str) -> dict[str, float]:
+    """Numbers above 0 by type of instance, from TYPE=NUMBER; a UserError asks for `form`."""
+    numbers = {}
     for text in texts:
-        kind, _, dollars = text.partition("=")
+        kind, _, number = text.partition("=")
         try:
-            prices[kind] = float(dollars)
+            numbers[kind] = float(number)
         except ValueError:
-            prices[kind] = 0.0
-        if not kind or not prices[kind] > 0:
-            raise UserError(f"--price {text}: give TYPE=DOLLARS, such as m7i.2xlarge=0.4032")
-    return prices
+            numbers[kind] = 0.0
+        if not kind or not 0 < numbers[kind] < math.inf:
+            raise UserError(f"{option} {text}: give {form}")
+    return numbers

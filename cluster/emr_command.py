@@ -24,12 +24,7 @@ def main(argv: Sequence[str]) -> int:
                         help="price of an instance an hour on demand")
     create.add_argument("--no-wait", action="store_true", help="end before it is ready")
     setup = commands.add_parser("setup", help="create or check the roles")
-    setup.add_argument("--read", nargs="+", default=[], metavar="S3-FOLDER", help="input")
-    setup.add_argument("--write", nargs="+", default=[], metavar="S3-FOLDER",
-                       help="where stores, work folders and logs lie")
-    setup.add_argument("--check", action="store_true", help="change nothing, say what differs")
-    setup.add_argument("--print-user-policy", action="store_true",
-                       help="what your own user or role needs, as JSON, and end")
+    roles.add_setup_options(setup, "input", "where stores, work folders and logs lie")
     for one in (create, setup):
         one.add_argument("--config", metavar="FILE", help="configuration, as --print-config has it")
         one.add_argument("--print-config", action="store_true", help="show it and end")

@@ -1,5 +1,6 @@
 """Roles of AWS, from our own least-privilege policies in cluster/iam."""
 
+import argparse
 import contextlib
 import json
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,15 @@ from cluster.emr_config import TAG
 from reviews.errors import UserError
 
 POLICY = "reviewmill"
+
+
+def add_setup_options(setup: argparse.ArgumentParser, read: str, write: str) -> None:
+    """Options of a command that makes roles; `read` and `write` say what lies in the folders."""
+    setup.add_argument("--read", nargs="+", default=[], metavar="S3-FOLDER", help=read)
+    setup.add_argument("--write", nargs="+", default=[], metavar="S3-FOLDER", help=write)
+    setup.add_argument("--check", action="store_true", help="change nothing, say what differs")
+    setup.add_argument("--print-user-policy", action="store_true",
+                       help="what your own user or role needs, as JSON, and end")
 
 
 def documents(

@@ -24,7 +24,7 @@ from mpi_train.exchange.gradient_exchange import Reduction
 from mpi_train.exchange.group import Group
 from mpi_train.monitoring.phase_timer import PhaseTimer
 from mpi_train.optimization.ema import EMA
-from mpi_train.optimization.optimizers import make_optimizer
+from mpi_train.optimization.optimizers import make_optimizer, step_at
 from reviews.store import Store
 
 Array = np.ndarray
@@ -118,9 +118,7 @@ class Replica:
         """Update the parameters from the summed gradient at a learning rate."""
         if self._config.optimizer.clip_norm:
             self._gradients.clip(self._config.optimizer.clip_norm)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate * group.get("scale", 1.0)
-        self._optimizer.step()
+        step_at(self._optimizer, rate)
 
     def average(self, step: int) -> None:
         """Take the weights after update `step`, counted from 1, into their average."""

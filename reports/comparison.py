@@ -1,6 +1,5 @@
 """The page about a comparison of models: figures, differences from the reference, runs."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ from reports.drawing import GRID, INK, SERIES, Chart
 from reports.html import Html, count, duration, el, join, percent, score, table
 from reports.parts import header, notice, page, section, settings
 from reports.studies.learning_curve import learning_curve
+from reports.studies.summary_file import read_summary
 from reports.studies.wrong_labels import wrong_labels
-from reviews.errors import UserError
 
 FILE, FORMAT = "compare.json", "reviewmill-comparison/1"
 TESTS = {
@@ -33,13 +32,7 @@ Comparison = Mapping[str, Any]
 
 def read_comparison(folder: Path) -> Comparison:
     """compare.json of a folder; UserError where it is none."""
-    try:
-        found = json.loads((folder / FILE).read_bytes())
-    except (OSError, ValueError):
-        raise UserError(f"{folder / FILE} cannot be read") from None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise UserError(f"{folder / FILE} has not the format {FORMAT}")
-    return found
+    return read_summary(folder / FILE, FORMAT)
 
 
 def render_comparison(comparison: Comparison, name: str) -> str:

@@ -24,7 +24,7 @@ PATIENCE_S = 60.0  # for answers after the last call
 
 @dataclass
 class Answers:
-    """What came back."""
+    """Seconds and HTTP statuses of the calls."""
 
     seconds: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)

@@ -81,12 +81,7 @@ def make_gpu_parser() -> argparse.ArgumentParser:
     down.add_argument("cluster", nargs="?", metavar="ID", help="cluster to end")
     down.add_argument("--all", action="store_true", help="end all that `list --all` finds")
     setup = commands.add_parser("setup", help="create or check the role of the nodes")
-    setup.add_argument("--read", nargs="+", default=[], metavar="S3-FOLDER", help="stores")
-    setup.add_argument("--write", nargs="+", default=[], metavar="S3-FOLDER",
-                       help="where run folders and the nodes' packages lie")
-    setup.add_argument("--check", action="store_true", help="change nothing, say what differs")
-    setup.add_argument("--print-user-policy", action="store_true",
-                       help="what your own user or role needs, as JSON, and end")
+    aws_roles.add_setup_options(setup, "stores", "where run folders and the nodes' packages lie")
     for one in (up, run):
         one.add_argument("--work", metavar="S3-FOLDER", help="for the packages of the nodes")
     for one in (plan, up, run):

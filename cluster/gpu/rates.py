@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from cluster.costs import numbers_by_type
 from reviews.errors import UserError
 from reviews.run_folder import read_records
 
@@ -17,16 +18,8 @@ def parse_rates(given: Sequence[str], measured: Sequence[str]) -> dict[str, floa
         given: TYPE=REVIEWS_PER_S.
         measured: TYPE=RUN, the folder of a run on one instance of this type.
     """
-    rates = {}
-    for text in given:
-        kind, _, number = text.partition("=")
-        try:
-            rates[kind] = float(number)
-        except ValueError:
-            rates[kind] = 0.0
-        if not kind or not 0 < rates[kind] < float("inf"):
-            raise UserError(f"--rate {text}: give TYPE=REVIEWS_PER_SECOND of one instance, such as "
-                            "g5.xlarge=20000")
+    rates = numbers_by_type(
+        "--rate", given, "TYPE=REVIEWS_PER_SECOND of one instance, such as g5.xlarge=20000")
     for text in measured:
         kind, equals, run = text.partition("=")
         if not kind or not equals:

@@ -30,7 +30,7 @@ from mapreduce.engines.task_notes import complaints, last_words, watching
 from mapreduce.job import ReviewsJob
 from reviews.corpora import InputSplit
 from reviews.errors import EngineError, UserError
-from reviews.runtime.spark import QUICK_JAVA, check_master, spark_settings
+from reviews.runtime.spark import QUICK_JAVA, check_master, silence, spark_settings, stop
 
 if TYPE_CHECKING:
     from mapreduce.engines.options import EngineOptions
@@ -99,11 +99,12 @@ def session(
         except (Py4JError, PySparkException) as error:
             said = complaints([log.read_text()] if log.is_file() else []) or str(error)
             raise EngineError(f"Spark does not start: {said}") from None
+        silence(context)
         try:
             context.addPyFile(str(unpacker()))
             yield options
         finally:
-            context.stop()
+            stop(context)
 
 
 @contextlib.contextmanager
@@ -129,13 +130,14 @@ def run_job(
     """
     from py4j.protocol import Py4JError
     from pyspark import SparkContext
+    from pyspark.errors import PySparkException
 
     given = share_files(arguments, places.work)
     counters: Counter[tuple[str, str]] = Counter()
-    slots = options.workers or SparkContext.getOrCreate().defaultParallelism
-    # What a task reads first is the same for all lines; and every core has a task.
-    tasks = max(-(-len(lines) // job.LINES_PER_TASK), min(slots, len(lines)))
     try:
+        slots = options.workers or SparkContext.getOrCreate().defaultParallelism
+        # What a task reads first is the same for all lines; and every core has a task.
+        tasks = max(-(-len(lines) // job.LINES_PER_TASK), min(slots, len(lines)))
         with watching(places.work, job.__name__, tasks + reducers):
             mapped = _run(job, given, MAPPER, [
                 [line + b"\n" for line in lines[number::tasks]] for number in range(tasks)],
@@ -144,8 +146,9 @@ def run_job(
             shares = [list(chain.from_iterable(groups[number::reducers]))
                       for number in range(min(reducers, len(groups)))]
             reduced = _run(job, given, REDUCER, shares, counters)
-    except Py4JError as error:
-        said = last_words(places.work) or complaints([str(error)])
+    except (Py4JError, PySparkException, ConnectionError) as error:
+        said = (last_words(places.work) or complaints([str(error)])
+                or "Spark's Java has ended")
         raise EngineError(f"{job.__name__} failed on the runner spark: {said}") from None
     return Ran(list(job(list(arguments)).parse_output(reduced)), by_group(counters))
 

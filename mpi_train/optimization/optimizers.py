@@ -16,7 +16,24 @@ from mpi_train.configuration.groups import OptimizerOptions, ScheduleOptions
 Parameters = Iterable[nn.Parameter] | list[dict[str, Any]]
 
 
-class Adagrad(torch.optim.Optimizer):
+class ByParameter(torch.optim.Optimizer):
+    """Optimizer that updates each parameter by itself."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Update every parameter that has a gradient."""
+        assert closure is None
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, group)
+
+    def _update(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        """Update one parameter from its gradient, with the values of its group."""
+        raise NotImplementedError
+
+
+class Adagrad(ByParameter):
     """Adagrad (Duchi et al. 2011); a sparse gradient's rows share one sum of squares each.
 
     With a sum for each row (Naumov et al. 2019) the state of a table of D columns is D times
@@ -26,17 +43,9 @@ class Adagrad(torch.optim.Optimizer):
     def __init__(self, parameters: Parameters, lr: float, eps: float) -> None:
         super().__init__(parameters, {"lr": lr, "eps": eps})
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Update every parameter that has a gradient."""
-        assert closure is None
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, group["lr"], group["eps"])
-
-    def _update(self, parameter: Tensor, rate: float, eps: float) -> None:
+    def _update(self, parameter: Tensor, group: dict[str, Any]) -> None:
         gradient, state = parameter.grad, self.state[parameter]
+        rate, eps = group["lr"], group["eps"]
         assert gradient is not None
         if "sum" not in state:
             like = parameter[:, 0] if gradient.is_sparse else parameter
@@ -53,7 +62,7 @@ class Adagrad(torch.optim.Optimizer):
         parameter.index_copy_(0, rows, changed)
 
 
-class Lamb(torch.optim.Optimizer):
+class Lamb(ByParameter):
     """LAMB (You et al. 2020): Adam's step, for each tensor as long as its rate times the norm of
     the tensor, for large batches.
 
@@ -67,15 +76,6 @@ class Lamb(torch.optim.Optimizer):
     ) -> None:
         super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps,
                                       "weight_decay": weight_decay})
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Update every parameter that has a gradient."""
-        assert closure is None
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, group)
 
     def _update(self, parameter: Tensor, group: dict[str, Any]) -> None:
         gradient, state, (first, second) = parameter.grad, self.state[parameter], group["betas"]
@@ -152,3 +152,10 @@ def _optimizer(
         return Lamb(parameters, rate, (first, second), options.eps, options.weight_decay)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.optimizer]
     return kind(parameters, rate, (first, second), options.eps, options.weight_decay, fused=True)
+
+
+def step_at(optimizer: torch.optim.Optimizer | OptimizerGroup, rate: float) -> None:
+    """Update the parameters at a learning rate, of which a group has its `scale`."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("scale", 1.0)
+    optimizer.step()

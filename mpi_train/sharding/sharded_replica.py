@@ -17,7 +17,7 @@ from mpi_train.data import Batch
 from mpi_train.exchange.gradient_exchange import Reduction
 from mpi_train.exchange.group import Group
 from mpi_train.monitoring.phase_timer import PhaseTimer
-from mpi_train.optimization.optimizers import make_optimizer
+from mpi_train.optimization.optimizers import make_optimizer, step_at
 from mpi_train.replica import PRECISIONS, Tensors, copies
 from mpi_train.sharding.predict_in_step import InStep
 from mpi_train.sharding.sharded_gradients import ShardedGradients
@@ -92,9 +92,7 @@ class ShardedReplica:
         """Update this rank's rows from the summed gradient at a learning rate."""
         if self._config.optimizer.clip_norm:
             self._gradients.clip(self._config.optimizer.clip_norm)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate * group.get("scale", 1.0)
-        self._optimizer.step()
+        step_at(self._optimizer, rate)
 
     def average(self, step: int) -> None:
         """Nothing: `--keep average` is refused."""

@@ -1,6 +1,5 @@
 """The page about a search of options: the best trial, all trials, what each option did."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from reports.drawing import GRID, SERIES, Chart
 from reports.html import Html, count, duration, el, percent, score, short, table
 from reports.parts import grid, header, notice, page, plain, section, settings
-from reviews.errors import UserError
+from reports.studies.summary_file import read_summary
 
 FILE, FORMAT = "tune.json", "reviewmill-tuning/1"
 DRAWN, LISTED = 6, 30  # options with a drawing, and trials in the table
@@ -24,13 +23,7 @@ Trial = Mapping[str, Any]
 
 def read_tuning(folder: Path) -> Tuning:
     """tune.json of a folder; UserError where it is none."""
-    try:
-        found = json.loads((folder / FILE).read_bytes())
-    except (OSError, ValueError):
-        raise UserError(f"{folder / FILE} cannot be read") from None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise UserError(f"{folder / FILE} has not the format {FORMAT}")
-    return found
+    return read_summary(folder / FILE, FORMAT)
 
 
 def render_tuning(tuning: Tuning, name: str) -> str:

@@ -1,8 +1,12 @@
 """Settings of Spark, and its address, as commands are given them."""
 
 import argparse
+import contextlib
+import logging
 import socket
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from reviews.errors import EngineError, UserError
 
@@ -45,6 +49,27 @@ def spark_settings(given: Sequence[str]) -> dict[str, str]:
             raise UserError(f"--spark-conf {setting}: give spark.KEY=VALUE, or the name of a "
                             f"preset ({', '.join(PRESETS)})")
     return found
+
+
+def silence(context: Any) -> None:
+    """Keep py4j and a SparkContext's own threads from printing that Java has ended: calls to it
+    raise that, too."""
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    logging.getLogger().addFilter(_is_not_of_py4j)  # to which py4j writes as well
+    context._accumulatorServer.handle_error = lambda request, address: None
+
+
+def stop(context: Any) -> None:
+    """Stop a SparkContext, whose Java may have ended already."""
+    from py4j.protocol import Py4JError
+
+    with warnings.catch_warnings(), contextlib.suppress(Py4JError, ConnectionError):
+        warnings.filterwarnings("ignore", "Unable to cleanly shutdown Spark")
+        context.stop()
+
+
+def _is_not_of_py4j(record: logging.LogRecord) -> bool:
+    return "py4j" not in record.pathname
 
 
 def check_master(master: str) -> None:

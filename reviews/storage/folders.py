@@ -154,7 +154,7 @@ def _replace(system: Any, source: str, target: str) -> None:
 
 
 def _ask(path: str, request: Callable[[Any], T], absent: bool = False) -> T:
-    """What the file system of an address answers to a request, which may be made several times.
+    """Answer of the file system of an address to a request, which may be made several times.
 
     Its complaints become a UserError that names the address; `absent` lets a FileNotFoundError
     through.

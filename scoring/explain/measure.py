@@ -21,7 +21,7 @@ FEWEST = 2 * NAMED  # words of a review, so that random ones may be others
 
 @dataclass(frozen=True)
 class Measured:
-    """How far the probability moves, in the mean, when words are taken out of a review."""
+    """Mean change of the probability when words are taken out of a review."""
 
     reviews: int
     named: float  # without the words that each by itself moves it furthest

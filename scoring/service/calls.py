@@ -32,7 +32,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """What a client asks for."""
+    """Request of a client, read from a body."""
 
     texts: list[str]
     model: str | None  # name; None: the first

@@ -39,7 +39,7 @@ class ServedModel:
         return probabilities(self.predictor.model.logits(rows))
 
     def describe(self) -> dict[str, Any]:
-        """What clients may know of it."""
+        """Description of the model for clients: name, classes, length and sha256 of the weights."""
         bundle = self.predictor.bundle
         return {"name": self.name, "model": bundle.model["options"]["model"],
                 "classes": self.predictor.classes, "length": bundle.recipe.encoding.length,

@@ -1,14 +1,13 @@
 """A Spark cluster as the driver sees it: it gets code and bundle once, and then tasks."""
 
 import io
-import logging
 import os
 import pickle
 import sys
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -20,7 +19,7 @@ import scoring
 from reviews.bundle import Bundle
 from reviews.errors import EngineError, UserError
 from reviews.runtime.package_code import package_code
-from reviews.runtime.spark import QUICK_JAVA, check_master, spark_settings
+from reviews.runtime.spark import QUICK_JAVA, check_master, silence, spark_settings, stop
 from scoring.files import Tally
 from scoring.spark.tasks import BUNDLE, Job, Task
 
@@ -86,7 +85,7 @@ class Cluster:
 
 @contextmanager
 def spark_errors() -> Iterator[None]:
-    """What Spark raises becomes an EngineError of one line."""
+    """Errors of Spark as an EngineError of one line."""
     from py4j.protocol import Py4JError, Py4JJavaError
     from pyspark.errors import PySparkException
 
@@ -119,7 +118,6 @@ def open_cluster(bundle: Bundle, master: str | None, given: Sequence[str]) -> It
     master: spark://HOST:PORT, or local[N]; None: that of spark-submit. given: --spark-conf.
     """
     try:
-        from py4j.protocol import Py4JError
         from pyspark import SparkConf, SparkContext
     except ImportError:
         raise UserError("no Spark: pip install 'reviewmill[spark]'") from None
@@ -132,9 +130,9 @@ def open_cluster(bundle: Bundle, master: str | None, given: Sequence[str]) -> It
                      ("spark.executor.defaultJavaOptions", QUICK_JAVA)])
     conf.setAll(list(spark_settings(given).items()))
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # what it says is raised, too
     with spark_errors():
         context = SparkContext(conf=conf)
+    silence(context)
     try:
         context.setLogLevel("ERROR")
         with tempfile.TemporaryDirectory() as folder:
@@ -145,8 +143,7 @@ def open_cluster(bundle: Bundle, master: str | None, given: Sequence[str]) -> It
             context.addFile(str(carried))
             yield Cluster(context)
     finally:
-        with suppress(Py4JError, ConnectionError):  # Java may have ended
-            context.stop()
+        stop(context)
 
 
 def _zipped(bundle: Bundle) -> bytes:

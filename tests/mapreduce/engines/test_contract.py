@@ -242,6 +242,29 @@ def test_a_python_that_the_nodes_do_not_have_is_named(
     assert [entry.name for entry in tmp_path.iterdir()] == ["reviews.json"]
 
 
+def test_a_spark_whose_java_is_killed_is_one_line(
+    spark: EngineOptions, corpus: Corpus, tmp_path: Path
+) -> None:
+    # In a process of its own, as this one would keep the connection to the dead Java.
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "reviewmill", "prepare", *corpus.files, "--out",
+         str(tmp_path / "store"), "--runner", "spark", "--spark-master", str(spark.spark_master),
+         *(word for setting in spark.spark_conf or () for word in ("--spark-conf", setting))],
+        stderr=subprocess.PIPE, text=True) as command:
+        assert command.stderr is not None
+        said = ""
+        while "gather:" not in said:
+            said += next(command.stderr)
+        # The command's one child is the Java of the driver.
+        thread = Path("/proc", str(command.pid), "task", str(command.pid))
+        os.kill(int((thread / "children").read_text()), signal.SIGKILL)
+        said += command.stderr.read()
+        assert command.wait(300) == 3, said
+    assert said.splitlines()[-1].startswith("reviewmill prepare: "), said
+    assert "Spark" in said.splitlines()[-1] and "Traceback" not in said
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_job_carries_its_package_to_where_no_checkout_is(tmp_path: Path) -> None:
     reviews = write_reviews(tmp_path / "reviews.json", make_reviews(100))
     task = launcher("mapreduce.gather_reviews", "GatherReviews")
