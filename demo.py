@@ -20,7 +20,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; return the exit status of the first stage that fails, or 0."""
     parser = make_parser("reviewmill demo", "Run every stage on generated reviews.")
     parser.add_argument("--out", default="demo", metavar="DIR", help="folder (default: demo)")
-    parser.add_argument("--reviews", type=int, default=50_000, metavar="N", help="how many")
+    parser.add_argument("--reviews", type=int, default=50_000, metavar="N", help="reviews")
     parser.add_argument("--ranks", type=int, default=2, metavar="N", help="processes that train")
     options = parser.parse_args(argv)
     if options.reviews < 1000:

@@ -120,7 +120,7 @@ def _own(store: Store, run: Path, choices: Sequence[str], seed: int) -> Result:
 
 
 def _peer(module: str, store: Store, extra: Sequence[str], seed: int) -> Result:
-    """What a plain script prints."""
+    """Result that a plain script prints."""
     printed = _output([sys.executable, "-m", f"benchmarks.peers.{module}", str(store.path),
                        "--seed", str(seed), *extra])
     result: Result = json.loads(printed.splitlines()[-1])

@@ -79,7 +79,7 @@ def _compare(top: Path, options: argparse.Namespace) -> None:
 
 
 def why_absent(runner: str) -> str:
-    """Why an engine cannot be had here, empty where it can."""
+    """Reason why an engine cannot be had here, empty where it can."""
     if runner == "hadoop":
         try:
             hadoop.check(EngineOptions(runner=runner))
@@ -96,7 +96,7 @@ def why_absent(runner: str) -> str:
 
 @contextlib.contextmanager
 def _running(runner: str, top: Path) -> Iterator[tuple[str, list[str]]]:
-    """Where reviews and store of an engine lie, and what the command is told of its cluster."""
+    """Folder of an engine's reviews and store, and the command's options of its cluster."""
     if runner == "hadoop":
         home = join(hadoop.work_dir(), f"bench-{uuid.uuid4().hex[:12]}")
         try:

@@ -1,4 +1,4 @@
-"""What a benchmark trains on when the user names nothing."""
+"""Store of a benchmark for which the user names none."""
 
 from pathlib import Path
 

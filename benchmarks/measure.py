@@ -14,7 +14,7 @@ from reviews.errors import UserError
 
 @dataclass(frozen=True)
 class Usage:
-    """What a command took."""
+    """Resources that a command used."""
 
     seconds: float
     cpu_s: float  # of all its processes together

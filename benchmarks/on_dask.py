@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def held_in_memory(job: str) -> int:
-    """How many reviews pandas can take, which holds all of them at once."""
+    """Number of reviews that pandas can take, which holds all of them at once."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4 // HELD[job]
 
 

@@ -1,4 +1,4 @@
-"""Where the time of one preparation goes, phase by phase, beside the limit of each.
+"""Seconds of one preparation, phase by phase, beside the limit of each.
 
     python -m benchmarks.phases recipe.yaml reviews/*.json.gz
 """
@@ -105,7 +105,7 @@ def _limits(
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """What it returns, and the seconds of the faster one of two runs."""
+    """Its result, and the seconds of the faster one of two runs."""
     times = []
     for _ in range(2):
         started = time.perf_counter()

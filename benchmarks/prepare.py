@@ -122,7 +122,7 @@ def _compare(top: Path, sources: list[Path], options: argparse.Namespace) -> Non
 
 
 def machine_factor(commands: Sequence[Sequence[str]], cores: Sequence[int]) -> float:
-    """What two cores do at once, each with a command of its own that shares nothing but the
+    """Throughput of two cores at once, each with a command of its own that shares nothing but the
     machine, as a multiple of what the first does by itself."""
     alone = measure(commands[0], {cores[0]}, ONE_THREAD).seconds
     with ThreadPoolExecutor(2) as pool:

@@ -34,7 +34,7 @@ FEW = 100  # reviews: what their run takes is its start
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What is not measured."""
+    """Assumptions: figures that are not measured."""
 
     reviews: int = option(142_800_000, "reviews of the corpus")
     bytes: int = option(92_450_000_000, "bytes of the corpus, inflated")
@@ -45,7 +45,7 @@ class Assumptions:
 
 @dataclass(frozen=True)
 class Rates:
-    """What is measured.
+    """Measured figures.
 
     job_us: CPU microseconds of each job for a review of so many bytes.
     spread_us: how many more in gather where a split's reviews go to as many partitions as the
@@ -115,7 +115,7 @@ def all_us(rates: Rates) -> dict[str, float]:
 
 
 def rounds(amount: int, size: int) -> int:
-    """How often `size` has to be taken to have it all."""
+    """Number of rounds of `size` that make up an amount."""
     return -(-amount // size)
 
 

@@ -75,7 +75,7 @@ def group(
 
 @dataclass(frozen=True)
 class Weather:
-    """What happens to the workers, update by update: the same for every rule.
+    """Events of the workers, update by update: the same for every rule.
 
     Attributes:
         noise: (U, R) factors of a rank's time around 1.
@@ -124,7 +124,7 @@ def slowed(updates: int, ranks: int, rank: int, factor: float, first: int, last:
 
 @dataclass(frozen=True)
 class Run:
-    """What came of a rule.
+    """Result of a rule.
 
     Attributes:
         step_s: (U,) the slowest rank's seconds, with noise.
@@ -167,7 +167,7 @@ class _Recorder:
     behind: list[float] = field(default_factory=list)
 
     def seconds(self, update: int, x: Array, noisy: bool = True) -> Array:
-        """What each rank takes (R,) for x tokens."""
+        """Seconds of each rank (R,) for x tokens."""
         a, b = self.group.lines
         times: Array = self.sky.drift[update] * (a + b * x)
         return times * self.sky.noise[update] if noisy else times
@@ -339,7 +339,7 @@ def main(argv: Sequence[str]) -> int:
                         help="--speeds: seconds of each worker's own for the exchange")
     parser.add_argument("--noise", type=float, default=0.05, metavar="X", help="relative deviation")
     parser.add_argument("--drift", type=float, default=0.0, metavar="X",
-                        help="how far speeds wander up and down, as a fraction")
+                        help="range in which speeds wander up and down, as a fraction")
     parser.add_argument("--updates", type=int, default=1500, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     options = parser.parse_args(argv)

@@ -14,7 +14,7 @@ REMOVE_S = 10
 
 
 def _controller() -> tuple[Path, int]:
-    """Where CPU quotas are set, and the version; UserError where nobody can."""
+    """Folder of the CPU quotas, and the version of cgroups; UserError where there is none."""
     for line in Path("/proc/mounts").read_text().splitlines():
         _, place, kind, options, *_ = line.split()
         if kind == "cgroup" and "cpu" in options.split(","):

@@ -96,7 +96,7 @@ def _compare(
 def _figures(
     store: Store, config: TrainingConfig, options: argparse.Namespace, run: Path
 ) -> None:
-    """How near training comes to what the hardware and the plan allow."""
+    """Print the speed of training beside the limits of hardware and plan."""
     bare, crowd, alone, one, several = [], [], [], [], []
     loop_of = [sys.executable, "-m", "benchmarks.peers.bare_loop", str(store.path), "--updates",
                str(options.updates), "--ranks", str(options.ranks), *_shape(config)]
@@ -129,7 +129,7 @@ def _figures(
 
 
 def _shape(config: TrainingConfig) -> list[str]:
-    """What all contenders are told."""
+    """Options that all contenders share."""
     shape = flatten(config.network)
     return ["--batch-size", str(config.data.batch_size), "--hidden-dim", str(shape["hidden_dim"]),
             *(["--bidirectional"] if shape["bidirectional"] else [])]
@@ -152,7 +152,7 @@ def plain(
 
 
 def own(store: Store, config: TrainingConfig, ranks: int, counted: int, run: Path) -> Steps:
-    """What the trainer does in so many updates, on ranks of one thread each."""
+    """Steps of the trainer in so many updates, on ranks of one thread each."""
     updates = WARM_UP + counted
     epochs = -(-updates * config.data.batch_size // store.rows("train"))
     _output([
@@ -170,7 +170,7 @@ def own(store: Store, config: TrainingConfig, ranks: int, counted: int, run: Pat
 
 
 def at_once(command: Sequence[str], processes: int) -> list[dict[str, float]]:
-    """What each of some equal processes, all started together, prints."""
+    """Output of each of some equal processes that start together."""
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
                for _ in range(processes)]
     printed = [process.communicate()[0] for process in running]

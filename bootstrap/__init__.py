@@ -1,1 +1,1 @@
-"""What a fresh machine runs first."""
+"""Scripts that a fresh machine runs first."""

@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> int:
     """Print the estimate; return the exit status."""
     parser = make_parser("reviewmill cluster cost", "What a cluster of EMR costs.")
     parser.add_argument("--config", metavar="FILE", help="configuration, as --print-config has it")
-    parser.add_argument("--hours", type=float, metavar="X", help="how long it runs")
+    parser.add_argument("--hours", type=float, metavar="X", help="hours that it runs")
     parser.add_argument("--input", metavar="SIZE",
                         help="bytes to prepare, such as 92G, to estimate the hours from")
     parser.add_argument("--packed", action="store_true",

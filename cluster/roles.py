@@ -20,7 +20,7 @@ def add_setup_options(setup: argparse.ArgumentParser, read: str, write: str) -> 
     setup.add_argument("--write", nargs="+", default=[], metavar="S3-FOLDER", help=write)
     setup.add_argument("--check", action="store_true", help="change nothing, say what differs")
     setup.add_argument("--print-user-policy", action="store_true",
-                       help="what your own user or role needs, as JSON, and end")
+                       help="print the rights that your own user or role needs, as JSON, and end")
 
 
 def documents(

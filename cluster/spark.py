@@ -148,7 +148,7 @@ def _free_port() -> int:
 
 
 def _start_of(process: int) -> int | None:
-    """When a process was started, in the kernel's ticks; None if it has ended."""
+    """Start of a process, in the kernel's ticks; None if it has ended."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(process, os.WNOHANG)  # our own child: collect it
     try:

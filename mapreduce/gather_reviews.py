@@ -216,7 +216,7 @@ def partition_of(keys: Array, partitions: int) -> Array:
 def _columns(
     recipe: Recipe, rows: pa.RecordBatch, identity: Array, role: int
 ) -> tuple[pa.RecordBatch, Array]:
-    """What a row carries besides its words, and the first hash of what de-duplication compares."""
+    """Columns of a row besides its words, and the first hash of the key of de-duplication."""
     columns: dict[str, Any] = {}
     key = identity
     if recipe.selection.dedupe == "reviewer-product":

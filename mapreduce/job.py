@@ -139,7 +139,7 @@ class ReviewsJob(MRJob):
         return "org.apache.hadoop.mapred.lib.NLineInputFormat" if streaming else None
 
     def jobconf(self) -> dict[str, Any]:
-        """What Hadoop is told about the input."""
+        """Settings of Hadoop about the input."""
         conf: dict[str, Any] = super().jobconf()
         if self.options.runner in STREAMING:
             lines = {"mapreduce.input.lineinputformat.linespermap": str(self.LINES_PER_TASK),
@@ -167,12 +167,12 @@ class ReviewsJob(MRJob):
         return load_recipe(self.options.recipe_file or self.options.recipe).resolved()
 
     def map_pairs(self, pairs: Iterator[Any], step_num: int) -> Iterator[Any]:
-        """What mrjob does; its end is noted where the driver finds it."""
+        """Map pairs as mrjob does; note the end where the driver finds it."""
         with self._noting_end():
             yield from super().map_pairs(pairs, step_num)
 
     def reduce_pairs(self, pairs: Iterator[Any], step_num: int) -> Iterator[Any]:
-        """What mrjob does; its end is noted where the driver finds it."""
+        """Reduce pairs as mrjob does; note the end where the driver finds it."""
         with self._noting_end():
             yield from super().reduce_pairs(pairs, step_num)
 

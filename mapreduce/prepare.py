@@ -77,7 +77,7 @@ class Words:
             open_input(self.vectors).close()
 
     def options(self, most_frequent: list[str], work: Path) -> list[str]:
-        """What job 3 is told of them; the vectors of the vocabulary's words go into a file."""
+        """Arguments of job 3; the vectors of the vocabulary's words go into a file."""
         options = []
         if self.vocabulary:
             options += ["--vocabulary", str(plain_copy(Path(self.vocabulary), work))]
@@ -358,7 +358,7 @@ def split_bytes(engine: Engine) -> int:
 
 
 def reducers_of(partitions: int, options: EngineOptions) -> int:
-    """How many tasks share the partitions: one for each worker, if their number is known."""
+    """Number of tasks that share the partitions: one for each worker, if their number is known."""
     return min(partitions, options.workers or -(-partitions // REDUCER_PARTITIONS))
 
 

@@ -10,7 +10,7 @@ from reviews.record import Block
 
 
 class Taker(Protocol):
-    """What a thread gives its blocks to."""
+    """Receiver of a thread's blocks."""
 
     def add(self, block: Block) -> None:
         """Take a block."""

@@ -18,7 +18,7 @@ LENGTH_EDGES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20
 
 
 def ratings(manifest: dict[str, Any]) -> Chart | None:
-    """How many stored reviews have each rating."""
+    """Number of stored reviews by rating."""
     total: dict[str, int] = {}
     for split in manifest["splits"].values():
         for rating, n in split.get("ratings", {}).items():
@@ -47,7 +47,7 @@ def ratings(manifest: dict[str, Any]) -> Chart | None:
 
 
 def lengths(manifest: dict[str, Any]) -> Chart | None:
-    """How long the stored reviews are, before they are cut to the store's length."""
+    """Lengths of the stored reviews, before they are cut to the store's length."""
     bounds: dict[float, int] = {}
     for split in manifest["splits"].values():
         for bound, n in split.get("lengths", []):
@@ -283,7 +283,7 @@ def learning_rate(run: Run) -> Chart | None:
 
 
 def shares(run: Run) -> Chart | None:
-    """What part of every update's padded tokens each rank worked on; None with one rank."""
+    """Share of every update's padded tokens by rank; None with one rank."""
     points = run.curve.points
     ranks = max((len(point.tokens) for point in points), default=0)
     if ranks < 2:
@@ -318,7 +318,7 @@ def shares(run: Run) -> Chart | None:
 
 
 def waiting(run: Run) -> Chart | None:
-    """Where the time of a mean update goes on each rank: own work, waiting, the rest."""
+    """Time of a mean update on each rank: own work, waiting, the rest."""
     total = run.curve.total
     if total is None or not total.compute:
         return None

@@ -70,7 +70,7 @@ def _header(comparison: Comparison, name: str) -> Html:
 
 
 def _verdict(comparison: Comparison, best: str) -> str:
-    """How sure it is that the best is better than the reference."""
+    """Certainty that the best is better than the reference."""
     reference = comparison["reference"]
     if best == reference:
         return "it is the reference"

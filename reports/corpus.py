@@ -1,4 +1,4 @@
-"""What the manifest of a store says of its reviews."""
+"""Reviews of a store, from its manifest."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ DROPPED = {
 
 
 def corpus(manifest: dict[str, Any]) -> list[Html | None]:
-    """Where the reviews of the store come from, and what they are like."""
+    """Sources and properties of the reviews of a store."""
     splits = manifest["splits"]
     classes = [str(name) for name in manifest["classes"]]
     rows = []
@@ -52,7 +52,7 @@ def corpus(manifest: dict[str, Any]) -> list[Html | None]:
 
 
 def records(manifest: Mapping[str, Any]) -> Html:
-    """What became of every record: read = stored + dropped + bad."""
+    """Accounting of the records: read = stored + dropped + bad."""
     entry = manifest["records"]
     read = entry["read"]
     rows: list[list[Any]] = []

@@ -38,7 +38,7 @@ def render_store(store: Store) -> str:
 
 
 def _told(store: Store) -> dict[str, Any]:
-    """What prepare.json says; empty where it is not there."""
+    """Content of prepare.json; empty where it is not there."""
     try:
         told = json.loads(read_whole(join_path(store.address, "prepare.json")))
     except (OSError, ValueError):
@@ -124,7 +124,7 @@ def _list(
 
 
 def _features(store: Store) -> Html:
-    """How the columns beside the text are encoded."""
+    """Encoding of the columns beside the text."""
     rows = []
     train = max(1, store.rows("train"))
     for entry in store.manifest["features"]["encoding"]:

@@ -1,4 +1,4 @@
-"""Who limits a run, in one sentence."""
+"""Limit of a run, in one sentence."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ FAR = 0.8  # of the longest own work: who does less waits for somebody
 
 
 def limits(compute: np.ndarray, wait: np.ndarray, seconds: float) -> str:
-    """How much of the ranks' time was waiting, and for what.
+    """Share of the ranks' time that was waiting, and its cause.
 
     Args:
         compute, wait: (R,) what each rank did itself and how long it waited, in any unit.

@@ -30,7 +30,7 @@ def render(run: Run) -> str:
 
 
 def headline(run: Run) -> Html:
-    """What a reader in a hurry takes away."""
+    """Headline: the result for a reader in a hurry."""
     first, second = verdict(run)
     state = "failed" if run.failures else "finished" if run.finished else "unfinished"
     facts = [
@@ -50,7 +50,7 @@ def headline(run: Run) -> Html:
 
 
 def notices(run: Run) -> Html:
-    """What a reader must know before believing the rest."""
+    """Notices that a reader needs before the figures."""
     shown = [failure(record, True) for record in run.failures]
     path = shlex.quote(str(run.path))
     if not run.finished:
@@ -100,7 +100,7 @@ def corpus_of(run: Run) -> list[Html | None]:
 
 
 def training(run: Run) -> list[Html | None]:
-    """How the training went, by update, by epoch and by rank."""
+    """Course of the training, by update, by epoch and by rank."""
     first = charts.loss(run)
     if first is None:
         return [el("p", "No update is recorded yet.", cls="empty")]
@@ -147,7 +147,7 @@ def configuration(run: Run) -> list[Html | None]:
 
 
 def environment(run: Run) -> list[Html | None]:
-    """Where it ran, and on what data exactly."""
+    """Hosts, versions and exact data of a run."""
     store = run.summary.get("store") or {}
     hosts = dict.fromkeys(run.summary.get("hosts") or [])
     values = {

@@ -1,4 +1,4 @@
-"""What the pages are built of: sections, boxes, grids of cards, cards of settings."""
+"""Parts of the pages: sections, boxes, grids of cards, cards of settings."""
 
 from collections.abc import Mapping, Sequence
 from importlib import resources

@@ -16,7 +16,7 @@ Record = dict[str, Any]
 
 @dataclass
 class Run:
-    """What the files of a run folder say; whatever is not there yet is empty."""
+    """Content of a run folder; files that are not there yet are empty."""
 
     path: Path
     config: Record = field(default_factory=dict)

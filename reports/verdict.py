@@ -1,4 +1,4 @@
-"""What a run amounts to, in one sentence and a few figures."""
+"""Verdict on a run, in one sentence and a few figures."""
 
 import math
 import shlex

@@ -39,7 +39,7 @@ def features_of(rules: InputFormat) -> list[Feature]:
 
 
 def feature_columns(rules: InputFormat) -> list[str]:
-    """What the features are called in a block of reviews: by number, float64 or strings."""
+    """Names of the features in a block of reviews: by number, float64 or strings."""
     return [f"feature_{number}" for number in range(len(rules.features))]
 
 

@@ -244,7 +244,7 @@ def _skewed(rng: np.random.Generator, size: int, n: int) -> NDArray[np.int64]:
 
 
 def _copied(rng: np.random.Generator, n: int, first: int) -> NDArray[np.int64]:
-    """Which text each review has (n): its own, an earlier one's, or one (n and up) of the first."""
+    """Number of each review's text (n): its own, an earlier one, or one (n and up) of the first."""
     own = np.arange(n)
     other = (own * rng.random(n)).astype(np.int64)
     if first:

@@ -12,7 +12,7 @@ UNSURE = "unsure"
 
 @dataclass(frozen=True)
 class Decision:
-    """How labels follow from probabilities.
+    """Rule from probabilities to labels.
 
     threshold: lowest probability of the second of two classes for its label.
     unsure: from the first to below the second of these probabilities, the label is UNSURE.

@@ -31,7 +31,7 @@ PLACES = 3  # bad records that are named
 
 @dataclasses.dataclass
 class Tally:
-    """What became of the records."""
+    """Counts of records by what became of them."""
 
     records: int = 0
     scored: int = 0

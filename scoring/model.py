@@ -24,7 +24,7 @@ ENCODER_BATCH_TOKENS = 512  # of an encoder, whose layers are wide: they stay in
 
 
 class Model(Protocol):
-    """What computes the logits of rows."""
+    """A model: logits of rows."""
 
     def logits(self, rows: EncodedTexts, features: Array | None = None) -> Array:
         """(n, C) float32 for rows, and features (n, F) float32 of a model that reads some."""
@@ -198,7 +198,7 @@ def open_session(file: bytes, where: str, threads: int) -> Any:
 
 
 def _runtime_errors() -> tuple[type[Exception], ...]:
-    """What ONNX Runtime raises for a graph that it cannot run."""
+    """Exceptions of ONNX Runtime for a graph that it cannot run."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     return (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf,

@@ -31,7 +31,7 @@ Value = int | memoryview
 
 
 class _Refused(Exception):
-    """Why a file is refused."""
+    """Reason for which a file is refused."""
 
 
 def check_onnx(data: bytes, where: str) -> None:

@@ -20,7 +20,7 @@ SUFFIXES = (".parquet", ".jsonl", ".csv")
 
 
 class Writer(Protocol):
-    """What takes blocks of predictions."""
+    """Writer of blocks of predictions."""
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Write some rows."""

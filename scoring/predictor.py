@@ -17,7 +17,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says of n texts."""
+    """Predictions for n texts."""
 
     labels: list[str]  # names of the most probable classes
     probabilities: Array  # (n, classes) float32, rows add up to 1

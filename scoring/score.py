@@ -250,7 +250,7 @@ def _files(inputs: Sequence[str]) -> Iterator[list[str]]:
 
 
 def describe(tally: Tally, out: str, seconds: float) -> Iterator[str]:
-    """What was done, as lines for people."""
+    """Counts of a run, as lines for people."""
     if tally.bad:
         yield f"bad: {_bad_text(tally)}"
     if tally.cut:

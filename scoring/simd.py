@@ -23,7 +23,7 @@ _Q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.893525
 
 
 class _Code:
-    """What writes vector code: a builder, and the data of the arrays."""
+    """Writer of vector code: a builder, and the data of the arrays."""
 
     def __init__(self, context: Any, builder: Any, signature: Any, args: Any) -> None:
         self.builder = builder

@@ -101,7 +101,7 @@ def values_of(leaf: Leaf) -> str:
 
 
 def preset_text() -> str:
-    """What the preset changes that is read where no recipe is named."""
+    """Changes of the preset that is read where no recipe is named."""
     defaults, preset = flatten(Recipe()), flatten(load_recipe())
     changed = [f"`{key}` {str(value).lower() if value in (True, False) else value}"
                for key, value in preset.items() if value != defaults[key]]
@@ -110,7 +110,7 @@ def preset_text() -> str:
 
 
 def models_table() -> str:
-    """What models change of the defaults."""
+    """Changes that models make of the defaults."""
     defaults = {leaf.name: leaf.default for leaf in leaves(TrainingConfig)}
     rows = []
     for name, record in RECORDS.items():

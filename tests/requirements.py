@@ -1,4 +1,4 @@
-"""What a test needs from the machine."""
+"""Requirements of tests that a machine may not have."""
 
 import os
 

@@ -1,6 +1,7 @@
 """The rules of the tree: who imports whom, and what the package has to list."""
 
 import ast
+import re
 import runpy
 import subprocess
 import sys
@@ -53,7 +54,7 @@ def imported(module: Path) -> set[str]:
 
 
 def setup_arguments(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What setup.py hands to setuptools."""
+    """Arguments of setup.py for setuptools."""
     given: dict[str, Any] = {}
     monkeypatch.setattr(setuptools, "setup", given.update)
     runpy.run_path(str(ROOT / "setup.py"))
@@ -182,6 +183,16 @@ def statements(function: Function) -> int:
     """Lines of a function's body, without its docstring."""
     body = function.body[1:] if ast.get_docstring(function) else function.body
     return body[-1].end_lineno - body[0].lineno + 1 if body else 0  # type: ignore[operator]
+
+
+def test_every_docstring_opens_with_a_noun_or_a_verb() -> None:
+    questions = re.compile("(what|who|whether|how|where|which|when|why) ", re.IGNORECASE)
+    asking = [
+        f"{module}: {text.splitlines()[0]}" for module in python_files()
+        for node in ast.walk(ast.parse((ROOT / module).read_text("utf-8")))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        and (text := ast.get_docstring(node)) and questions.match(text)]
+    assert asking == []
 
 
 def test_no_function_has_more_than_60_lines() -> None:

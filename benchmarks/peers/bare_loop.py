@@ -1,4 +1,4 @@
-"""What a core can do when nothing stands around the model: forward and backward alone.
+"""Limit of a core with nothing around the model: forward and backward alone.
 
     python -m benchmarks.peers.bare_loop STORE --updates 10
 

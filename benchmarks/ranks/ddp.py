@@ -50,7 +50,7 @@ class Recorded(BalancedBatches):
 
 
 class Script:
-    """What a user has, and the balancer in it."""
+    """Script of a user, with the balancer in it."""
 
     def __init__(self, batch_size: int, updates: int) -> None:
         torch.manual_seed(0)

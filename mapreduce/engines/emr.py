@@ -80,6 +80,6 @@ def arguments(options: "EngineOptions", places: "RunFolders", tasks: "Tasks") ->
 
 
 def last_words(options: "EngineOptions", places: "RunFolders") -> str:
-    """What a step said last that failed before the job's own code could say anything."""
+    """Last lines of a step that failed before the job's own code could say anything."""
     region = bucket_region(split_uri(places.work)[0])
     return emr.step_failure(options.cluster_id or "", region)

@@ -1,4 +1,4 @@
-"""What mrjob is told about Hadoop: where it is found, and how its tasks run."""
+"""Options of mrjob for Hadoop: its programs, and the settings of its tasks."""
 
 import getpass
 import http.client
@@ -55,7 +55,7 @@ def find_streaming_jar(environment: Mapping[str, str]) -> str:
 
 
 def work_dir() -> str:
-    """Where the files of a run go whose store is local: the user's folder in HDFS."""
+    """Work folder of a run whose store is local: in the user's folder in HDFS."""
     return f"hdfs:///user/{getpass.getuser()}/reviewmill"
 
 

@@ -139,7 +139,7 @@ def tasks_of(
 
 @contextlib.contextmanager
 def _listening() -> Iterator[deque[str]]:
-    """What mrjob says meanwhile, with what the engine's own programs tell it: the last of it."""
+    """Last log messages of mrjob while the block runs, with those of the engine's own programs."""
     heard: deque[str] = deque(maxlen=2000)
     logger, handler = logging.getLogger("mrjob"), logging.Handler(logging.INFO)
     handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]

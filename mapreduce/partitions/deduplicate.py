@@ -139,7 +139,7 @@ def _starts(key: Array) -> Array:
 
 
 def _overlap(key: Array, keyed: Array, role: Array) -> Array:
-    """Which rows equal one of a given split they must yield to: training yields to
+    """Mask of the rows that equal one of a given split to which theirs yields: training yields to
     validation, both to test."""
     out = np.zeros(len(role), bool)
     if not (role != CORPUS).any():

@@ -257,7 +257,7 @@ class Communicator:
         return store or torch.distributed.TCPStore(host, port, is_master=False)
 
     def process_group(self, ranks: Sequence[int]) -> Any:
-        """What sums tensors over some ranks, all of which call this; None where MPI or shared
+        """Process group of torch over some ranks, all of which call this; None where MPI or shared
         memory does, and for one rank.
 
         Not by torch's new_group: without the ranks that are left out, it names groups differently

@@ -115,7 +115,7 @@ class FastText:
 
 
 def _line_number(path: str, line: bytes) -> int:
-    """Where in the whole file a line stands first."""
+    """Number of the first line of the file that equals `line`."""
     for stretch in stretches(read_input(path), find_lines, at_start=True):
         for start, end in zip(stretch.starts, stretch.ends, strict=True):
             if stretch.data[start:end] == line:

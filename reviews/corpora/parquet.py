@@ -157,7 +157,7 @@ def _kinds(valid: NDArray[np.bool_], kind: int) -> NDArray[np.uint8]:
 
 
 def _invalid(raw: pa.Array) -> NDArray[np.bool_]:
-    """Which of the byte strings (n, no nulls) are not UTF-8."""
+    """Mask of the byte strings (n, no nulls) that are not UTF-8."""
     wrong = np.zeros(len(raw), np.bool_)
     data, offsets = string_buffers(raw)
     _find_invalid(data, offsets, wrong)

@@ -12,7 +12,7 @@ CLEAR = "\r\033[K"
 
 
 class Progress:
-    """What all tasks on this machine have done of a job; tasks count, their driver shows.
+    """Progress of a job over all tasks on this machine; tasks count, their driver shows it.
 
     The count lies in memory that forks share. Of tasks on a cluster the driver is told how many
     have ended.

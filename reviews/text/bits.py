@@ -11,7 +11,7 @@ _WIDE = ir.VectorType(_BYTE, 64)
 
 
 def _pointer(context: Any, builder: Any, signature: Any, args: Any, kind: ir.Type) -> Any:
-    """Where byte args[1] of the array args[0] is, as a pointer to `kind`."""
+    """Address of byte args[1] of the array args[0], as a pointer to `kind`."""
     array = context.make_array(signature.args[0])(context, builder, args[0])
     return builder.bitcast(builder.gep(array.data, [args[1]]), kind.as_pointer())
 

@@ -103,7 +103,7 @@ def _put_places(bits: Any, base: Any, places: Array, n: Any) -> Any:
 
 @njit(cache=True, inline="always")
 def find_tokens(text: Array, i: Any, size: Any, case: Any, rule: Any, places: Array) -> Any:
-    """Where the tokens of text[i:i + size] begin and end, into places (2, n); how many."""
+    """Write begin and end of the tokens of text[i:i + size] into places (2, n); their number."""
     begun: Any = 0
     ended: Any = 0
     base: Any = 0

@@ -103,7 +103,7 @@ def _emoji_table() -> tuple[Array, Array]:
 
 
 def _table(replacements: list[str | None]) -> tuple[Array, Array]:
-    """Where in the bytes each code point's replacement begins (-1: stays) and ends (n, 2).
+    """Begin (-1: none) and end of each code point's replacement in the bytes (n, 2).
 
     The last row is that of all code points beyond the table.
     """

@@ -43,7 +43,7 @@ class Ragged:
         return ids
 
     def parts(self) -> tuple[Array, Array, Array, Array]:
-        """What the kernels work on."""
+        """Arrays of the kernels."""
         return self.values, self.first, self.size, self.base
 
 

@@ -61,7 +61,7 @@ class WordTable:
         return strings_from(self.arena[: self.used[1]].copy(), self.starts[: len(self) + 1])
 
     def tables(self) -> tuple[Array, Array, Array, Array, Array]:
-        """What the kernels work on."""
+        """Arrays of the kernels."""
         return self.slots, self.keys, self.starts, self.arena, self.used
 
 
@@ -73,7 +73,7 @@ def hash_key(low: Any, high: Any) -> Any:
 
 @njit(cache=True, inline="always")
 def slot_of(hashed: Any, used: Array) -> Any:
-    """Where the search begins for a key of this hash."""
+    """First slot of the search for a key of this hash."""
     return np.int64(hashed >> np.uint64(used[2]))
 
 

@@ -29,8 +29,8 @@ def without_each(text: str, words: list[Span]) -> list[str]:
 
 
 def effects(probabilities: Array) -> Array:
-    """How far each word (n,) raised the probability of the last of two classes, or of the most
-    probable of several; from probabilities (1 + n, classes) of `without_each`."""
+    """Effect of each word (n,): the rise of the probability of the last of two classes, or of
+    the most probable of several; from probabilities (1 + n, classes) of `without_each`."""
     classes = probabilities.shape[1]
     watched = classes - 1 if classes == 2 else int(probabilities[0].argmax())
     moved: Array = probabilities[0, watched] - probabilities[1:, watched]

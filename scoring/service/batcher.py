@@ -30,7 +30,7 @@ class Overloaded(Exception):
 
 @dataclass
 class Counts:
-    """What a batcher has done since its start."""
+    """Counters of a batcher since its start."""
 
     texts: int = 0
     ids: int = 0

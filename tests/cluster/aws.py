@@ -78,7 +78,7 @@ def states() -> set[str]:
 
 
 def objects(prefix: str = "") -> dict[str, bytes]:
-    """What lies in the bucket, by key."""
+    """Content of the bucket, by key."""
     s3 = boto("s3")
     found = {}
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix):

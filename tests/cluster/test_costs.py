@@ -1,4 +1,4 @@
-"""What clusters cost, before they are started."""
+"""Costs of clusters, before they are started."""
 
 
 import pytest

@@ -1,4 +1,4 @@
-"""Which mpirun is found, and what it is asked to do."""
+"""The mpirun that is found, and its command line."""
 
 import os
 import shlex

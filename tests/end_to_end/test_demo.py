@@ -21,7 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shown(folder: Path) -> subprocess.CompletedProcess[str]:
-    """What the demo printed."""
+    """Output of the demo."""
     done = demo(folder, "--reviews", "1000", "--out", "out")
     assert done.returncode == 0, done.stdout + done.stderr
     return done

@@ -74,7 +74,7 @@ def test_the_pages_have_commands_to_try() -> None:
 
 @pytest.fixture(scope="module")
 def printed(folder: Path) -> str:
-    """What the commands of the README printed, run in the folder."""
+    """Output of the README's commands, run in the folder."""
     lines = [line for line in commands("README.md") if line.startswith("reviewmill ")]
     used = {shlex.split(line)[1] for line in lines}
     assert {"prepare", "inspect", "train", "evaluate", "report", "score"} <= used
@@ -137,7 +137,7 @@ EVERY_PAGE = ["README.md", *(f"docs/{path.name}" for path in ROOT.glob("docs/*.m
 
 @functools.cache
 def help_of(*command: str) -> str:
-    """What a command says with --help."""
+    """Output of a command with --help."""
     with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
         reviewmill.main([*command, "--help"])
     return shown.getvalue()

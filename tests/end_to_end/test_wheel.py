@@ -1,4 +1,4 @@
-"""What a user gets who installs the wheel, without a checkout and without extras."""
+"""The wheel, installed without a checkout and without extras."""
 
 import os
 import subprocess

@@ -21,7 +21,7 @@ from tests.mapreduce.corpus import bytes_of, make_reviews, run, write_reviews
 
 
 def attempt(job: type[MRJob], task: str, arguments: Sequence[str | Path], given: bytes) -> bytes:
-    """What one attempt of a task puts out, run as engines run it."""
+    """Output of one attempt of a task, run as engines run it."""
     out = io.BytesIO()
     running = job([f"--{task}", "--step-num=0", *map(str, arguments)])
     running.sandbox(io.BytesIO(given), out).execute()
@@ -31,14 +31,14 @@ def attempt(job: type[MRJob], task: str, arguments: Sequence[str | Path], given:
 def attempts(
     job: type[MRJob], task: str, arguments: Sequence[str | Path], given: bytes
 ) -> list[bytes]:
-    """What two attempts of one task put out that run at the same time."""
+    """Outputs of two attempts of one task that run at the same time."""
     with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as pool:
         both = [pool.submit(attempt, job, task, arguments, given) for _ in range(2)]
         return [one.result(timeout=60) for one in both]
 
 
 def sorted_lines(data: bytes) -> bytes:
-    """What an engine's shuffle does."""
+    """Lines in the order of an engine's shuffle."""
     return b"".join(sorted(data.splitlines(keepends=True)))
 
 

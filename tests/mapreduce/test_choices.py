@@ -1,4 +1,4 @@
-"""What a recipe chooses about words, classes and splits shows in the store."""
+"""Choices of a recipe about words, classes and splits, as the store shows them."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What the commands find by looking at their input, and what they say of it."""
+"""Findings of the commands in their input, and their messages."""
 
 import csv
 import gzip
@@ -181,7 +181,7 @@ def test_a_named_scale_and_its_forms_are_read(tmp_path: Path) -> None:
 
 
 def reports_chart(store: Path) -> bool:
-    """Whether the page shows ratings, without stars that the scale does not have."""
+    """True where the page shows ratings, without stars that the scale does not have."""
     assert call("report", store) == 0
     return "10 ★" in (store / "report.html").read_text("utf-8")
 

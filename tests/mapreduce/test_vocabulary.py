@@ -1,4 +1,4 @@
-"""Which words get which ids."""
+"""Ids of the words of a vocabulary."""
 
 from pathlib import Path
 

@@ -52,7 +52,7 @@ def weights_of(model: Any) -> dict[str, np.ndarray]:
 
 
 def inputs_of(options: ModelOptions) -> dict[str, np.ndarray]:
-    """What a graph may ask for, with rubbish behind the reviews' ends."""
+    """Inputs that a graph may ask for, with rubbish behind the reviews' ends."""
     rng = np.random.default_rng(1)
     tokens = rng.integers(0, options.vocabulary_size, (len(LENGTHS), WIDTH)).astype(np.int32)
     lengths = np.array(LENGTHS, np.int32)

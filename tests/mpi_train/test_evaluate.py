@@ -70,7 +70,7 @@ def evaluate(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict
 
 
 def figures_in(line: str) -> dict[str, Any]:
-    """What --json printed, less the time that it took."""
+    """Figures that --json printed, without the seconds."""
     figures: dict[str, Any] = json.loads(line)
     assert figures.pop("seconds") > 0
     return figures

@@ -50,7 +50,7 @@ def _split(rows: int, classes: list[str]) -> dict[str, Any]:
 
 
 def make_evaluation(classes: list[str] = CLASSES, n: int = 4900) -> dict[str, Any]:
-    """What evaluate appends: 92.4 % accuracy with the default n."""
+    """Record that evaluate appends: 92.4 % accuracy with the default n."""
     negative = round(n * 0.24)
     matrix = [[negative - n // 25, n // 25], [n // 28, n - negative - n // 28]]
     right = matrix[0][0] + matrix[1][1]

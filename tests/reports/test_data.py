@@ -40,7 +40,7 @@ def page(store: Store) -> Element:
 
 
 def used(store: Store) -> list[Counter[str]]:
-    """How often each class uses each word of its stored training rows."""
+    """Number of uses of each word by class, in the stored training rows."""
     counts: list[Counter[str]] = [Counter() for _ in store.classes]
     for row in stored_rows(store):
         if row["split"] == "train":

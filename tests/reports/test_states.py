@@ -1,4 +1,4 @@
-"""What the page says about runs that are not whole, or not alike."""
+"""Pages about runs that are not whole, or not alike."""
 
 import json
 from collections.abc import Iterable

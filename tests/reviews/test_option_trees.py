@@ -205,7 +205,7 @@ def test_all_conditions_of_an_option_must_hold(values: dict[str, Any], names: se
 
 @dataclass(frozen=True)
 class Layers:
-    """What two kinds have."""
+    """Options that two kinds have."""
 
     width_of_layer: int = option(8, "width", at_least=1, fixed=True)
     dropped: float = option(0.2, "fraction", at_least=0, below=1)

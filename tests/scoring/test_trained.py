@@ -59,7 +59,7 @@ def run_of(
 
 @pytest.fixture
 def java() -> Iterator[None]:
-    """What Spark needs; the Java that it starts in this process is ended."""
+    """Requirements of Spark; the Java that it starts in this process is ended."""
     need(shutil.which("java") is not None, "Spark needs java")
     need(importlib.util.find_spec("pyspark") is not None, "needs pyspark")
     yield

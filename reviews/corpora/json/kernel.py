@@ -117,7 +117,7 @@ def _skip_nested(data, i, end, stack):
 
 @compiled
 def _find(data, i, end, names, bounds):
-    """Which wanted name data[i:end] is, or -1."""
+    """Number of the wanted name that data[i:end] is, or -1."""
     for f in range(bounds.size - 1):
         if bounds[f + 1] - bounds[f] == end - i:
             same = True

@@ -118,7 +118,7 @@ class JsonObjects(JsonLines):
 
 
 def first_indent(data: bytes) -> int:
-    """How many spaces lead to the first brace, -1 unless it stands on a line of its own.
+    """Number of spaces before the first brace, -1 unless it stands on a line of its own.
 
     -1 too when what is inside is not indented further: then such lines begin inner objects too.
     """

@@ -22,7 +22,7 @@ def refused(code: str, operation: str) -> ClientError:
 
 @dataclass
 class Interference:
-    """What happens to the requests of one client.
+    """Faults of the requests of one client.
 
     Attributes:
         capacity: number of instances that there are, by (type, market); others are endless.

@@ -24,7 +24,7 @@ def hosts(tmp_path: Path) -> Iterator[list[SshHost]]:
 
 
 def become_node(host: SshHost, of_first: Path) -> None:
-    """What user data does; the last node is taken back once the first has trained for a while."""
+    """Work of user data; the last node is taken back once the first has trained for a while."""
     (host.folder / "scratch").mkdir()
     # As on a fresh instance: keys and known hosts are found where ssh looks by itself.
     (host.folder / "ssh" / "ssh_config").write_text("")

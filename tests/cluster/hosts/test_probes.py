@@ -32,7 +32,7 @@ def hosts(tmp_path: Path) -> Iterator[list[SshHost]]:
 
 
 def check(hosts: list[SshHost], lines: str = "", *interface: str) -> str:
-    """What is said on the first host about all of them."""
+    """Output of the first host about all of them."""
     file = hosts[0].folder / "hostfile"
     file.write_text(lines or "".join(f"{host.name} slots=2\n" for host in hosts))
     done = subprocess.run(hosts[0].command(sys.executable, "-c", CHECKS, file, *interface),

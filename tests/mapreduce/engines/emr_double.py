@@ -133,7 +133,7 @@ class Double:
                 put(f"{options['-output'][0].rstrip('/')}/part-{number:05d}", data)
 
     def task(self, command: str, files: dict[str, bytes], data: bytes) -> bytes:
-        """What a task wrote, given what it reads; a failed one is tried again."""
+        """Output of a task for its input; a failed one is tried again."""
         said = b""
         program = command.replace("/opt/reviewmill", str(self.folder / "opt"))
         for attempt in range(ATTEMPTS):

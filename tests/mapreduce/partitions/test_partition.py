@@ -20,7 +20,7 @@ texts = st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1), min_size=1, 
 
 
 def parcel(writer: WorkFileWriter, rows: list[list[str]], kind: type) -> RowsLine:
-    """What a task writes about these reviews, with ids of that type."""
+    """Line of a task about these reviews, with ids of that type."""
     words = list(dict.fromkeys(word for row in rows for word in row))
     sizes = pa.array([len(row) for row in rows], pa.int32())
     tables = writer.write(pa.table({"word": words}), pa.table({"size": sizes}))

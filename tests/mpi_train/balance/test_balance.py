@@ -41,7 +41,7 @@ def steps(run: Path, epoch: int) -> list[dict[str, Any]]:
 
 
 def part_of(rank: int, steps: list[dict[str, Any]]) -> float:
-    """What a rank did of some updates."""
+    """Share of a rank in some updates."""
     return sum(s["share_tokens"][rank] for s in steps) / sum(s["tokens"] for s in steps)
 
 

@@ -1,4 +1,4 @@
-"""What the balancer decides, told by nothing but numbers."""
+"""Decisions of the balancer from given numbers."""
 
 import json
 import math

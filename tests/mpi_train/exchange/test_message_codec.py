@@ -1,4 +1,4 @@
-"""What ranks without MPI send each other, and nothing else."""
+"""Messages of ranks without MPI, and nothing else."""
 
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""What the ranks of one host share."""
+"""Shared memory of the ranks of one host."""
 
 from pathlib import Path
 

@@ -33,7 +33,7 @@ def by_torchrun(ranks: int, *command: Any) -> subprocess.CompletedProcess[str]:
 
 
 def by_srun(ranks: int, *command: Any) -> tuple[int, str, str]:
-    """What srun does without PMI: starts the ranks, each with its number in the environment."""
+    """Ranks as srun starts them without PMI, each with its number in the environment."""
     started = [
         subprocess.Popen(
             [sys.executable, *map(str, command)], cwd=ROOT, text=True, stdout=subprocess.PIPE,

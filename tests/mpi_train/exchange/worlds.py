@@ -22,7 +22,7 @@ def patiently(world: Any, source: int, tag: int) -> Any:
 
 
 def refusal(ranks: Communicator) -> Any:
-    """What a rank has against MPI, if anything: a sentence, or an exit status."""
+    """Reason for which a rank refuses MPI, if any: a sentence, or an exit status."""
     try:
         ranks.connect("mpi")
     except UserError as error:

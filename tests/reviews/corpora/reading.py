@@ -17,7 +17,7 @@ WHOLE = Recipe.of(dedupe="reviewer-product")
 
 @dataclass
 class Reading:
-    """What came out of an input: the reviews in order, and an account of the rest."""
+    """Reviews of an input in order, and an account of the rest."""
 
     reviews: list[dict[str, Any]] = field(default_factory=list)
     records: int = 0

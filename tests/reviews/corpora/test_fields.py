@@ -1,4 +1,4 @@
-"""Which field holds what: by the recipe, or by the names that public corpora use."""
+"""Fields found by the recipe, or by the names that public corpora use."""
 
 from pathlib import Path
 from typing import Any

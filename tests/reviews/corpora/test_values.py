@@ -1,4 +1,4 @@
-"""What ratings, labels, names and times mean, alike in every format."""
+"""Meaning of ratings, labels, names and times, alike in every format."""
 
 import datetime
 import math

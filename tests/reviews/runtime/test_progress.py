@@ -1,4 +1,4 @@
-"""How far a job is: a line with the time left on a terminal, one a minute in a log."""
+"""Progress of a job: a line with the time left on a terminal, one a minute in a log."""
 
 import io
 import multiprocessing

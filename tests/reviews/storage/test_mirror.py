@@ -28,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(folder: Path, step: int, kept: int = 1) -> None:
-    """What a run leaves after so many updates, whose files all say that number."""
+    """Files of a run after so many updates, which all say that number."""
     for old in sorted((folder / "checkpoints").glob("step-*"))[: -kept or None]:
         shutil.rmtree(old)
     for name in ("config.yaml", "metrics.jsonl", "model/weights.safetensors", "model/manifest.json",

@@ -1,4 +1,4 @@
-"""What the kernels are made of, against plain Python."""
+"""Parts of the kernels, against plain Python."""
 
 import numpy as np
 from hypothesis import given

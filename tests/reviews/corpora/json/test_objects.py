@@ -111,7 +111,7 @@ def test_an_object_that_grows_beyond_all_bounds_is_given_up_at_its_first_line(
 
 
 def lost(damaged: bytes, folder: Path) -> int:
-    """How many of ROWS a damaged file does not give as they were."""
+    """Number of ROWS that a damaged file does not give as they were."""
     path = folder / "input"
     path.write_bytes(damaged)
     splits = plan_splits([str(path)], Recipe.of(format="amazon"))
