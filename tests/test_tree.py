@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import setuptools
 
+from tests.stores import make_store
+
 ROOT = Path(__file__).resolve().parents[1]
 # Folders that hold Python files but are no part of the installation.
 NOT_PACKAGED = {"tests"}
@@ -145,6 +147,17 @@ def test_prepare_never_loads_what_only_other_packages_would_use(tmp_path: Path) 
     (tmp_path / "reviews.json").write_text('{"reviewText": "good tea", "overall": 5}\n' * 9)
     call = f"reviewmill.main(['prepare', '{tmp_path}/reviews.json', '--out', '{tmp_path}/store'])"
     assert loaded_by(f"import reviewmill; {call}") & {"pandas", "scipy", "setuptools"} == set()
+
+
+def test_training_never_loads_what_compiles_models(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store", {"train": 20, "validation": 10}, length=8).path
+    line = ["train", str(store), "--out", str(tmp_path / "run"), "--epochs", "1", "--overwrite"]
+    calls = [f"reviewmill.main({[*line, *options.split()]})"
+             for options in ("--optimizer adamw", "--optimizer sgd", "--optimizer lamb",
+                             "--model bag")]
+    statement = "; ".join(["import reviewmill", *calls, "assert 'torch.optim' in sys.modules",
+                           "assert 'torch._dynamo' not in sys.modules"])
+    assert "torch" in loaded_by(statement)
 
 
 def test_the_command_line_loads_no_stage_before_one_is_called() -> None:

@@ -1,7 +1,8 @@
 """Optimizers: gradients to updates of the parameters."""
 
+import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +16,22 @@ from mpi_train.configuration.groups import OptimizerOptions, ScheduleOptions
 # Parameters, or groups of them with values of their own.
 Parameters = Iterable[nn.Parameter] | list[dict[str, Any]]
 
+Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
+
+
+def eager(kind: type[Kind]) -> type[Kind]:
+    """An optimizer of torch without its calls into torch.compile, whose import alone takes
+    almost as long as the start of a training."""
+    return type(kind.__name__, (kind,), {
+        "add_param_group": inspect.unwrap(kind.add_param_group),
+        "step": torch.no_grad()(inspect.unwrap(kind.step)),
+    })
+
 
 class ByParameter(torch.optim.Optimizer):
     """Optimizer that updates each parameter by itself."""
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)  # as in `eager`
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -145,13 +159,14 @@ def _optimizer(
         return Adagrad(parameters, rate, options.eps)
     if options.optimizer == "sgd":
         # torch's fused kernel takes no sparse gradients.
-        return torch.optim.SGD(parameters, rate, options.momentum, fused=fused,
-                               weight_decay=options.weight_decay)
+        return eager(torch.optim.SGD)(parameters, rate, options.momentum, fused=fused,
+                                      weight_decay=options.weight_decay)
     first, second = options.betas
     if options.optimizer == "lamb":
         return Lamb(parameters, rate, (first, second), options.eps, options.weight_decay)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.optimizer]
-    return kind(parameters, rate, (first, second), options.eps, options.weight_decay, fused=True)
+    return eager(kind)(
+        parameters, rate, (first, second), options.eps, options.weight_decay, fused=True)
 
 
 def step_at(optimizer: torch.optim.Optimizer | OptimizerGroup, rate: float) -> None:
