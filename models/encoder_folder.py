@@ -12,7 +12,6 @@ from reviews.errors import UserError
 from reviews.storage.files import reason
 from reviews.storage.folders import sha256
 from reviews.store import Store
-from reviews.text.subwords import Subwords
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 # Names that tokenizers give to the ids before and behind a text.
@@ -69,6 +68,8 @@ def fitted_shape(folder: Path, store: Store) -> EncoderShape:
 
 def _with_special_ids(encoder: EncoderFolder) -> EncoderShape:
     """The shape with the ids before and behind a review, where the tokenizer adds none itself."""
+    from reviews.text.subwords import Subwords  # kernels are loaded where they are needed
+
     coding = Subwords(encoder.tokenizer_file).coding
     if coding.prefix:
         return encoder.shape
