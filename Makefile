@@ -4,12 +4,16 @@ BIN := .venv/bin
 # Without bytecode every rank of every test compiles torch's sources anew, which doubles its start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test soak lint bench clean
+.PHONY: demo test pytest soak lint bench clean
 
 demo: .venv/ready
 	$(BIN)/reviewmill demo --out demo
 
-test: .venv/ready lint
+# Types are checked while the first tests run.
+test: .venv/ready
+	$(MAKE) --no-print-directory --jobs 2 lint pytest
+
+pytest: .venv/ready
 	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile
 
 # PART names a folder or a file below tests/, such as mpi_train; without it, everything.

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Array = np.ndarray
+TRANSPORTS = "OMPI_MCA_btl"
 
 
 class Stopped(Exception):
@@ -48,6 +49,9 @@ def _find_world() -> Any:
     rendezvous = find_rendezvous(os.environ)
     if rendezvous is not None:
         return TcpStoreWorld.join(rendezvous)
+    # Of Open MPI's transports, training needs none of one-sided access: ofi sleeps for a second
+    # when it is closed, and uct may spin for ever where there is no RDMA (open-mpi/ompi#14383).
+    os.environ.setdefault(TRANSPORTS, "^ofi,uct")
     from mpi4py import MPI  # which starts MPI
 
     check_size(os.environ, MPI.COMM_WORLD.Get_size())

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mpi_train.__main__ import main
-from mpi_train.exchange.communicator import check_size
+from mpi_train.exchange.communicator import TRANSPORTS, Communicator, check_size
 from mpi_train.exchange.tcp_store_world import Rendezvous, find_rendezvous, first_host
 from reviews.bundle import read_bundle
 from reviews.errors import UserError
@@ -111,6 +111,17 @@ def test_a_rank_that_finds_itself_alone_among_many_is_refused(
         return
     with pytest.raises(UserError, match=f"{problem}, but the MPI of mpi4py finds {size}"):
         check_size(environment, size)
+
+
+@pytest.mark.parametrize("named", ["", "self,sm,tcp"])
+def test_open_mpi_takes_no_transport_of_one_sided_access_unless_some_are_named(
+    named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TRANSPORTS, named)
+    if not named:
+        monkeypatch.delenv(TRANSPORTS)
+    assert Communicator().size == 1
+    assert os.environ[TRANSPORTS] == (named or "^ofi,uct")
 
 
 @pytest.mark.parametrize(("nodes", "first"), [
