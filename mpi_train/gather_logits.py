@@ -1,7 +1,7 @@
 """Logits of many reviews: the same numbers for any number of ranks."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import nn
@@ -11,6 +11,7 @@ from models.rows import Rows
 from mpi_train.exchange.communicator import Communicator
 from reviews.bundle import Bundle
 from reviews.errors import UserError
+from reviews.metrics import evaluate_scores
 from reviews.store import Store
 
 Array = np.ndarray
@@ -64,3 +65,16 @@ def gather_logits(
     outputs = len(scores) // max(1, len(order))
     scores = scores if outputs <= 1 else scores.reshape(-1, outputs)
     return Scored(label[order], scores[order], known[order] if len(known) else None)
+
+
+def validate(
+    model: nn.Module, blocks: Iterable[tuple[int, Rows]], communicator: Communicator,
+    classes: Sequence[str], max_tokens: int,
+) -> dict[str, Any] | None:
+    """Figures on the validation split, of which each rank has some blocks; None on other ranks than
+    0, or without such a split."""
+    scored = gather_logits(model, blocks, communicator, max_tokens)
+    if scored is None or len(scored.labels) == 0:
+        return None
+    figures = evaluate_scores(scored.labels, scored.logits, classes)
+    return {name: figures[name] for name in ("n", "loss", "accuracy", "f1_macro", "roc_auc")}

@@ -4,16 +4,14 @@ import math
 import platform
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
 
-from models.rows import Rows
 from mpi_train.balance.balancer import UnusableTimes
 from mpi_train.balance.efficiency import efficiency
 from mpi_train.checkpoint import CheckpointWriter, last_checkpoint
@@ -21,9 +19,10 @@ from mpi_train.chosen_rows import ChosenRows
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import BatchReader, SplitReader, open_store
 from mpi_train.exchange.communicator import Communicator, Stopped
-from mpi_train.gather_logits import gather_logits
+from mpi_train.gather_logits import validate
 from mpi_train.model_folder import save_model
 from mpi_train.monitoring.profiler import Profiler
+from mpi_train.monitoring.resources import ResourceMeter
 from mpi_train.monitoring.run_lock import RunLock
 from mpi_train.monitoring.run_log import RunLog, environment, store_entry
 from mpi_train.monitoring.stop_signals import StopSignals
@@ -35,7 +34,6 @@ from mpi_train.smote import synthetic_rows
 from mpi_train.train_state import EpochTotals, TrainState
 from mpi_train.update import NotFinite, Update, Updater
 from reviews.errors import UserError, disk_is_full
-from reviews.metrics import evaluate_scores
 from reviews.storage.files import is_remote
 from reviews.storage.folders import join
 from reviews.storage.mirror import RunMirror
@@ -136,6 +134,7 @@ class Run:
             ShardedCheckpointWriter(self.run_log.out, kept, communicator, mirror)
             if self.replica.sharded else CheckpointWriter(self.run_log.out, kept, mirror))
         self._checkpointed = time.monotonic()
+        self.resources = ResourceMeter(communicator.device)
         profiles = config.run.profile and communicator.rank == 0
         self.profiler = Profiler(self.run_log.out / "profile") if profiles else None
 
@@ -186,6 +185,7 @@ class Run:
         last = min(self.plan.updates, self.total - before)
         self._epoch_started = time.perf_counter()
         self.updater.timer.take()  # what lies between epochs belongs to no update
+        self.resources.take()
         self.run_log.start_epoch(self.plan.rows, self.state.epoch.reviews,
                                  f"epoch {epoch + 1}/{config.duration.epochs}")
         number = self.step - before
@@ -205,6 +205,7 @@ class Run:
                 if update:
                     self._record(epoch, update, rate)
                     number += 1
+                    self.resources.sample()
                     self._between_updates(number, last, update.asked)
         finally:
             self.run_log.end_epoch()
@@ -308,6 +309,7 @@ class Run:
         config, done = self.config, self.state.epoch
         reviews = max(done.reviews, 1)
         seconds = done.seconds + time.perf_counter() - self._epoch_started
+        used = self.communicator.world.allgather(self.resources.take())
         # A slow rank has less to do here, too, and a parked one, with its old weights, nothing.
         ratios = self.communicator.from_root(lambda: self.updater.coordinator.ratios)
         figures = None
@@ -315,7 +317,8 @@ class Run:
             figures = self._evaluate(epoch, ratios)
         loss, speed = done.loss / reviews, reviews / seconds
         self.run_log.record("epoch", epoch=epoch, step=self.step, loss=loss, reviews=reviews,
-                            seconds=seconds, reviews_per_s=speed, validation=figures)
+                            seconds=seconds, reviews_per_s=speed, validation=figures,
+                            **{name: [rank[name] for rank in used] for name in used[0]})
         accuracy = f", validation accuracy {figures['accuracy']:.2%}" if figures else ""
         self.run_log.log(f"epoch {epoch + 1}/{config.duration.epochs}: loss {loss:.4f}, "
                          f"{speed:,.0f} reviews/s{accuracy}")
@@ -384,16 +387,3 @@ class Run:
         if self._mirror is not None:
             ranks.from_root(self._mirror.put)
         return summary
-
-
-def validate(
-    model: nn.Module, blocks: Iterable[tuple[int, Rows]], communicator: Communicator,
-    classes: Sequence[str], max_tokens: int,
-) -> dict[str, Any] | None:
-    """Figures on the validation split, of which each rank has some blocks; None on other ranks than
-    0, or without such a split."""
-    scored = gather_logits(model, blocks, communicator, max_tokens)
-    if scored is None or len(scored.labels) == 0:
-        return None
-    figures = evaluate_scores(scored.labels, scored.logits, classes)
-    return {name: figures[name] for name in ("n", "loss", "accuracy", "f1_macro", "roc_auc")}

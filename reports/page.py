@@ -10,6 +10,7 @@ from reports.html import Html, count, duration, el, join, percent, score, table
 from reports.parts import grid, header, notice, page, section, settings
 from reports.results import calibration, results
 from reports.run import Run
+from reports.studies.resources import resources
 from reports.verdict import evaluate_command, tiles, validation_majority, verdict
 
 
@@ -108,6 +109,7 @@ def training(run: Run) -> list[Html | None]:
         el("div", first.html(wide=True), cls="grid"),
         grid(charts.validation(run, validation_majority(run)), charts.learning_rate(run),
              charts.throughput(run), charts.shares(run), charts.waiting(run)),
+        resources(run),
         epochs(run),
     ]
 

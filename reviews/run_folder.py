@@ -47,7 +47,7 @@ class StepRecord(TypedDict):
 
 
 class EpochRecord(TypedDict):
-    """The end of an epoch."""
+    """The end of an epoch; lists have an entry for each rank."""
 
     kind: str
     epoch: int
@@ -57,6 +57,10 @@ class EpochRecord(TypedDict):
     seconds: float
     reviews_per_s: float
     validation: dict[str, Any] | None
+    cpu_percent: list[float]
+    memory_bytes: list[int]
+    gpu_percent: list[float | None]
+    gpu_memory_bytes: list[int | None]
 
 
 class RebalanceRecord(TypedDict):

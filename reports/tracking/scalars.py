@@ -9,6 +9,7 @@ from reviews.run_folder import CONFIG, METRICS, parse_record
 
 STEP = ("loss", "learning_rate", "reviews_per_s", "efficiency")
 PER_RANK = ("shares", "compute_s", "wait_s")
+RESOURCES = ("cpu_percent", "memory_bytes", "gpu_percent", "gpu_memory_bytes")
 SCORES = ("loss", "accuracy", "f1_macro", "roc_auc")
 
 
@@ -58,7 +59,9 @@ class ScalarReader:
             self._epoch = record["epoch"]
             scores = record.get("validation") or {}
             yield Scalars(record["step"], self._time, {
-                "epoch/loss": record["loss"], **_scores("validation", scores)})
+                "epoch/loss": record["loss"], **_scores("validation", scores),
+                **{f"rank_{rank}/{name}": value for name in RESOURCES
+                   for rank, value in enumerate(record.get(name) or []) if value is not None}})
         elif kind == "evaluation":
             yield Scalars(self._step, self._time, _scores(str(record.get("split")), record))
 

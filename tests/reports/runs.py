@@ -112,6 +112,8 @@ def make_run(
                 "kind": "epoch", "epoch": epoch, "step": record["step"],
                 "loss": 0.19 + 0.25 * math.exp(-epoch), "reviews": 1024 * per_epoch,
                 "seconds": 16.2, "reviews_per_s": 2480.0,
+                "cpu_percent": [99.2] * ranks, "memory_bytes": [412_000_000] * ranks,
+                "gpu_percent": [None] * ranks, "gpu_memory_bytes": [None] * ranks,
                 "validation": {"n": 4900, "loss": 0.2 + 0.16 * math.exp(-epoch) + 0.004 * epoch,
                                "accuracy": good, "f1_macro": good - 0.031,
                                "roc_auc": good + 0.045},

@@ -79,3 +79,13 @@ def test_what_a_resumed_run_does_again_is_not_read_again(run: Path) -> None:
     assert [*reader.new()] == []
     write(run, step(3), step(4))
     assert [found.step for found in reader.new()] == [4]
+
+
+def test_an_epoch_has_the_resources_of_every_rank_that_are_known(run: Path) -> None:
+    write(run, step(1, ranks=2), {
+        "kind": "epoch", "epoch": 0, "step": 1, "loss": 0.5, "cpu_percent": [99.0, 150.0],
+        "memory_bytes": [7, 8], "gpu_percent": [None, 40.0], "gpu_memory_bytes": [None, None]})
+    _, found = ScalarReader(run).new()
+    assert found.values == {
+        "epoch/loss": 0.5, "rank_0/cpu_percent": 99.0, "rank_1/cpu_percent": 150.0,
+        "rank_0/memory_bytes": 7, "rank_1/memory_bytes": 8, "rank_1/gpu_percent": 40.0}
