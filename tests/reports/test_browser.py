@@ -72,7 +72,7 @@ def test_no_table_of_a_whole_run_has_to_be_scrolled_but_that_of_the_epochs(
     scrolled = """[...document.querySelectorAll('.scroll')].filter(e =>
         e.scrollWidth > e.clientWidth).map(
             e => e.closest('figure').querySelector('h3').innerText)"""
-    assert set(tab.ask(scrolled)) <= ({"Epochs", "Splits"} if width < 720 else set())
+    assert set(tab.ask(scrolled)) <= ({"Epochs", "Ranks", "Splits"} if width < 720 else set())
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
