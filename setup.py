@@ -20,6 +20,7 @@ setup(
         "mapreduce",
         "mapreduce.engines",
         "mapreduce.partitions",
+        "mapreduce.resume",
         "models",
         "models.nets",
         "mpi_train",

@@ -8,6 +8,7 @@ BENCHMARKS = {
     "prepare": ("benchmarks.prepare", "beside a per-line Python version of the 2019 way"),
     "engines": ("benchmarks.engines", "the same preparation on every engine that is here"),
     "dask": ("benchmarks.on_dask", "the runner dask beside pandas and plain Dask"),
+    "resume": ("benchmarks.resume", "preparations that are killed and go on"),
     "projection": ("benchmarks.projection", "the full corpus on larger machines"),
     "train": ("benchmarks.train", "beside a plain torch DDP script"),
     "models": ("benchmarks.models", "speed and size of every model"),

@@ -7,7 +7,7 @@ Input and --gathered are the output of job 1, --words that of job 2.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ LENGTHS = [*range(10, 100, 10), *range(100, 500, 50), *range(500, 2001, 250), 50
 
 class EncodeReviews(ReviewsJob):
     """Partition files to a committed store."""
+
+    KEPT = ("mapper",)  # the reducer makes the store, and takes no time
 
     def configure_args(self) -> None:
         super().configure_args()
@@ -87,6 +89,10 @@ class EncodeReviews(ReviewsJob):
             "keys": count_keys(self.recipe.input, partition.rows, split < len(SPLITS)),
         }
         PROGRESS.add(1)
+
+    def files_of(self, pairs: Sequence[tuple[int, ShardLine]]) -> Iterator[str]:
+        """The shards."""
+        return (join(self.options.store, shard["name"]) for _, shard in pairs)
 
     def reducer_init(self) -> None:
         self._load()

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mapreduce.resume.finished_tasks import REUSED
 from reviews.corpora import InputSplit, resolve_escapes
 from reviews.recipe import Recipe
 from reviews.vocabulary import store_warning
@@ -46,6 +47,12 @@ def say_empty(files: Sequence[str], command: str = "prepare") -> None:
         progress(f"{path}: no record in it", command)
     if len(files) > _NAMED:
         progress(f"no record in {len(files) - _NAMED} other files", command)
+
+
+def reused_text(counters: Mapping[str, Mapping[str, int]]) -> str:
+    """The end of a line about a job with these counters: tasks that it need not do again."""
+    kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(counters.get(REUSED, {}).items()))
+    return f" (of the earlier run: {kinds})" if kinds else ""
 
 
 def retries_text(counts: Mapping[str, int]) -> str:

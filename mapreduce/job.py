@@ -7,7 +7,7 @@ import sys
 import traceback
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,12 @@ from mrjob.runner import MRJobRunner
 
 from mapreduce.engines.fork_runner import ForkRunner
 from mapreduce.engines.ship_package import launcher, module_of
+from mapreduce.resume.finished_tasks import REUSED, FinishedTasks, Pair
 from reviews.corpora import InputSplit
 from reviews.errors import UserError
 from reviews.recipe import Recipe, load_recipe
 from reviews.runtime.memory import keep_freed_memory
+from reviews.runtime.progress import PROGRESS
 from reviews.storage.folders import join, write_whole
 from reviews.storage.retries import RETRIES
 from reviews.text.subwords import tokenizer_file
@@ -61,9 +63,14 @@ class ReviewsJob(MRJob):
     # Lines of input for a map task of Hadoop's: a task takes longer to start than to encode a
     # partition, and a line of job 1 is as much input as four of these.
     LINES_PER_TASK = 4
+    # Stages whose outputs a run with --resume keeps, and with the reducer the job's.
+    KEPT = ("mapper", "reducer")
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
         super().__init__(args)
+        if self.options.finished:
+            for stage in self.KEPT:
+                setattr(self, stage, self._keeping(stage, getattr(self, stage)))
         keep_freed_memory()
         # Arrow's own allocator gives pages back too.
         pa.set_memory_pool(pa.system_memory_pool())
@@ -76,6 +83,8 @@ class ReviewsJob(MRJob):
         self.add_file_arg("--recipe-file", help="file of a recipe, in place of a preset")
         self.add_file_arg("--tokenizer-file", help="tokenizer.json, in place of the recipe's")
         self.add_passthru_arg("--work-dir", help="folder for parcels, that all tasks can see")
+        self.add_passthru_arg("--finished", metavar="HASH", help="hash of what the tasks depend "
+                              "on: keep what they put out, and do none again")
 
     def run_job(self) -> None:
         """Run the job by itself, without `reviewmill prepare`.
@@ -175,6 +184,30 @@ class ReviewsJob(MRJob):
         """Reduce pairs as mrjob does; note the end where the driver finds it."""
         with self._noting_end():
             yield from super().reduce_pairs(pairs, step_num)
+
+    def files_of(self, pairs: Sequence[Pair]) -> Iterator[str]:
+        """Files that a task has made, beside the work files that its output names."""
+        return iter(())
+
+    def _keeping(
+        self, stage: str, function: Callable[[Any, Any], Iterable[Pair] | None]
+    ) -> Callable[[Any, Any], Iterator[Pair]]:
+        """A mapper or reducer that is run only where no earlier run has finished the same task."""
+        tasks = FinishedTasks(self.work, self.options.finished)
+
+        def run(key: Any, given: Any) -> Iterator[Pair]:
+            lines = list(given) if stage == "reducer" else [given]
+            path = tasks.task(stage, key, lines)
+            pairs = tasks.read(path)
+            if pairs is None:
+                before = PROGRESS.added
+                pairs = list(function(key, iter(lines) if stage == "reducer" else given) or ())
+                tasks.write(path, pairs, self.files_of(pairs), PROGRESS.added - before)
+            else:
+                self.increment_counter(REUSED, "tasks")
+            yield from pairs
+
+        return run
 
     @contextlib.contextmanager
     def _noting_end(self) -> Iterator[None]:

@@ -6,11 +6,10 @@ import os
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 
 from mapreduce.count_words import CountWords, word_partitions
@@ -19,13 +18,23 @@ from mapreduce.encode_reviews import EncodeReviews, read_counts
 from mapreduce.engines.options import EngineOptions
 from mapreduce.engines.run_job import ENGINES, Engine, log_to_stderr, run_job
 from mapreduce.feature_counts import read_encoding
-from mapreduce.findings import find_escapes, progress, retries_text, say_empty, warn_of
+from mapreduce.findings import (
+    find_escapes,
+    progress,
+    retries_text,
+    reused_text,
+    say_empty,
+    warn_of,
+)
 from mapreduce.gather_reviews import ROLES, GatherReviews
+from mapreduce.given_words import NO_WORDS, Words
 from mapreduce.inspect_store import shares, shares_text
 from mapreduce.job import requests_made_again
 from mapreduce.job_lines import partition_lines, write_pairs
 from mapreduce.partitions.gather_summary import GatherSummary, fate_text
+from mapreduce.resume.unfinished_run import go_on, lines_at_a_failure, made_of
 from mapreduce.run_folders import (
+    INPUTS,
     RunFolders,
     clear,
     places_for,
@@ -42,13 +51,10 @@ from reviews.recipe import SPLITS, Recipe, load_recipe
 from reviews.runtime.progress import PROGRESS
 from reviews.runtime.spark import add_spark_conf
 from reviews.storage.files import absolute, find_files, is_remote, save_standard_input
-from reviews.storage.folders import join, put, write_whole
-from reviews.storage.input_file import open_input
+from reviews.storage.folders import join, names_below, put, write_whole
 from reviews.store import Store
 from reviews.text.sequences import room_for_words
 from reviews.text.subwords import Subwords, tokenizer_file
-from reviews.vectors import read_vectors
-from reviews.vocabulary import given_vocabulary
 
 # One shard for so many bytes of input, inflated; a task holds one or two of them in memory. Each
 # task of job 1 writes the words of a partition's rows beside them: the fewer partitions, the
@@ -62,37 +68,6 @@ LOCAL_PARTITIONS = 4
 REDUCER_PARTITIONS = 4
 
 
-@dataclass(frozen=True)
-class Words:
-    """Files that a user gives about words: a vocabulary, and vectors of words."""
-
-    vocabulary: str | None = None
-    vectors: str | None = None
-
-    def check(self) -> None:
-        """Raise UserError for files that cannot be used, before anything is read."""
-        if self.vocabulary:
-            given_vocabulary(Path(self.vocabulary))
-        if self.vectors:
-            open_input(self.vectors).close()
-
-    def options(self, most_frequent: list[str], work: Path) -> list[str]:
-        """Arguments of job 3; the vectors of the vocabulary's words go into a file."""
-        options = []
-        if self.vocabulary:
-            options += ["--vocabulary", str(plain_copy(Path(self.vocabulary), work))]
-        if self.vectors:
-            words = given_vocabulary(Path(self.vocabulary)) if self.vocabulary else most_frequent
-            vectors = read_vectors(self.vectors, words)
-            np.save(work / "vectors.npy", vectors)
-            options += ["--vectors", str(work / "vectors.npy")]
-            found = int(vectors.any(1).sum())
-            progress(f"word vectors: {found:,} of {len(words):,} words "
-                     f"({found / max(1, len(words)):.1%}), {vectors.shape[1]} numbers each")
-        return options
-
-
-NO_WORDS = Words()
 DEFAULT_ENGINE = EngineOptions()
 
 
@@ -153,9 +128,11 @@ def main(argv: Sequence[str]) -> int:
     print(shares_text(summary))
     if counts := summary["requests_made_again"]:
         print(retries_text(counts))
-    speed = f"{records['read'] / seconds:,.0f} reviews/s"
-    rate = f"{summary['bytes'] / seconds / 1e6:,.1f} MB/s"
-    print(f"{options.out}: {records['stored']:,} reviews, {speed}, {rate}, {seconds:.1f} s")
+    rates = (f"{records['read'] / seconds:,.0f} reviews/s, "
+             f"{summary['bytes'] / seconds / 1e6:,.1f} MB/s")
+    if summary["earlier_tasks"]:
+        rates = "in a run that went on"
+    print(f"{options.out}: {records['stored']:,} reviews, {rates}, {seconds:.1f} s")
     return 0
 
 
@@ -180,15 +157,19 @@ def prepare(
     engine.check(options)
     if options.work_dir is None and not is_remote(out):
         options = replace(options, work_dir=engine.work_dir())
-    with places_for(out, options.work_dir, engine.is_cluster) as places:
-        splits = _plan(inputs, recipe, places, engine)
+    with places_for(out, options.work_dir, engine.is_cluster, options.resume) as places:
+        splits = _plan(inputs, recipe, places, engine, options.resume)
         recipe = find_escapes(recipe, splits)
         options = choose_engine(options, splits)
-        try:
-            with ENGINES[options.runner or "inline"].session(options, places, splits) as options:
-                figures = _run_jobs(places, splits, recipe, options, words, tokenizer)
-        finally:
-            PROGRESS.end()  # an error stands on a line of its own
+        if options.resume:
+            given_files = {"vocabulary": words.vocabulary, "vectors": words.vectors,
+                           "tokenizer.json": tokenizer}
+            places = go_on(places, made_of(splits, recipe, options, given_files, engine.is_cluster))
+        if is_remote(places.work) and engine.is_cluster:
+            _copy_inputs(splits, places)
+        with (lines_at_a_failure(places),
+              ENGINES[options.runner or "inline"].session(options, places, splits) as options):
+            figures = _run_jobs(places, splits, recipe, options, words, tokenizer)
         store = Store(places.store)
         remove_strays(places, set(store.manifest["files"]))
         warn_of(store.manifest)
@@ -197,6 +178,7 @@ def prepare(
             **figures,
             "requests_made_again": requests_made_again(figures["counters"]),
             "work_bytes": places.work_bytes(),
+            "earlier_tasks": places.earlier_tasks,
             "runner": options.runner,
             "workers": options.workers,
             "records": store.manifest["records"],
@@ -226,14 +208,16 @@ def _check_tokenizer(recipe: Recipe, words: Words) -> Path | None:
 
 
 def _plan(
-    inputs: dict[str, Sequence[str]], recipe: Recipe, places: RunFolders, engine: Engine
+    inputs: dict[str, Sequence[str]], recipe: Recipe, places: RunFolders, engine: Engine,
+    resume: bool,
 ) -> dict[str, list[InputSplit]]:
-    """The splits of the inputs, by role; `-` is read into the folder of the run.
-
-    Local files of a run whose work folder is elsewhere are copied there first.
-    """
-    if [path for paths in inputs.values() for path in paths].count("-") > 1:
+    """The splits of the inputs, by role; `-` is read into the folder of the run."""
+    piped = [path for paths in inputs.values() for path in paths].count("-")
+    if piped > 1:
         raise UserError("standard input (-) is given twice; its reviews can be read once")
+    if piped and resume:
+        raise UserError("standard input (-) cannot be read again, which --resume may have to do: "
+                        "give a file")
     splits: dict[str, list[InputSplit]] = {}
     for role, paths in inputs.items():
         files = [save_standard_input(places.local) if path == "-" else path for path in paths]
@@ -242,19 +226,20 @@ def _plan(
         if files and not splits[role]:
             raise UserError(f"{', '.join(paths)}: nothing but empty files")
         say_empty(sorted({*found} - {split.path for split in splits[role]}))
-    if is_remote(places.work) and engine.is_cluster:
-        _copy_inputs(splits, places)
     return splits
 
 
 def _copy_inputs(splits: dict[str, list[InputSplit]], places: RunFolders) -> None:
     """Put local inputs where the nodes can read them."""
     paths = sorted({split.path for some in splits.values() for split in some})
-    copies = {path: join(places.work, f"inputs/{number}-{plain_name(path)}")
+    copies = {path: join(places.work, f"{INPUTS}/{number}-{plain_name(path)}")
               for number, path in enumerate(paths) if not is_remote(path)}
-    if copies:
-        progress(f"files of this machine copied to {places.work}: {len(copies)}")
-    for path, copy in copies.items():
+    there = names_below(join(places.work, INPUTS)) if places.made_of else {}
+    missing = {path: copy for path, copy in copies.items()
+               if there.get(copy.rpartition("/")[2]) != Path(path).stat().st_size}
+    if missing:
+        progress(f"files of this machine copied to {places.work}: {len(missing)}")
+    for path, copy in missing.items():
         put(Path(path), copy)
     for some in splits.values():
         some[:] = [replace(split, path=copies.get(split.path, split.path)) for split in some]
@@ -290,7 +275,7 @@ def _run_jobs(
     gathered = GatherSummary.of([value for _, value in pairs], recipe)
     gathered.check()
     gathered_file = write_pairs(local / "gathered.txt", pairs)
-    clock = _phase(phases, "gather", clock, f"{gathered.counts['read']:,} records read")
+    clock = _phase(phases, counters, "gather", clock, f"{gathered.counts['read']:,} records read")
     say_empty(gathered.empty)
     for bad in gathered.examples:
         progress(f"cannot be read: {bad['path']}:{bad['line']} {bad['reason']}")
@@ -302,7 +287,8 @@ def _run_jobs(
                   reducers_of(word_partitions(gathered.partitions), options))
     words_file, counters["count"] = write_pairs(local / "words.txt", ran.pairs), ran.counters
     vocabulary, totals = read_counts(words_file, recipe)
-    clock = _phase(phases, "count", clock, f"{totals.get('distinct', 0):,} distinct words")
+    clock = _phase(phases, counters, "count", clock,
+                   f"{totals.get('distinct', 0):,} distinct words")
     for entry in read_encoding(words_file, recipe).entries:
         progress(f"feature {entry['field']}: {entry['present']:,} training rows have a "
                  f"{entry['kind']}")
@@ -312,7 +298,7 @@ def _run_jobs(
                  *words.options(vocabulary, local)]
     PROGRESS.begin("encode", len(tasks))
     counters["encode"] = run_job(EncodeReviews, tasks, arguments, options, places).counters
-    _phase(phases, "encode", clock, f"{gathered.partitions} shards")
+    _phase(phases, counters, "encode", clock, f"{gathered.partitions} shards")
     return {"phases": phases, "bytes": gathered.counts["bytes"], "counters": counters}
 
 
@@ -332,7 +318,7 @@ def _cut_long_files(
                   places)
     pieces, counters["cut"] = pieces_of(ran.pairs), ran.counters
     found = sum(map(len, pieces.values()))
-    _phase(phases, "cut", clock, f"{len(lines)} long files, {found} pieces")
+    _phase(phases, counters, "cut", clock, f"{len(lines)} long files, {found} pieces")
     return {role: short[role] + pieces.get(role, []) for role in splits}
 
 
@@ -390,9 +376,11 @@ def descriptors(splits: dict[str, list[InputSplit]]) -> list[bytes]:
     ]
 
 
-def _phase(phases: dict[str, float], name: str, clock: float, text: str) -> float:
+def _phase(
+    phases: dict[str, float], counters: dict[str, Any], name: str, clock: float, text: str
+) -> float:
     PROGRESS.end()
     now = time.perf_counter()
     phases[name] = now - clock
-    progress(f"{name}: {text}, {now - clock:.1f} s")
+    progress(f"{name}: {text}, {now - clock:.1f} s{reused_text(counters[name])}")
     return now

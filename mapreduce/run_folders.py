@@ -10,19 +10,31 @@ import contextlib
 import re
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
+from mapreduce.findings import progress
+from mapreduce.resume.finished_tasks import any_finished
 from reviews.errors import UserError, disk_is_full
 from reviews.runtime.file_locks import lock_file
 from reviews.storage.files import absolute, is_remote, reason
-from reviews.storage.folders import delete, fetch_folder, join, names_below, sha256
+from reviews.storage.folders import delete, fetch_folder, join, names_below, sha256, write_whole
 from reviews.store import Store
 
 # The folder of intermediate files in an unfinished store at an address.
 WORK = ".work"
+# The folder below the work folder with copies of local input.
+INPUTS = "inputs"
+# The file of a run's own folder that names the folder of --work-dir, while it keeps anything.
+_ELSEWHERE = "work-folder"
+# The file of a run's own folder with what the run is made of, where it can go on.
+RECORD = "run.json"
+# Tasks of a run that was just killed hold its lock until they have ended, too.
+LOCK_S = 5.0
 _OURS = ("manifest.json", "shards/", WORK + "/")
 
 
@@ -36,6 +48,8 @@ class RunFolders:
     shared: str  # the same folder as an engine's own configuration names it
     store: str  # what the tasks make; on any node, too
     out: str  # what the user called the store
+    made_of: str = ""  # hash of what the run is made of, where it keeps what its tasks finish
+    earlier_tasks: int = 0  # that an earlier run has finished
 
     def work_bytes(self) -> int:
         """Bytes of all intermediate files; none is deleted before the end."""
@@ -57,34 +71,78 @@ def refuse_unless_free(out: str, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def places_for(out: str, work_dir: str | None, tasks_are_elsewhere: bool) -> Iterator[RunFolders]:
+def places_for(
+    out: str, work_dir: str | None, tasks_are_elsewhere: bool, keep: bool = False
+) -> Iterator[RunFolders]:
     """The folders of a run, which are gone at its end; what a killed one left is removed first.
 
     Args:
         work_dir: where the user wants intermediate files, in a folder of this run's own.
         tasks_are_elsewhere: whether tasks may run on other machines.
+        keep: what a killed run left with this is taken over, and left again if the block fails
+            and a task has finished.
     """
     with contextlib.ExitStack() as stack:
         if is_remote(out):
+            if keep:
+                raise UserError(f"--resume is for a store on this machine, not {out}: give --out "
+                                "FOLDER (and --work-dir ADDRESS, where nodes need it)")
             folder = tempfile.TemporaryDirectory(prefix="reviewmill-")
             home = Path(stack.enter_context(folder))
             work = join(out, WORK) if tasks_are_elsewhere else str(home / "work")
             store = out
         else:
-            home = stack.enter_context(_partial_folder(Path(out)))
+            home = stack.enter_context(_partial_folder(Path(out), keep))
             work, store = str(home / "work"), str(home / "store")
-        (home / "work").mkdir()
+        for folder in (home / "work", home / "driver"):
+            folder.mkdir(exist_ok=True)
         if work_dir:
-            top = join(work_dir, f"reviewmill-{uuid.uuid4().hex[:12]}")
+            top = _folder_elsewhere(home, work_dir, keep)
             work = join(top, "work")
             if is_remote(work_dir) and not is_remote(out):
                 store = join(top, "store")
-            stack.callback(delete, top)
+            stack.enter_context(_removed(top, home, keep))
         elif is_remote(work):
             delete(work)
             stack.callback(delete, work)
-        local = stack.enter_context(_plain_folder(home / "work"))
+        local = stack.enter_context(_plain_folder(home / "driver"))
         yield RunFolders(home, local, absolute(work), work, absolute(store), out)
+
+
+def _folder_elsewhere(home: Path, work_dir: str, keep: bool) -> str:
+    """A folder of this run in the user's work folder: that of the run which goes on, or a new
+    one."""
+    note = home / _ELSEWHERE
+    if keep and note.is_file():
+        return note.read_text()
+    top = join(work_dir, f"reviewmill-{uuid.uuid4().hex[:12]}")
+    if keep and not (home / RECORD).is_file():
+        write_whole(str(note), top.encode())
+    return top
+
+
+@contextlib.contextmanager
+def _removed(top: str, home: Path, keep: bool) -> Iterator[None]:
+    """A folder that is gone after the block, unless the run can go on."""
+    try:
+        yield
+    except BaseException:
+        if not (keep and can_go_on(home)):
+            delete(top)
+        raise
+    delete(top)
+
+
+def can_go_on(home: Path) -> bool:
+    """True where a task of the run whose folder this is has finished, or nobody can say."""
+    if not (home / RECORD).is_file():
+        return False
+    note = home / _ELSEWHERE
+    try:
+        return any_finished(join(note.read_text(), "work") if note.is_file()
+                            else str(home / "work"))
+    except UserError:
+        return True
 
 
 def is_plain(path: str) -> bool:
@@ -145,8 +203,9 @@ def put_in_place(places: RunFolders) -> None:
 
 
 @contextlib.contextmanager
-def _partial_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that holds the unfinished store; what a killed run left is removed."""
+def _partial_folder(out: Path, keep: bool) -> Iterator[Path]:
+    """A folder beside `out` that holds the unfinished store; what a killed run left is removed,
+    but taken over where that can go on and is to be kept."""
     lock_path = out.parent / f".{out.name}.lock"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -154,25 +213,56 @@ def _partial_folder(out: Path) -> Iterator[Path]:
     except OSError as error:
         raise UserError(f"{out.parent} cannot be written to: {reason(error)}") from None
     with lock:
-        try:
-            lock_file(lock, wait=False)
-        except BlockingIOError:
-            raise UserError(f"another prepare is writing {out}") from None
+        if not _is_ours(lock, LOCK_S if keep else 0):
+            raise UserError(f"another prepare is writing {out}")
         partial = out.parent / f".{out.name}.partial"
         if (partial / "old").is_dir() and not out.exists():
             (partial / "old").rename(out)  # killed just before the new one had its name
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
+        goes_on = keep and (partial / RECORD).is_file()
+        if not goes_on:
+            _forget(partial)
+        is_kept = False
         try:
-            (partial / "store").mkdir()
+            (partial / "store").mkdir(parents=True, exist_ok=True)
+            # The driver's own files are made anew.
+            shutil.rmtree(partial / "driver", ignore_errors=True)
             yield partial.resolve()
-        except OSError as error:
-            if disk_is_full(error):
+        except BaseException as error:
+            is_kept = goes_on or (keep and can_go_on(partial))
+            if isinstance(error, OSError) and disk_is_full(error):
                 raise UserError(
                     f"no space left on the disk of {out.parent.resolve()}, where the unfinished "
                     "store and its work folder lie"
                 ) from None
             raise
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            if not is_kept:
+                shutil.rmtree(partial, ignore_errors=True)
             lock_path.unlink(missing_ok=True)
+
+
+def _forget(partial: Path) -> None:
+    """Remove the folder of a killed run, and its folder elsewhere."""
+    note = partial / _ELSEWHERE
+    if (partial / RECORD).is_file():
+        progress(f"removing what an unfinished run with --resume has kept in {partial}")
+    if note.is_file():
+        top = note.read_text()
+        try:
+            delete(top)
+        except UserError as error:
+            progress(f"{top} of an unfinished run is left there: {error}")
+    shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_ours(lock: TextIO, wait_s: float) -> bool:
+    """True once this process has the lock, or the disk has none."""
+    end = time.monotonic() + wait_s
+    while True:
+        try:
+            lock_file(lock, wait=False)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.05)

@@ -35,6 +35,9 @@ class EngineOptions:
     work_dir: str | None = option(
         None, "folder of intermediate files, which every node can see: a path, hdfs:// or s3:// "
         "(default: beside the store)")
+    resume: bool = option(
+        False, "keep what tasks have finished if the run fails or is killed, and go on with what "
+        "an earlier run with this option has kept", commands=("prepare",))
     cut_above: int | None = _own(
         ("hadoop", "spark", "dask", "emr"), "size in MB from which a file that can only be read "
         "from front to back (compressed, JSON objects, CSV with quoted newlines) is first cut into "

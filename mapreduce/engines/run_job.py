@@ -19,6 +19,7 @@ from mapreduce.engines.options import EngineOptions, Tasks
 from mapreduce.engines.task import Ran
 from mapreduce.engines.task_notes import complaints, last_words, watching
 from mapreduce.job import ReviewsJob
+from mapreduce.resume.finished_tasks import REUSED, FinishedTasks, made_by
 from mapreduce.run_folders import RunFolders
 from reviews.corpora import InputSplit
 from reviews.errors import EngineError, UserError
@@ -86,8 +87,27 @@ def run_job(
 ) -> Ran:
     """Run one job on lines that each describe a piece of work.
 
-    Raises EngineError (away from here) with the last lines of a task that failed.
+    Tasks that an earlier run has finished, or the whole job, are not done again in a run that can
+    go on (`places.made_of`). Raises EngineError (away from here) with the last lines of a task
+    that failed.
     """
+    if not places.made_of:
+        return _run(job, lines, arguments, options, places, reducers)
+    hashed = made_by(job.__name__, arguments, places.made_of)
+    finished = FinishedTasks(places.work, hashed)
+    path, is_kept = finished.job(lines), "reducer" in job.KEPT
+    if is_kept and (pairs := finished.read(path)) is not None:
+        return Ran(pairs, {REUSED: {"jobs": 1}})
+    ran = _run(job, lines, [*arguments, "--finished", hashed], options, places, reducers)
+    if is_kept:
+        finished.write(path, ran.pairs)
+    return ran
+
+
+def _run(
+    job: type[ReviewsJob], lines: Sequence[bytes], arguments: Sequence[str], options: EngineOptions,
+    places: RunFolders, reducers: int,
+) -> Ran:
     runner = options.runner or "inline"
     engine = ENGINES[runner]
     if engine.run:

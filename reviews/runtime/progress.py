@@ -23,6 +23,8 @@ class Progress:
     ) -> None:
         self._given, self._clock = stream, clock
         self._done = multiprocessing.Value("q", 0)
+        self._reused = multiprocessing.Value("q", 0)
+        self.added = 0  # by this process, to any job
         self._driver: int | None = None
 
     def begin(self, name: str, total: int, command: str = "prepare") -> None:
@@ -33,7 +35,7 @@ class Progress:
         self._out = self._given or sys.stderr
         self._terminal = self._out.isatty()
         self._name, self._total = name, total
-        self._done.value = 0
+        self._done.value = self._reused.value = 0
         self._began = self._clock()
         # The first line comes at once on a terminal, and after a minute in a log.
         self._next = self._began + (0 if self._terminal else LOG_S)
@@ -42,6 +44,13 @@ class Progress:
         """So much more has been done."""
         with self._done.get_lock():
             self._done.value += amount
+            self.added += amount
+        self.show()
+
+    def leave_out(self, amount: int) -> None:
+        """So much need not be done, since an earlier run has done it."""
+        with self._reused.get_lock():
+            self._reused.value += amount
         self.show()
 
     def tell(self, done: int, total: int) -> None:
@@ -58,7 +67,7 @@ class Progress:
             return
         self._next = now + (TERMINAL_S if self._terminal else LOG_S)
         # The size of compressed input is a guess.
-        part = min(0.99, self._done.value / max(1, self._total))
+        part = min(0.99, self._done.value / max(1, self._total - self._reused.value))
         text = f"{self._command}: {self._name}: {part:.0%}"
         if part:
             text += f", {left(self._began, now, part)} left"

@@ -16,6 +16,7 @@ from reviews.storage.input_file import read_range
 
 Array = np.ndarray
 Found = TypeVar("Found")
+SUFFIX = ".parcels"
 _READS = 8  # requests at a time, where each takes its time
 _PACKED = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 _PLAIN = pa.ipc.IpcWriteOptions(use_threads=False)
@@ -37,7 +38,7 @@ class WorkFileWriter:
 
     def __init__(self, folder: str, kind: str) -> None:
         # Each attempt has a name of its own: those of lost attempts are never named.
-        self.path = join(folder, f"{kind}-{uuid.uuid4().hex}.parcels")
+        self.path = join(folder, f"{kind}-{uuid.uuid4().hex}{SUFFIX}")
         self._file: BinaryIO | None = None  # opened when there is something to write
 
     def write(self, *tables: pa.Table) -> Location:
@@ -76,7 +77,8 @@ class WorkFileWriter:
     def close(self) -> None:
         """All bytes are in the file before any line that names them is emitted.
 
-        Nothing waits for the disk: if the machine stops, the run and its folder are lost.
+        Nothing waits for the disk: if the machine stops, the run and its folder are lost, but
+        for the files of tasks that a later run goes on with (`mapreduce.resume`).
         """
         if self._file is None:
             return

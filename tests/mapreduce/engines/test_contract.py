@@ -21,7 +21,8 @@ from mapreduce.engines.run_job import ENGINES, run_job
 from mapreduce.engines.ship_package import launcher
 from mapreduce.gather_reviews import GatherReviews
 from mapreduce.prepare import prepare
-from mapreduce.run_folders import places_for
+from mapreduce.resume.finished_tasks import FinishedTasks
+from mapreduce.run_folders import RunFolders, places_for, remove_strays
 from reviews.corpora import InputSplit
 from reviews.errors import EngineError
 from reviews.generate import generate
@@ -139,6 +140,44 @@ def test_files_that_a_cluster_has_cut_first_make_that_store_too(
     assert bytes_of(Store(tmp_path / "store")) == corpus.expected
     pieces = re.search(r"prepare: cut: 2 long files, (\d+) pieces", capsys.readouterr().err)
     assert pieces and int(pieces[1]) > 4
+
+
+@pytest.mark.parametrize("engine", [
+    "dask", *(pytest.param(name, marks=pytest.mark.soak) for name in ("spark", "hadoop", "emr")),
+], indirect=True)
+def test_a_run_that_goes_on_does_no_task_again(
+    engine: EngineOptions, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver ends when all tasks of job 1 have ended, and knows nothing of it."""
+    elsewhere = f"s3://{BUCKET}/work" if engine.runner == "emr" else None
+    options = replace(engine, resume=True, work_dir=elsewhere)
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(FinishedTasks, "write", end)
+        prepare({"corpus": corpus.files}, str(tmp_path / "store"), RECIPE, options)
+    assert [path.name for path in tmp_path.iterdir()] == [".store.partial"]
+    made = list[str]()
+
+    def look(places: RunFolders, *given: set[str]) -> None:
+        made.extend(name for name in names_below(places.work)
+                    if name.startswith(("gathered/", "partitions/")))
+        remove_strays(places, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mapreduce.prepare.remove_strays", look)
+        prepare({"corpus": corpus.files}, str(tmp_path / "store"), RECIPE, options)
+    store = Store(tmp_path / "store")
+    found = bytes_of(store)
+    found.pop("dask-report.html", None)
+    assert found == corpus.expected
+    # Two files were read, for two shards; a task that is done again writes another file.
+    assert json.loads((store.path / "prepare.json").read_bytes())["earlier_tasks"] == 4
+    assert len(made) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+    assert elsewhere is None or not names_below(elsewhere)
 
 
 def kill_one(command: Callable[[bytes], bool], stop: threading.Event, killed: list[int]) -> None:

@@ -1,0 +1,97 @@
+"""Runs of `prepare --resume` in a process of their own, which end at one moment of their work."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest import MonkeyPatch
+
+from mapreduce.job import ReviewsJob
+from reviews.recipe import Recipe
+from tests.mapreduce.corpus import run
+
+CONTEXT = multiprocessing.get_context("fork")
+DRIVER, TASK = "driver", "task"
+
+
+@dataclass(frozen=True)
+class EndOfTask:
+    """The moment when so many tasks of a job and stage have ended.
+
+    is_kept: whether the output of the last of them is kept by then.
+    """
+
+    job: str
+    stage: str
+    number: int
+    is_kept: bool = True
+
+
+@dataclass(frozen=True)
+class Call:
+    """The moment when the driver calls a function of `mapreduce.prepare`."""
+
+    function: str
+
+
+def killed_at(
+    moment: EndOfTask | Call, inputs: list[str], out: Path, recipe: Recipe,
+    victim: str = DRIVER, number: int = signal.SIGKILL, **options: Any,
+) -> int:
+    """Run until that moment, when a signal is sent to the driver, or to the process of the task;
+    the status of the driver, negative for a signal."""
+    ended = CONTEXT.Value("i", 0)
+
+    def go() -> None:
+        driver = os.getpid()
+
+        def strike(*_: Any) -> None:
+            os.kill(driver if victim == DRIVER else os.getpid(), number)
+            signal.pause()  # the end of the driver is that of all
+
+        with MonkeyPatch.context() as patch:
+            if isinstance(moment, Call):
+                patch.setattr(f"mapreduce.prepare.{moment.function}", strike)
+            else:
+                patch.setattr(ReviewsJob, "_keeping", watched(moment, ended, strike))
+            try:
+                run(inputs, out, recipe, resume=True, **options)
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+
+    process = CONTEXT.Process(target=go)
+    process.start()
+    process.join(60)
+    assert process.exitcode is not None, "the run hangs"
+    return process.exitcode
+
+
+def watched(moment: EndOfTask, ended: Any, strike: Callable[[], None]) -> Callable[..., Any]:
+    """A `ReviewsJob._keeping` that calls `strike` at the moment."""
+    original = ReviewsJob._keeping
+
+    def counted(function: Callable[..., Iterable[Any] | None]) -> Callable[..., Iterator[Any]]:
+        def call(key: Any, given: Any) -> Iterator[Any]:
+            pairs = list(function(key, given) or ())
+            with ended.get_lock():
+                ended.value += 1
+                is_now = ended.value == moment.number
+            if is_now:
+                strike()
+            yield from pairs
+
+        return call
+
+    def keeping(self: ReviewsJob, stage: str, function: Callable[..., Any]) -> Any:
+        if (type(self).__name__, stage) != (moment.job, moment.stage):
+            return original(self, stage, function)
+        if moment.is_kept:
+            return counted(original(self, stage, function))
+        return original(self, stage, counted(function))
+
+    return keeping
