@@ -68,7 +68,7 @@ class ReviewsJob(MRJob):
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
         super().__init__(args)
-        if self.options.finished:
+        if self.options.finished and self.options.work_dir:
             for stage in self.KEPT:
                 setattr(self, stage, self._keeping(stage, getattr(self, stage)))
         keep_freed_memory()

@@ -37,6 +37,7 @@ from mapreduce.run_folders import (
     INPUTS,
     RunFolders,
     clear,
+    is_in_place,
     places_for,
     plain_copy,
     plain_name,
@@ -152,7 +153,9 @@ def prepare(
     started = time.time()
     words.check()
     tokenizer = _check_tokenizer(recipe, words)
-    refuse_unless_free(out, overwrite)
+    is_done = options.resume and is_in_place(out)
+    if not is_done:
+        refuse_unless_free(out, overwrite)
     engine = ENGINES[options.runner or "inline"]
     engine.check(options)
     if options.work_dir is None and not is_remote(out):
@@ -165,6 +168,8 @@ def prepare(
             given_files = {"vocabulary": words.vocabulary, "vectors": words.vectors,
                            "tokenizer.json": tokenizer}
             places = go_on(places, made_of(splits, recipe, options, given_files, engine.is_cluster))
+            if is_done:
+                return dict(json.loads(Path(out, "prepare.json").read_bytes()))
         if is_remote(places.work) and engine.is_cluster:
             _copy_inputs(splits, places)
         with (lines_at_a_failure(places),

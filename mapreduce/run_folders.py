@@ -70,6 +70,18 @@ def refuse_unless_free(out: str, overwrite: bool) -> None:
         raise UserError(f"{out} is not a store, so --overwrite does not delete it")
 
 
+def is_in_place(out: str) -> bool:
+    """True where a run with --resume was killed when its store had its name, and nothing but the
+    folder of the run was left to remove."""
+    partial = _partial(Path(out))
+    return ((partial / RECORD).is_file() and not (partial / "store").exists()
+            and Path(out, "manifest.json").is_file())
+
+
+def _partial(out: Path) -> Path:
+    return out.parent / f".{out.name}.partial"
+
+
 @contextlib.contextmanager
 def places_for(
     out: str, work_dir: str | None, tasks_are_elsewhere: bool, keep: bool = False
@@ -215,15 +227,15 @@ def _partial_folder(out: Path, keep: bool) -> Iterator[Path]:
     with lock:
         if not _is_ours(lock, LOCK_S if keep else 0):
             raise UserError(f"another prepare is writing {out}")
-        partial = out.parent / f".{out.name}.partial"
+        partial = _partial(out)
         if (partial / "old").is_dir() and not out.exists():
             (partial / "old").rename(out)  # killed just before the new one had its name
         goes_on = keep and (partial / RECORD).is_file()
-        if not goes_on:
-            _forget(partial)
         is_kept = False
         try:
-            (partial / "store").mkdir(parents=True, exist_ok=True)
+            if not goes_on:
+                _forget(partial)
+                (partial / "store").mkdir(parents=True)
             # The driver's own files are made anew.
             shutil.rmtree(partial / "driver", ignore_errors=True)
             yield partial.resolve()

@@ -44,12 +44,13 @@ def made_of(
 
     files: those that the user gives beside the input, by name.
     """
-    paths = {split.path: role for role, some in splits.items() for split in some}
-    stamps = dict(zip(paths, at_once(stamp, list(paths)), strict=True))
+    inputs = sorted({(split.path, role) for role, some in splits.items() for split in some})
+    stamps = at_once(stamp, [path for path, _ in inputs])
     return {
         **to_mapping(recipe, every=True),
         **{name: stamp(str(path)) for name, path in files.items() if path},
-        **{f"input {path} ({role})": stamps[path] for path, role in paths.items()},
+        **{f"input {path} ({role})": mark
+           for (path, role), mark in zip(inputs, stamps, strict=True)},
         "runner": options.runner if is_cluster else "of this machine",
         "work_dir": options.work_dir,
         "reviewmill": f"{_version('reviewmill')}, code {code_digest()[:8]}",
@@ -69,9 +70,10 @@ def go_on(places: RunFolders, made: dict[str, Any]) -> RunFolders:
     if file.is_file():
         record = json.loads(file.read_bytes())
         if differences := differing(record["made_of"], made):
+            elsewhere = "" if places.work.startswith(str(places.home)) else f" and {places.work}"
             raise UserError(
                 f"{places.home} has an unfinished run, made of other things: {differences}; "
-                "delete that folder to begin again")
+                f"delete it{elsewhere} to begin again")
         tasks = tidy(places.work, places.store, INPUTS)
         progress(f"going on with the run of {record['started']}: tasks it has finished: {tasks}")
     else:

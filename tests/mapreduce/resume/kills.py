@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest import MonkeyPatch
 
+import mapreduce.prepare
 from mapreduce.job import ReviewsJob
 from reviews.recipe import Recipe
 from tests.mapreduce.corpus import run
@@ -33,9 +34,10 @@ class EndOfTask:
 
 @dataclass(frozen=True)
 class Call:
-    """The moment when the driver calls a function of `mapreduce.prepare`."""
+    """The moment when the driver calls a function of `mapreduce.prepare`, or that has returned."""
 
     function: str
+    has_returned: bool = False
 
 
 def killed_at(
@@ -55,7 +57,14 @@ def killed_at(
 
         with MonkeyPatch.context() as patch:
             if isinstance(moment, Call):
-                patch.setattr(f"mapreduce.prepare.{moment.function}", strike)
+                original = getattr(mapreduce.prepare, moment.function)
+
+                def call(*given: Any) -> None:
+                    if moment.has_returned:
+                        original(*given)
+                    strike()
+
+                patch.setattr(mapreduce.prepare, moment.function, call)
             else:
                 patch.setattr(ReviewsJob, "_keeping", watched(moment, ended, strike))
             try:

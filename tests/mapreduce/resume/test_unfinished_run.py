@@ -137,7 +137,7 @@ def test_another_recipe_is_refused_and_what_differs_is_named(
     recipe: Recipe, message: str, corpus: Corpus, out: Path
 ) -> None:
     partial = fail_at(THIRD, corpus, out)
-    with pytest.raises(UserError, match=rf"made of other things: {message}; delete that folder"):
+    with pytest.raises(UserError, match=rf"made of other things: {message}; delete it to begin"):
         run(corpus.paths, out, recipe, resume=True)
     assert partial.is_dir() and goes_on(corpus, out) == {"gather": {"tasks": 3}}
 
@@ -157,7 +157,7 @@ def test_other_input_or_another_version_is_refused_too(
     refused([*paths, corpus.paths[0]], r"0\.json \(corpus\) is new")
     refused(paths[:3], r"\(corpus\) is missing, .*\(test\) is new", test=paths[3:])
     refused(paths, "runner was of this machine, now dask", runner="dask", workers=None)
-    refused(paths, r"work_dir was None, now", work_dir=str(tmp_path))
+    refused(paths, r"work_dir was None, now .*; delete .* and .* to begin", work_dir=str(tmp_path))
     with monkeypatch.context() as patch:
         patch.setattr("mapreduce.resume.unfinished_run.code_digest", lambda: "0123456789")
         refused(paths, r"reviewmill was .*, code .*, now .*, code 01234567;")
@@ -306,6 +306,23 @@ def test_only_the_first_differences_are_named() -> None:
     assert differing(before, before) == ""
     assert differing(before, {"a": 2, "b": None, "f": 6}) == (
         "a was 1, now 2, c is missing, d is missing, and 2 more")
+
+
+def test_a_run_that_was_killed_when_its_store_was_in_place_is_done(
+    corpus: Corpus, out: Path
+) -> None:
+    run(corpus.paths[:1], out, RECIPE)
+    moment = Call("put_in_place", has_returned=True)
+    for overwrite in (True, False):
+        assert killed_at(moment, corpus.paths, out, RECIPE, overwrite=overwrite) == -signal.SIGKILL
+        assert (out.parent / ".store.partial").is_dir()
+        with pytest.raises(UserError, match=r"made of other things: features was .* was 4, now 5"):
+            run(corpus.paths, out, Recipe.of(length=5), resume=True)
+        made = (out / "manifest.json").stat().st_mtime_ns
+        assert bytes_of(run(corpus.paths, out, RECIPE, resume=True)) == corpus.expected
+        assert (out / "manifest.json").stat().st_mtime_ns == made
+        assert [path.name for path in out.parent.iterdir()] == ["store"]
+        shutil.rmtree(out)
 
 
 def test_the_old_store_stays_until_the_new_one_is_whole(corpus: Corpus, out: Path) -> None:
