@@ -7,6 +7,7 @@ setup(
         "benchmarks",
         "benchmarks.peers",
         "benchmarks.ranks",
+        "benchmarks.scaling",
         "benchmarks.service",
         "bootstrap",
         "cluster",

@@ -14,6 +14,7 @@ BENCHMARKS = {
     "models": ("benchmarks.models", "speed and size of every model"),
     "accuracy": ("benchmarks.accuracy", "beside fastText and a plain BiLSTM"),
     "score": ("benchmarks.score", "beside torch and ONNX Runtime, and over HTTP"),
+    "scaling": ("benchmarks.scaling.command", "strong and weak scaling over nodes"),
     "balance": ("benchmarks.balance", "unequal ranks, beside the sum of their speeds"),
 }
 

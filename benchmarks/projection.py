@@ -78,12 +78,18 @@ MACHINES = [Machine("2 cores", 2), Machine("16 cores", 16),
             Machine("8 EMR nodes of 4 vCPUs", 32, 8), Machine("64 EMR nodes of 4 vCPUs", 256, 64)]
 
 
-def project(rates: Rates, assumed: Assumptions, where: Machine) -> dict[str, float]:
-    """The seconds that the corpus takes on a machine, by part."""
+def project(
+    rates: Rates, assumed: Assumptions, where: Machine, files: int = 1
+) -> dict[str, float]:
+    """The seconds that the corpus takes on a machine, by part.
+
+    files: that the corpus is in; each is one input split or more.
+    """
     speed = rates.shared * (assumed.vcpu if where.nodes else 1.0)
     engine = ENGINES["emr" if where.nodes else "local"]
     partitions = partitions_of(assumed)
-    lines = {"gather": rounds(assumed.bytes, split_bytes(engine)), "count": partitions,
+    splits = max(files, rounds(assumed.bytes, split_bytes(engine)))
+    lines = {"gather": splits, "count": partitions,
              "encode": partitions}
     # EMR is not asked for its slots.
     tasks = {name: tasks_of(job, lines[name], engine, None).mappers for name, job in JOBS.items()}

@@ -1,4 +1,5 @@
-"""Offline HTML pages about a run, a store, a comparison, a search, or predictions of `score`.
+"""Offline HTML pages about a run, a store, a comparison, a search, scaling, or predictions of
+`score`.
 
 Reads files, imports only reviews.
 """
@@ -19,8 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "reviewmill report",
         "Write PATH/report.html about a run, a store, a comparison or a search: it works offline.")
     parser.add_argument("path", metavar="PATH",
-                        help="a run folder, finished or not, a store, or a folder of compare or "
-                             "tune")
+                        help="a run folder, finished or not, a store, or a folder of compare, "
+                             "tune or bench scaling")
     parser.add_argument("--out", metavar="FILE", help="the page (default: PATH/report.html)")
     options = parser.parse_args(argv)
     try:
@@ -28,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from reports.data import render_store
         from reports.page import render
         from reports.predictions import read_predictions_summary, render_predictions
+        from reports.studies.scaling import FILE as SCALING_FILE
+        from reports.studies.scaling import read_scaling, render_scaling
         from reports.studies.tuning import FILE as TUNING_FILE
         from reports.studies.tuning import read_tuning, render_tuning
     except ImportError as error:
@@ -49,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         page = render_comparison(read_comparison(folder), folder.resolve().name)
     elif (folder / TUNING_FILE).is_file():
         page = render_tuning(read_tuning(folder), folder.resolve().name)
+    elif (folder / SCALING_FILE).is_file():
+        page = render_scaling(read_scaling(folder), folder.resolve().name)
     else:
         page = render(read_run(folder))
     target = Path(options.out) if options.out else folder / "report.html"

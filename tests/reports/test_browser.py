@@ -15,6 +15,7 @@ from tests.mapreduce.corpus import make_reviews, run, write_reviews
 from tests.reports.browser import Tab, browser_tab
 from tests.reports.comparisons import CURVE, WRONG_LABELS, make_comparison
 from tests.reports.runs import make_run
+from tests.reports.studies.scalings import make_scaling
 from tests.reports.studies.tunings import make_tuning
 
 WIDTHS = (360, 768, 1200)
@@ -44,6 +45,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folders["comparison"] = make_comparison(
         top / "comparison", long, wrong_labels={**WRONG_LABELS, "model": long},
         learning_curve=[CURVE, {**CURVE, "model": long, "forecast": None}])
+    folders["scaling"] = make_scaling(top / "scaling", machine=long)
     folders["search"] = make_tuning(top / "search", store=long)
     for folder in folders.values():
         main([str(folder)])
@@ -51,7 +53,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", ["whole", "long", "store", "comparison", "search"])
+@pytest.mark.parametrize("name", ["whole", "long", "store", "comparison", "search", "scaling"])
 def test_nothing_is_wider_than_the_window(
     tab: Tab, pages: dict[str, Path], name: str, width: int
 ) -> None:

@@ -1,0 +1,1 @@
+"""Strong and weak scaling of the stages, measured where there are cores, else simulated."""
