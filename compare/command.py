@@ -14,6 +14,7 @@ import numpy as np
 from compare import raw_texts, slices
 from compare.analysis import learning_curve
 from compare.analysis.keys import clusters_of
+from compare.analysis.precision_recall import curves
 from compare.analysis.wrong_labels import wrong_labels
 from compare.output import accuracy_text, write_files
 from compare.results import FOLDS, SEEDS, compare, summarize
@@ -214,6 +215,7 @@ def write_comparison(
         "models": summaries,
         "differences": (compare(results, right, about["reference"], folds, clusters)
                         if about["reference"] in results else []),
+        "precision_recall": curves(judged, store.classes, folds),
         "slices": slices.by_slice(store, protocol.split, judged),
         "mistakes": None,
         "wrong_labels": None,

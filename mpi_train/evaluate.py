@@ -19,7 +19,7 @@ from reviews.bundle import Bundle, read_bundle
 from reviews.encoding import encode_files
 from reviews.errors import UserError
 from reviews.features import Encoding
-from reviews.metrics import evaluate_scores
+from reviews.metrics import evaluate_scores, precision_recall_table
 from reviews.options import add_options, flag, given, make_parser, replace_flat, to_mapping
 from reviews.predictions import write_predictions
 from reviews.recipe import SPLITS, Recipe, limits_on
@@ -145,7 +145,10 @@ def evaluate(
         if len(scored.labels) == 0:
             raise UserError(f"{', '.join(request.inputs)}: no labelled review to evaluate on: "
                             + (_reasons(left_out) or "there are no records"))
-        return evaluate_scores(scored.labels, scored.logits, bundle.model["classes"])
+        classes = bundle.model["classes"]
+        curves = precision_recall_table(scored.labels, scored.logits, classes)
+        return {**evaluate_scores(scored.labels, scored.logits, classes),
+                **({"precision_recall": curves} if curves else {})}
 
     figures = communicator.from_root(measure)
     if request.predictions is not None and scored is not None:
@@ -202,6 +205,11 @@ def describe(
         cells = " ".join(f"{cell:>10,}" for cell in row)
         yield (f"{name:>12} {figures['precision'][name]:>9.4f} {figures['recall'][name]:>9.4f} "
                f"{figures['f1'][name]:>9.4f}   {cells}")
+    for name in names[:1] if "precision_recall" in figures else []:
+        reached = ", ".join(f"{one['wanted']:g} at {one['threshold']:.4f} (recall "
+                            f"{one['recall']:.4f})"
+                            for one in figures["precision_recall"][name]["wanted"])
+        yield f"precision of {name} by score --threshold: {reached or 'none of 0.8 and more'}"
     if left_out.total():
         yield "left out: " + _reasons(left_out)
     if warning:

@@ -12,6 +12,7 @@ from reports.drawing import GRID, INK, SERIES, Chart
 from reports.html import Html, count, duration, el, join, percent, score, table
 from reports.parts import header, notice, page, section, settings
 from reports.studies.learning_curve import learning_curve
+from reports.studies.precision_recall import of_comparison
 from reports.studies.summary_file import read_summary
 from reports.studies.wrong_labels import wrong_labels
 
@@ -43,6 +44,7 @@ def render_comparison(comparison: Comparison, name: str) -> str:
         _notices(comparison),
         section("results", "Results", *_results(comparison)),
         section("differences", "Differences", *_differences(comparison)),
+        of_comparison(comparison),
         section("slices", "Slices", _slices(comparison)),
         learning_curve(comparison),
         section("mistakes", "Mistakes", _mistakes(comparison), wrong_labels(comparison)),
@@ -64,7 +66,9 @@ def _header(comparison: Comparison, name: str) -> Html:
              f"{count(comparison['training_rows'])} training reviews",
              f"{count(comparison['test_rows'])} test reviews"]
     return header(("comparison", name, el("span", state, cls=f"state {state}")), sentence, facts,
-                  [], ("Results", "Differences", "Slices",
+                  [], ("Results", "Differences",
+                       *(["Precision and recall"] if comparison.get("precision_recall") else []),
+                       "Slices",
                        *(["Learning curve"] if comparison.get("learning_curve") else []),
                        "Mistakes", "Runs", "Protocol"))
 

@@ -11,6 +11,7 @@ from reports.drawing import GRID, MUTED, SERIES, Chart
 from reports.html import Html, count, el, join, moment, percent, score, table
 from reports.parts import grid
 from reports.run import Run
+from reports.studies.precision_recall import of_run
 from reports.verdict import evaluate_command
 
 # States of the probabilities in a calibration's record.
@@ -24,6 +25,7 @@ def results(run: Run) -> list[Html | None]:
     if test:
         classes = run.classes or [str(i) for i in range(len(test["confusion_matrix"]))]
         shown.append(el("div", matrix(test, classes), per_class(test, classes), cls="grid"))
+        shown += of_run(test)
     else:
         shown.append(el(
             "p", "This run is not evaluated on test reviews yet. To do it: ",

@@ -1,11 +1,13 @@
 """Metrics of scores, from the confusion matrix and the ranks of the scores."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 Array = np.ndarray
+WANTED = (0.8, 0.85, 0.9, 0.95, 0.98, 0.99)  # precisions of the table
+POINTS = 100  # at most, of a curve that is drawn
 
 
 def confusion_matrix(truth: Array, predicted: Array, classes: int) -> Array:
@@ -86,4 +88,66 @@ def probabilities(logits: Array) -> Array:
     shifted = logits.astype(np.float64)
     shifted = np.exp(shifted - shifted.max(1, keepdims=True))
     found: Array = (shifted / shifted.sum(1, keepdims=True)).astype(np.float32)
+    return found
+
+
+class PrecisionRecall(NamedTuple):
+    """Precision and recall of one of two classes at k thresholds of the second one's probability,
+    from the threshold at which the class is said least often; all (k,)."""
+
+    threshold: Array
+    precision: Array
+    recall: Array
+
+
+def precision_recall(truth: Array, second: Array, number: int) -> PrecisionRecall:
+    """The curve of class 0 or 1 over all thresholds that tell reviews apart.
+
+    Args:
+        truth: (n,) 0 or 1.
+        second: (n,) float64, probabilities of the second class.
+
+    A threshold lies midway between two probabilities that occur, so that rounding decides nothing.
+    No threshold says the first class of a review whose second one has probability 1.
+    """
+    order = np.argsort(second if number == 0 else -second, kind="stable")
+    ranked, hits = second[order], np.cumsum(truth[order] == number)
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # equal ones go together
+    if number == 0:
+        ends = ends[ranked[ends] < 1]
+    beyond = np.append(ranked[1:], 1.0 - number)
+    return PrecisionRecall((ranked + beyond)[ends] / 2, (hits / np.arange(1, len(order) + 1))[ends],
+                           (hits / max(1, hits[-1]))[ends])
+
+
+def precision_recall_table(
+    truth: Array, logits: Array, classes: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Precision and recall of both classes, by name; empty where there are more than two, or one
+    is missing. Logits (n,).
+
+    `average_precision`: sum of the precisions by the recall that each adds; `wanted`: for each
+    precision of WANTED that is reached, the threshold with the highest recall; `curve`: recall,
+    precision and threshold of some points, ascending by recall.
+    """
+    if len(classes) != 2 or len(np.unique(truth)) < 2:
+        return {}
+    second = probabilities(logits.reshape(-1, 1))[:, 1].astype(np.float64)
+    found = {}
+    for number, name in enumerate(classes):
+        curve = precision_recall(truth, second, number)
+        added = np.diff(curve.recall, prepend=0.0)
+        wanted = []
+        for precision in WANTED:
+            good = np.flatnonzero(curve.precision >= precision)
+            if len(good):
+                wanted.append({"wanted": precision, **{
+                    field: float(values[good[-1]]) for field, values in curve._asdict().items()}})
+        some = np.unique(np.searchsorted(curve.recall, np.linspace(0, 1, POINTS)))
+        some = some[some < len(added)]
+        found[name] = {
+            "average_precision": float((added * curve.precision).sum()), "wanted": wanted,
+            "curve": [[round(float(column[point]), 6) for column in
+                       (curve.recall, curve.precision, curve.threshold)]
+                      for point in some]}
     return found

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from reviews.errors import UserError
-from reviews.metrics import probabilities
+from reviews.metrics import precision_recall, probabilities
 
 Array = np.ndarray
 LOWEST, HIGHEST = 0.05, 20.0  # temperatures
@@ -85,8 +85,7 @@ def find_threshold(
     """The threshold at which a class has at least this precision, and of these the one with the
     highest recall; UserError where there is none.
 
-    logits: of two classes, after the temperature. The threshold lies midway between two
-    probabilities that occur, so that rounding decides nothing.
+    logits: of two classes, after the temperature.
     """
     if len(classes) != 2:
         raise UserError(f"a threshold is for two classes; the model has {', '.join(classes)}")
@@ -94,19 +93,12 @@ def find_threshold(
         raise UserError(f"--precision-of {name}: the classes are {', '.join(classes)}")
     second = probabilities(logits.reshape(-1, 1))[:, 1].astype(np.float64)
     number = list(classes).index(name)
-    # From the surest of the class on.
-    order = np.argsort(second if number == 0 else -second, kind="stable")
-    ranked, hits = second[order], np.cumsum(labels[order] == number)
-    found = hits / np.arange(1, len(order) + 1)
-    ends = np.append(ranked[1:] != ranked[:-1], True)  # equal probabilities go together
-    good = np.flatnonzero(ends & (found >= precision))
+    curve = precision_recall(labels, second, number)
+    good = np.flatnonzero(curve.precision >= precision)
     if not len(good):
         raise UserError(f"no threshold reaches a precision of {precision:g} for {name}: the "
-                        f"highest is {found[ends].max():.4f}")
-    last = int(good[-1])
-    beyond = ranked[last + 1] if last + 1 < len(ranked) else 1.0 - number
-    return Threshold(float((ranked[last] + beyond) / 2), float(found[last]),
-                     float(hits[last] / max(1, hits[-1])))
+                        f"highest is {curve.precision.max(initial=0.0):.4f}")
+    return Threshold(*(float(values[good[-1]]) for values in curve))
 
 
 def at_threshold(

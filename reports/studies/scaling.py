@@ -44,8 +44,12 @@ def render_scaling(study: Study, name: str) -> str:
 def _header(study: Study, name: str, stages: Sequence[str], sections: Sequence[str]) -> Html:
     most = max(point["nodes"] for point in study["points"] if point["measured"])
     end = max(point["nodes"] for point in study["points"])
-    first = f"{_nodes(most)}, measured: " + _speed_ups(study, stages, most)
-    second = f"{_nodes(end)}, simulated: {_speed_ups(study, stages, end)}" if end > most else ""
+    first = (f"{_nodes(most)}, measured, reach {_speed_ups(study, stages, most)} times the speed "
+             "of one")
+    if most == 1:
+        first = "One node is measured"
+    second = (f"{_nodes(end)}, simulated, reach {_speed_ups(study, stages, end)}"
+              if end > most else "")
     facts = [study["machine"], f"a node is one core; {count(_largest(study))} reviews of a node"]
     tiles = []
     for stage in stages:
@@ -72,11 +76,8 @@ def _strong(study: Study, stage: str, nodes: int) -> Point:
 
 
 def _speed_ups(study: Study, stages: Sequence[str], nodes: int) -> str:
-    return ", ".join(f"{TITLES[stage].lower()} "
-                     f"{_strong(study, stage, nodes)['speed_up']:.2f} times as fast as on one"
-                     if number == 0 else
-                     f"{TITLES[stage].lower()} {_strong(study, stage, nodes)['speed_up']:.2f}"
-                     for number, stage in enumerate(stages))
+    return ", ".join(f"{_strong(study, stage, nodes)['speed_up']:.2f} ({TITLES[stage].lower()})"
+                     for stage in stages)
 
 
 def _stage(study: Study, stage: str) -> list[Html | None]:
@@ -184,9 +185,9 @@ _COLUMNS: list[tuple[str, Any]] = [
     ("reviews", lambda point: count(point["reviews"])),
     ("time", lambda point: duration(point["seconds"])),
     ("reviews/s", lambda point: count(point["reviews_per_s"])),
-    ("latency, ms", lambda point: f"{1000 * point['latency_s']:,.1f}"),
     ("speed-up", lambda point: f"{point['speed_up']:.2f}"),
     ("efficiency", lambda point: percent(point["efficiency"], 0)),
+    ("latency, ms", lambda point: f"{1000 * point['latency_s']:,.1f}"),
     ("CPU", _mean("cpu_percent", 1, " %")),
     ("memory, MB", _mean("memory_bytes", 1e6, "")),
     ("GPU", _mean("gpu_percent", 1, " %")),

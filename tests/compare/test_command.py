@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    f1_score,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
 
 import reviewmill
 from compare.command import main
@@ -65,6 +72,24 @@ def test_figures_are_scikit_learns_of_the_predictions(finished: Path) -> None:
         assert run["f1_macro"] == pytest.approx(f1_score(truth, logits >= 0, average="macro"))
         assert run["roc_auc"] == pytest.approx(roc_auc_score(truth, logits))
         assert min(run["train_s"], run["reviews_per_s"], run["bytes"], run["peak_bytes"]) > 0
+
+
+def test_precision_and_recall_of_the_negative_class_are_those_of_each_first_run(
+    finished: Path
+) -> None:
+    found = comparison(finished)["precision_recall"]
+    assert [one["model"] for one in found] == MODELS.split(",")
+    for one in found:
+        assert one["class"] == "negative"
+        table = pq.read_table(finished / "runs" / f"{one['model']}-0" / "predictions.parquet")
+        negative = np.array(table["label"].to_pylist()) == "negative"
+        logits = np.array(table["logits"].to_pylist())[:, 0]
+        assert one["average_precision"] == pytest.approx(
+            average_precision_score(negative, -logits), abs=1e-6)
+        for reached in one["wanted"]:
+            said = 1 / (1 + np.exp(-logits)) < reached["threshold"]
+            assert reached["precision"] == pytest.approx(precision_score(negative, said))
+            assert reached["recall"] == pytest.approx(recall_score(negative, said))
 
 
 def test_the_reference_is_the_one_that_was_named(finished: Path) -> None:

@@ -101,6 +101,10 @@ def test_figures_are_scikit_learns_of_the_models_own_logits(
         sklearn.log_loss(truth, 1 / (1 + np.exp(-logits))), rel=1e-6)
     assert figures["confusion_matrix"] == sklearn.confusion_matrix(truth, predicted).tolist()
     assert figures["accuracy"] > 0.7, "a model that learned nothing would prove little"
+    for number, curve in enumerate(figures["precision_recall"].values()):
+        assert curve["average_precision"] == pytest.approx(
+            sklearn.average_precision_score(truth == number, logits if number else -logits),
+            abs=1e-6)
 
 
 def test_the_bundle_has_the_weights_that_were_validated(

@@ -20,21 +20,27 @@ def test_every_point_is_a_row_and_simulated_ones_are_marked(tmp_path: Path) -> N
         strong = rows(card(found, "The same work on more nodes"))
         assert [row[:2] for row in strong] == [
             ["1", "measured"], ["2", "measured"], ["4", "simulated"], ["8", "simulated"]]
-        assert strong[1] == ["2", "measured", "20,000", "2.2 s", "9,091", "12.3", "1.82", "91 %",
+        assert strong[1] == ["2", "measured", "20,000", "2.2 s", "9,091", "1.82", "91 %", "12.3",
                              "96 %", "420"]
         assert strong[3][-2:] == ["–", "–"]
         weak = rows(card(found, "As much work for each node"))
         assert [row[2] for row in weak] == ["20,000", "40,000", "80,000", "160,000"]
-        assert [row[7] for row in weak] == ["100 %", "91 %", "77 %", "59 %"]
+        assert [row[6] for row in weak] == ["100 %", "91 %", "77 %", "59 %"]
 
 
 def test_the_headline_parts_measured_from_simulated(tmp_path: Path) -> None:
     page = parse(render_scaling(read_scaling(make_scaling(tmp_path / "study")), "study"))
     [title] = page.all("h1")
     assert title.text == (
-        "2 nodes, measured: preparation 1.82 times as fast as on one, training 1.82, scoring "
-        "1.82; 8 nodes, simulated: preparation 4.71 times as fast as on one, training 4.71, "
-        "scoring 4.71.")
+        "2 nodes, measured, reach 1.82 (preparation), 1.82 (training), 1.82 (scoring) times the "
+        "speed of one; 8 nodes, simulated, reach 4.71 (preparation), 4.71 (training), 4.71 "
+        "(scoring).")
+
+
+def test_one_measured_node_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
+    folder = make_scaling(tmp_path / "study", make_points(("train",), measured=1))
+    [title] = parse(render_scaling(read_scaling(folder), "study")).all("h1")
+    assert title.text == "One node is measured; 8 nodes, simulated, reach 4.71 (training)."
 
 
 def test_a_study_without_simulated_points_says_nothing_of_them(tmp_path: Path) -> None:
