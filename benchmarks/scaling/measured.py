@@ -24,7 +24,7 @@ PYTHON = [sys.executable, "-m"]
 
 @dataclass(frozen=True)
 class Study:
-    """What all measurements of a study share.
+    """Choices that all measurements of a study share.
 
     Attributes:
         folder: of everything that is made.

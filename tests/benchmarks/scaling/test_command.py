@@ -24,7 +24,7 @@ def cores() -> int:
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: Any) -> tuple[str, dict[str, Any]]:
-    """What the command prints, and its JSON."""
+    """Printed text of the command, and its JSON."""
     assert reviewmill.main(["bench", "scaling", *SMALL, "--json", *map(str, words)]) == 0
     shown = capsys.readouterr().out
     lines = shown.splitlines()
