@@ -23,6 +23,7 @@ setup(
         "mapreduce.partitions",
         "mapreduce.resume",
         "models",
+        "models.graphs",
         "models.nets",
         "mpi_train",
         "mpi_train.balance",

@@ -7,9 +7,9 @@ import tempfile
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from reviews.errors import UserError
+from reviews.runtime.processor import processor_name
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,8 @@ def measure(
 
 def machine() -> str:
     """The machine in one line."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        models = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines()
-                  if line.startswith("model name")]
-        name = models[0] if models else name
-    return f"{name}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}"
+    return (f"{processor_name()}, {len(os.sched_getaffinity(0))} cores, "
+            f"Python {platform.python_version()}")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.graph import Graph
+from models.graphs.graph import Graph
 from models.ngrams import mean_with_view, view_tensors
 from models.options import HiddenLayers, ModelOptions, NgramView, Words, WordVectors
 from models.record import ModelRecord, Shapes
@@ -45,4 +45,5 @@ def _graph(graph: Graph, options: ModelOptions) -> str:
 
 
 ATTENTION = ModelRecord(
-    AttentionConfig, _tensors, _graph, training={"batch_size": 256, "learning_rate": 3e-3})
+    AttentionConfig, _tensors, _graph, int8=True,
+    training={"batch_size": 256, "learning_rate": 3e-3})

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from models.graph import Graph
+from models.graphs.graph import Graph
 from models.ngrams import mean_of_logits, table_shape
 from models.options import ModelOptions, Ngrams, Words
 from models.record import ModelRecord, Shapes

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from models.graph import Graph
+from models.graphs.graph import Graph
 from models.options import ModelOptions, Words, WordVectors
 from models.record import ModelRecord, Shapes
 from reviews.errors import UserError

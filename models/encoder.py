@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.graph import Graph
+from models.graphs.graph import Graph
 from models.options import ModelOptions
 from models.record import Shapes
 
@@ -131,9 +131,8 @@ class _Writer:
         rows = graph.weights[f"{place}position_embeddings.weight"][self._shape.first_position :]
         if self._shape.token_types:  # every id is of the first type
             rows = rows + graph.weights[f"{place}token_type_embeddings.weight"][0]
-        words = graph.node(
-            "Gather", graph.constant(graph.weights[f"{place}word_embeddings.weight"]), tokens)
-        positions = graph.node("Gather", graph.constant(rows), self._steps(tokens))
+        words = graph.lookup(graph.weights[f"{place}word_embeddings.weight"], tokens)
+        positions = graph.lookup(rows, self._steps(tokens))
         return self._norm(graph.node("Add", words, positions), f"{place}LayerNorm")
 
     def layer(self, number: int, asking: str, x: str, mask: str) -> str:
@@ -168,8 +167,7 @@ class _Writer:
         graph = self._graph
         weight, bias = (graph.weights[f"{name}.{part}"] * np.float32(factor)
                         for part in ("weight", "bias"))
-        return graph.node("Add", graph.node("MatMul", x, graph.constant(weight.T)),
-                          graph.constant(bias))
+        return graph.dense(x, weight, bias)
 
     def _norm(self, x: str, name: str) -> str:
         graph = self._graph

@@ -22,10 +22,11 @@ def is_model(path: str) -> bool:
 
 def inspect_model(path: str, verify: bool, as_json: bool) -> None:
     """Print what a model is; verify: read the weights, too, and compare their shapes."""
-    bundle = read_bundle(path, weights=verify)
+    bundle = read_bundle(path, weights=False)
     summary = summarize(bundle)
     if verify:
-        check_shapes(bundle, options_of(bundle))
+        if not bundle.graph_alone:
+            check_shapes(read_bundle(path), options_of(bundle))
         for name in bundle.files:
             bundle.read(name)
         summary["verified"] = True
@@ -54,6 +55,7 @@ def summarize(bundle: Bundle) -> dict[str, Any]:
         "seed": bundle.model.get("seed"),
         "validation": bundle.model.get("validation"),
         "temperature": bundle.temperature,
+        "int8": bundle.model.get("int8"),
     }
 
 

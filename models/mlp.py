@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from models.graph import Graph
+from models.graphs.graph import Graph
 from models.ngrams import mean_of_rows, table_shape
 from models.options import HiddenLayers, ModelOptions, NgramView
 from models.record import ModelRecord, Shapes
@@ -33,7 +33,7 @@ def _tensors(options: ModelOptions) -> Shapes:
 def _graph(graph: Graph, options: ModelOptions) -> str:
     x = graph.input("features")
     if options.ngrams:
-        text = mean_of_rows(graph, graph.constant(graph.weights["table.weight"]))
+        text = mean_of_rows(graph, graph.weights["table.weight"])
         x = graph.node("Concat", x, text, axis=1)
     for number in range(options.layers):
         x = graph.node("Relu", graph.linear(x, f"layers.{number}"))

@@ -1,6 +1,6 @@
 """Tables of n-grams in ONNX: means of the rows that reviews.text.ngrams finds."""
 
-from models.graph import Graph
+from models.graphs.graph import Array, Graph
 from models.options import ModelOptions
 from models.record import Shapes
 
@@ -10,9 +10,9 @@ def table_shape(options: ModelOptions, dim: int) -> tuple[int, int]:
     return options.vocabulary_size + (options.buckets if options.ngrams > 1 else 0), dim
 
 
-def mean_of_rows(graph: Graph, table: str) -> str:
+def mean_of_rows(graph: Graph, table: Array) -> str:
     """The mean (n, D) of each review's rows of a table (R, D)."""
-    vectors = graph.node("Gather", table, graph.input("rows"))  # (n, K, D)
+    vectors = graph.lookup(table, graph.input("rows"))  # (n, K, D)
     weights = graph.node("Unsqueeze", graph.input("row_weights"), graph.integers(1))
     return graph.node("Squeeze", graph.node("MatMul", weights, vectors), graph.integers(1))
 
@@ -23,7 +23,7 @@ def mean_of_logits(graph: Graph, table: str, output: str) -> str:
     The layer is linear, so that it goes into the table: C numbers a row in the place of D.
     """
     folded = graph.weights[f"{table}.weight"] @ graph.weights[f"{output}.weight"].T
-    return graph.node("Add", mean_of_rows(graph, graph.constant(folded)),
+    return graph.node("Add", mean_of_rows(graph, folded),
                       graph.constant(graph.weights[f"{output}.bias"]))
 
 

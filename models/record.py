@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.graph import Graph
+from models.graphs.graph import Graph
 from models.options import ModelConfig, ModelOptions
 
 Shapes = dict[str, tuple[int, ...]]
@@ -19,6 +19,7 @@ class ModelRecord:
     graph: writes its operations; returns the name of the logits (n, C).
     training: defaults of a training that the model changes, by the names of options.
     reads_features: it reads the numbers that stand beside the text.
+    int8: its graph is written in 8 bits, too.
     table_only: its words are rows of a table, of which an update changes those that it reads.
     """
 
@@ -28,3 +29,4 @@ class ModelRecord:
     training: Mapping[str, Any] = field(default_factory=dict)
     reads_features: bool = False
     table_only: bool = False
+    int8: bool = False

@@ -9,7 +9,8 @@ import numpy as np
 from models.attention import ATTENTION
 from models.bag import BAG
 from models.cnn import CNN
-from models.graph import Graph
+from models.graphs.graph import Graph
+from models.graphs.int8 import Int8Graph
 from models.mlp import MLP
 from models.options import EncoderShape, ModelOptions
 from models.record import ModelRecord
@@ -77,7 +78,12 @@ def can_export() -> bool:
     return importlib.util.find_spec("onnx") is not None
 
 
-def onnx_file(options: ModelOptions, weights: Mapping[str, np.ndarray]) -> bytes:
-    """The ONNX file of a model; ValueError where it would be larger than such a file can be."""
-    graph = Graph(weights)
+def onnx_file(
+    options: ModelOptions, weights: Mapping[str, np.ndarray], int8: bool = False
+) -> bytes:
+    """The ONNX file of a model, in float32 or in 8 bits where its record has them.
+
+    Raises ValueError where it would be larger than such a file can be.
+    """
+    graph = Int8Graph(weights) if int8 else Graph(weights)
     return graph.serialize(RECORDS[options.model].graph(graph, options))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.graph import Graph
+from models.graphs.graph import Graph
 from models.ngrams import mean_with_view, view_tensors
 from models.options import HiddenLayers, ModelOptions, NgramView, Words, WordVectors
 from models.record import ModelRecord, Shapes
@@ -54,12 +54,7 @@ def layers(
     for layer in range(options.layers):
         if layer:
             x = words_last(graph, outputs, directions * options.hidden_dim)
-        inputs = (x, *_weights(graph, layer, cell, directions), graph.input("lengths"))
-        attributes = {"hidden_size": options.hidden_dim,
-                      "direction": "bidirectional" if directions == 2 else "forward"}
-        if cell == "GRU":
-            attributes["linear_before_reset"] = 1
-        outputs, states = graph.nodes(cell, inputs, 2, **attributes)
+        outputs, states = graph.recurrent(cell, x, *_weights(graph, layer, cell, directions))
     return outputs, states
 
 
@@ -69,7 +64,7 @@ def words_last(graph: Graph, outputs: str, width: int) -> str:
     return graph.node("Reshape", turned, graph.integers(0, 0, width))
 
 
-def _weights(graph: Graph, layer: int, cell: str, directions: int) -> list[str]:
+def _weights(graph: Graph, layer: int, cell: str, directions: int) -> list[np.ndarray]:
     """W (D, G H, E), R (D, G H, H) and B (D, 2 G H) of a layer."""
     order = list(_ORDER[cell])
 
@@ -80,9 +75,8 @@ def _weights(graph: Graph, layer: int, cell: str, directions: int) -> list[str]:
 
     both = range(directions)
     bias = [np.concatenate([part(d, "bias_ih"), part(d, "bias_hh")]) for d in both]
-    return [graph.constant(np.stack([part(d, "weight_ih") for d in both])),
-            graph.constant(np.stack([part(d, "weight_hh") for d in both])),
-            graph.constant(np.stack(bias))]
+    return [np.stack([part(d, "weight_ih") for d in both]),
+            np.stack([part(d, "weight_hh") for d in both]), np.stack(bias)]
 
 
 def _tensors(options: ModelOptions) -> Shapes:
@@ -126,4 +120,4 @@ def _pool(graph: Graph, outputs: str, states: str, options: ModelOptions) -> str
     return graph.node("Concat", graph.node("Div", total, counts), highest, axis=1)
 
 
-RECURRENT = ModelRecord(RecurrentConfig, _tensors, _graph)
+RECURRENT = ModelRecord(RecurrentConfig, _tensors, _graph, int8=True)

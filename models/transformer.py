@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from models.encoder import encoder_tensors, first_states
-from models.graph import Graph
+from models.graphs.graph import Graph
 from models.options import ModelConfig, ModelOptions
 from models.record import ModelRecord, Shapes
 from reviews.options import Search, option, with_default
@@ -44,7 +44,7 @@ def _graph(graph: Graph, options: ModelOptions) -> str:
 
 
 TRANSFORMER = ModelRecord(
-    TransformerConfig, _tensors, _graph,
+    TransformerConfig, _tensors, _graph, int8=True,
     training={"optimizer": "adamw", "learning_rate": 2e-5, "weight_decay": 0.01,
               "warmup_fraction": 0.1, "schedule": "constant", "batch_size": 32,
               "clip_norm": 1.0, "micro_batch_tokens": 1024})

@@ -21,7 +21,8 @@ from reviews.storage.folders import check_plain, replace_folder, write_atomicall
 from reviews.vocabulary import read_vocabulary
 
 FORMAT = "reviewmill-bundle/1"
-FILES = ("weights.safetensors", "model.json", "recipe.yaml", "vocabulary.txt", "card.md")
+WEIGHTS = "weights.safetensors"
+FILES = (WEIGHTS, "model.json", "recipe.yaml", "vocabulary.txt", "card.md")
 
 _SMALL = ("model.json", "recipe.yaml", "card.md")
 _SMALL_BYTES = 4 << 20  # of one of them, and of the manifest
@@ -40,6 +41,16 @@ class Bundle:
     recipe: Recipe
     vocabulary: list[str]
     files: dict[str, str] = field(default_factory=dict)  # sha256 by name
+
+    @property
+    def graph_alone(self) -> bool:
+        """True for a model in 8 bits, whose graph stands in the place of weights."""
+        return WEIGHTS not in self.files
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of what the model has learned."""
+        return self.files[ONNX if self.graph_alone else WEIGHTS]
 
     def read(self, name: str) -> bytes:
         """A file of the bundle, its sha256 checked; UserError where it is missing or damaged."""
@@ -69,16 +80,21 @@ class Bundle:
 
 
 def write_bundle(
-    folder: Path, weights: Mapping[str, np.ndarray], model: Mapping[str, Any],
+    folder: Path, weights: Mapping[str, np.ndarray] | None, model: Mapping[str, Any],
     recipe_yaml: str, vocabulary_file: Path, card: str, tokenizer_file: Path | None = None,
     onnx: bytes | None = None,
 ) -> None:
-    """Write a bundle whole or not at all; one that is there already is replaced."""
+    """Write a bundle whole or not at all; one that is there already is replaced.
+
+    weights: None where `onnx` holds the model alone.
+    """
     from safetensors.numpy import save_file
 
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        save_file(dict(weights), temporary / "weights.safetensors")
+        if weights is not None:
+            save_file(dict(weights), temporary / WEIGHTS)
+            (temporary / WEIGHTS).chmod(0o644)  # safetensors makes what only the owner reads
         (temporary / "model.json").write_text(json.dumps(model, indent=1) + "\n", "utf-8")
         (temporary / "recipe.yaml").write_text(recipe_yaml, "utf-8")
         shutil.copyfile(vocabulary_file, temporary / "vocabulary.txt")
@@ -89,9 +105,7 @@ def write_bundle(
         (temporary / "card.md").write_text(card, "utf-8")
         files = {path.name: _sha256(path.read_bytes()) for path in sorted(temporary.iterdir())}
         _write_manifest(temporary, files)
-        # safetensors and mkdtemp make what only the owner reads.
-        (temporary / "weights.safetensors").chmod(0o644)
-        temporary.chmod(0o755)
+        temporary.chmod(0o755)  # as mkdtemp does
         replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -108,12 +122,17 @@ def put_file(bundle: Bundle, name: str, data: bytes) -> Bundle:
 def put_card_line(bundle: Bundle, name: str, text: str) -> Bundle:
     """Put the line `- NAME: TEXT.` behind the last one of the card's list, in place of one of that
     name."""
+    card = with_card_line(bundle.read("card.md").decode(), name, text)
+    return put_file(bundle, "card.md", card.encode())
+
+
+def with_card_line(card: str, name: str, text: str) -> str:
+    """A card with the line of put_card_line."""
     start = f"- {name}: "
-    lines = [line for line in bundle.read("card.md").decode().splitlines()
-             if not line.startswith(start)]
+    lines = [line for line in card.splitlines() if not line.startswith(start)]
     last = max((n for n, line in enumerate(lines) if line.startswith("- ")), default=len(lines) - 1)
     lines.insert(last + 1, f"{start}{text}.")
-    return put_file(bundle, "card.md", "\n".join(lines).encode() + b"\n")
+    return "\n".join(lines) + "\n"
 
 
 def replace_files(bundle: Bundle, files: Mapping[str, bytes]) -> None:
@@ -141,7 +160,7 @@ def _write_manifest(folder: Path, files: Mapping[str, str]) -> None:
 
 def read_bundle(path: str | Path, weights: bool = True) -> Bundle:
     """The bundle in a folder, or in the `model` folder of a run; the sha256 of all that is read
-    is checked. Without `weights` these are not read."""
+    is checked. Without `weights` these are not read, and a model in 8 bits is no error."""
     folder = Path(path)
     if (folder / "model" / "manifest.json").is_file():
         folder = folder / "model"
@@ -156,7 +175,7 @@ def read_bundle(path: str | Path, weights: bool = True) -> Bundle:
         raise UserError(f"{path} is not a bundle: its manifest.json cannot be read") from None
     if version != FORMAT:
         raise UserError(f"{path} has the format {version}; this program reads {FORMAT}")
-    if absent := set(FILES) - set(files):
+    if absent := set(FILES) - set(files) - ({WEIGHTS} if ONNX in files else set()):
         raise UserError(f"{path} is not a bundle: its manifest has no {min(absent)}")
     if not all(isinstance(digest, str) for digest in files.values()):
         raise UserError(f"{path} is not a bundle: its manifest.json cannot be read")
@@ -164,13 +183,16 @@ def read_bundle(path: str | Path, weights: bool = True) -> Bundle:
         if not (folder / check_plain(name, f"{folder}/manifest.json")).is_file():
             raise UserError(f"{folder} is not whole: {name} is missing")
     bundle = Bundle(folder, {}, {}, Recipe(), [], files)
+    if weights and bundle.graph_alone:
+        raise UserError(f"{folder} is a model in 8 bits, which can only be scored: give the bundle "
+                        "that it was made from")
     for name in files:
-        if name not in (ONNX, "weights.safetensors"):
+        if name not in (ONNX, WEIGHTS):
             bundle.read(name)
     try:
         model = json.loads(bundle.read("model.json"))
         recipe = yaml.safe_load(bundle.read("recipe.yaml"))
-        tensors = _tensors(bundle.read("weights.safetensors")) if weights else {}
+        tensors = _tensors(bundle.read(WEIGHTS)) if weights else {}
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{folder} is not a bundle: {reason(error)}") from None
     if not isinstance(model, dict) or not isinstance(model.get("options"), dict):

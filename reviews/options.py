@@ -283,8 +283,10 @@ def check_conditions(
 
 
 def condition_text(declared: Option, other: str) -> str:
-    """The condition on one other option, such as '--loss bce or focal'."""
+    """The condition on one other option, such as '--loss bce or focal', or '--int8' that is on."""
     allowed = declared.only_if[other]
+    if allowed == (True,):
+        return flag(other)
     shown = str(allowed) if isinstance(allowed, AtLeast) else " or ".join(map(str, allowed))
     return f"{flag(other)} {shown}"
 

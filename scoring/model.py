@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from models.graph import INPUTS
+from models.graphs.graph import INPUTS
 from models.micro_batches import micro_batches
 from models.options import ModelOptions
 from models.records import check_shapes, options_of
@@ -57,7 +57,7 @@ def _untempered(
 ) -> tuple[Bundle, Model]:
     """The bundle without the weights, and what computes its logits as the weights have them."""
     one_layer = options.model == "lstm" and options.layers == 1
-    if options.model == "bag" or one_layer:
+    if not bundle.graph_alone and (options.model == "bag" or one_layer):
         bundle = read_bundle(path)
         check_shapes(bundle, options)
         kernel = LstmModel if one_layer else BagModel

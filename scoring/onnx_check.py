@@ -19,12 +19,17 @@ _ATTRIBUTE = {1: "name", 2: "f", 3: "i", 4: "s", 8: "ints", 20: "type"}
 _TENSOR = {1: "dims", 2: "data_type", 8: "name", 9: "raw_data"}
 # Strings, and descriptions of inputs and outputs, which are short.
 _TEXTS = frozenset(["producer_name", "name", "input", "output", "op_type", "domain", "s"])
-_ELEMENT_BYTES = {1: 4, 6: 4, 7: 8}  # float32, int32, int64
+_ELEMENT_BYTES = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8}  # float32, uint8, int8, int32, int64
 
-OPERATORS = frozenset(
-    b"Add Cast Concat Conv Div Equal Erf GRU Gather Gemm Identity LSTM LayerNormalization Less "
-    b"MatMul Mul Range ReduceMax ReduceSum Relu Reshape Shape Softmax Squeeze Sub Tanh Transpose "
-    b"Unsqueeze Where".split())
+# Operators by their domain. That of com.microsoft is part of ONNX Runtime itself, and loads no
+# library: ONNX has no LSTM of 8 bits. Any other of that domain is refused.
+OPERATORS = {
+    b"": frozenset(
+        b"Abs Add Cast Concat Conv Div Equal Erf Expand GRU Gather Gemm Identity LSTM "
+        b"LayerNormalization Less MatMul MatMulInteger Max Mul Range ReduceMax ReduceSum Relu "
+        b"Reshape Round Shape Slice Softmax Squeeze Sub Tanh Transpose Unsqueeze Where".split()),
+    b"com.microsoft": frozenset([b"DynamicQuantizeLSTM"]),
+}
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 Value = int | memoryview
@@ -35,7 +40,7 @@ class _Refused(Exception):
 
 
 def check_onnx(data: bytes, where: str) -> None:
-    """Raise UserError for a file that could not come from models.graph."""
+    """Raise UserError for a file that could not come from models.graphs.graph."""
     try:
         graphs = 0
         for name, value in _message(memoryview(data), _MODEL, "model"):
@@ -43,7 +48,7 @@ def check_onnx(data: bytes, where: str) -> None:
                 graphs += 1
                 _check_graph(_bytes(value))
             elif name == "opset_import":
-                _no_domain(_bytes(value), _OPSET, "opset")
+                _domain(_bytes(value), _OPSET, "opset")
         if graphs != 1:
             raise _Refused(f"{graphs} graphs")
     except _Refused as error:
@@ -60,9 +65,9 @@ def _check_graph(graph: memoryview) -> None:
 
 
 def _check_node(node: memoryview) -> None:
-    _no_domain(node, _NODE, "node")
+    operators = OPERATORS[_domain(node, _NODE, "node")]
     for name, value in _message(node, _NODE, "node"):
-        if name == "op_type" and bytes(_bytes(value)) not in OPERATORS:
+        if name == "op_type" and bytes(_bytes(value)) not in operators:
             raise _Refused(f"operator {bytes(_bytes(value))[:40]!r}")
         if name == "attribute":
             for _ in _message(_bytes(value), _ATTRIBUTE, "attribute"):
@@ -83,10 +88,13 @@ def _check_tensor(tensor: memoryview) -> None:
         raise _Refused(f"tensor of type {kind} and shape {dims[:8]} in {size} bytes")
 
 
-def _no_domain(message: memoryview, fields: Mapping[int, str], what: str) -> None:
-    for name, value in _message(message, fields, what):
-        if name == "domain" and len(_bytes(value)):
-            raise _Refused(f"{what} of the domain {bytes(_bytes(value))[:40]!r}")
+def _domain(message: memoryview, fields: Mapping[int, str], what: str) -> bytes:
+    """The domain that a message names, one of OPERATORS."""
+    found = [bytes(_bytes(value)) for name, value in _message(message, fields, what)
+             if name == "domain"]
+    if len(found) > 1 or (found and found[0] not in OPERATORS):
+        raise _Refused(f"{what} of the domain {found[0][:40]!r}")
+    return found[0] if found else b""
 
 
 def _message(

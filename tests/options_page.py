@@ -16,6 +16,7 @@ from models.records import RECORDS
 from mpi_train.configuration.config import TrainingConfig
 from reviews.options import Leaf, condition_text, default_text, flag, flatten, leaves
 from reviews.recipe import Recipe, load_recipe
+from scoring.export import ExportOptions
 from scoring.score import ScoreOptions
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "options.md"
@@ -45,6 +46,8 @@ SECTIONS = (
             TrainingConfig, ("train",)),
     Section("score", "Beside those of the recipe above: [scoring](scoring.md).",
             ScoreOptions, ("score",)),
+    Section("export", "The model in 8 bits: [scoring](scoring.md#in-8-bits).",
+            ExportOptions, ("export",)),
     Section("cluster emr, cluster cost",
             "A file of them is `--config FILE` of create: [emr](emr.md).",
             EmrConfig, ("create", "setup", "cost")),

@@ -25,6 +25,7 @@ from reviews.run_folder import (
     SUMMARY,
     append_record,
 )
+from reviews.runtime.processor import processor_name
 from reviews.storage.folders import write_atomically
 from reviews.store import Store
 
@@ -144,14 +145,8 @@ def environment() -> dict[str, Any]:
     return {
         **versions(),
         "platform": platform.platform(),
-        "cpu": _cpu_name(),
+        "cpu": processor_name(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "threads": torch.get_num_threads(),
     }
 
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text("utf-8").splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

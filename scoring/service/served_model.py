@@ -43,7 +43,7 @@ class ServedModel:
         bundle = self.predictor.bundle
         return {"name": self.name, "model": bundle.model["options"]["model"],
                 "classes": self.predictor.classes, "length": bundle.recipe.encoding.length,
-                "sha256": bundle.files["weights.safetensors"]}
+                "sha256": bundle.digest}
 
     async def score(self, request: Request, texts: list[str]) -> dict[str, Any]:
         """The answer to /v1/score."""

@@ -25,6 +25,13 @@ def seal(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
+def forget(folder: Path, name: str) -> None:
+    """Take a file out of the manifest of a bundle."""
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    del manifest["files"][name]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
 def change_file(name: str, data: bytes, dice: random.Random) -> bytes:
     """The data of a file with a value replaced, where it has values, or with changed bytes."""
     if not name.endswith((".json", ".yaml")) or dice.random() < 0.2:

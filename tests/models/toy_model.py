@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.graph import Graph
+from models.graphs.graph import Graph
 from models.nets.dropout import LAYERS, DropoutRandom, drop, drop_words
 from models.nets.embedding import Embedding
 from models.options import ModelOptions, Words

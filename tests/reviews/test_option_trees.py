@@ -16,6 +16,7 @@ from reviews.options import (
     build,
     check_bounds,
     check_conditions,
+    condition_text,
     config_from,
     flag,
     flatten,
@@ -289,3 +290,8 @@ def test_the_help_says_with_which_values_an_option_is_read() -> None:
     assert "width (with --kind deep or wide; default: 8)" in words
     assert "depth (with --kind deep and --width-of-layer 4 or more; default: 2)" in words
     assert "fraction (default: 0.2)" in words
+
+
+def test_a_condition_on_a_switch_is_its_flag() -> None:
+    assert condition_text(Option("width", only_if={"int8": (True,)}), "int8") == "--int8"
+    assert condition_text(Option("width", only_if={"kind": ("a", "b")}), "kind") == "--kind a or b"

@@ -13,6 +13,7 @@ Array = np.ndarray
 # releases of ONNX Runtime since 1.14.
 OPSET, IR_VERSION = 18, 8
 LOGITS = "logits"
+DIRECTIONS = {1: "forward", 2: "bidirectional"}
 LARGEST = 2**31 - 2**20  # bytes of a file: what protobuf reads, less the names
 
 # Inputs that a graph may have: type of the elements, and names of the dimensions. n reviews
@@ -34,6 +35,7 @@ class Graph:
                         for name, value in weights.items()}
         self._nodes: list[Any] = []
         self._inputs: dict[str, None] = {}
+        self._domains = {"": OPSET}  # versions of the sets of operators
         self._constants: list[Any] = []
 
     def input(self, name: str) -> str:
@@ -68,6 +70,27 @@ class Graph:
         self._nodes.append(helper.make_node(kind, list(inputs), names, **attributes))
         return names
 
+    def lookup(self, table: Array, ids: str) -> str:
+        """Rows (..., D) of a table (R, D)."""
+        return self.node("Gather", self.constant(table), ids)
+
+    def matrix(self, value: Array) -> str:
+        """Weights that an operation reads as they are."""
+        return self.constant(value)
+
+    def dense(self, x: str, weight: Array, bias: Array) -> str:
+        """x (..., A) through a layer of weights (B, A) and bias (B,): (..., B)."""
+        return self.node("Add", self.node("MatMul", x, self.constant(weight.T)),
+                         self.constant(bias))
+
+    def recurrent(self, cell: str, x: str, w: Array, r: Array, b: Array) -> list[str]:
+        """Outputs (T, D, n, H) of a layer of LSTM or GRU over x (T, n, E), and its last states
+        (D, n, H), by weights in ONNX's order: w (D, G H, E), r (D, G H, H), b (D, 2 G H)."""
+        attributes = {"linear_before_reset": 1} if cell == "GRU" else {}
+        inputs = x, self.matrix(w), self.matrix(r), self.constant(b), self.input("lengths")
+        return self.nodes(cell, inputs, 2, hidden_size=r.shape[2], direction=DIRECTIONS[len(r)],
+                          **attributes)
+
     def linear(self, x: str, name: str) -> str:
         """x (n, A) through the layer of this name: (n, B)."""
         return self.node("Gemm", x, self.constant(self.weights[f"{name}.weight"]),
@@ -85,7 +108,7 @@ class Graph:
     def word_vectors(self) -> str:
         """Vectors (T, n, E) of the words; any behind a review's end."""
         tokens = self.node("Transpose", self.input("tokens"), perm=[1, 0])
-        return self.node("Gather", self.constant(self.weights["embedding.weight"]), tokens)
+        return self.lookup(self.weights["embedding.weight"], tokens)
 
     def serialize(self, logits: str) -> bytes:
         """The file; `logits` (n, C) become the output. ValueError where it would be too large."""
@@ -100,8 +123,9 @@ class Graph:
             raise ValueError("an ONNX file holds at most 2 GiB")
         graph = helper.make_graph(
             self._nodes, "reviewmill", inputs, [output], initializer=self._constants)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)],
-                                  producer_name="reviewmill", ir_version=IR_VERSION)
+        operators = [helper.make_opsetid(*domain) for domain in self._domains.items()]
+        model = helper.make_model(graph, opset_imports=operators, producer_name="reviewmill",
+                                  ir_version=IR_VERSION)
         written: bytes = model.SerializeToString(deterministic=True)
         return written
 

@@ -1,0 +1,1 @@
+"""ONNX graphs of models, in float32 and in 8 bits."""
