@@ -7,6 +7,7 @@ folder make it in the work folder, from where it is fetched and verified.
 """
 
 import contextlib
+import os
 import re
 import shutil
 import tempfile
@@ -221,12 +222,12 @@ def _partial_folder(out: Path, keep: bool) -> Iterator[Path]:
     lock_path = out.parent / f".{out.name}.lock"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        lock = open(lock_path, "w")  # noqa: SIM115 (the errors of opening it are the user's)
+        lock = _locked(lock_path, LOCK_S if keep else 0)
     except OSError as error:
         raise UserError(f"{out.parent} cannot be written to: {reason(error)}") from None
+    if lock is None:
+        raise UserError(f"another prepare is writing {out}")
     with lock:
-        if not _is_ours(lock, LOCK_S if keep else 0):
-            raise UserError(f"another prepare is writing {out}")
         partial = _partial(out)
         if (partial / "old").is_dir() and not out.exists():
             (partial / "old").rename(out)  # killed just before the new one had its name
@@ -267,14 +268,22 @@ def _forget(partial: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
 
 
-def _is_ours(lock: TextIO, wait_s: float) -> bool:
-    """True once this process has the lock, or the disk has none."""
+def _locked(path: Path, wait_s: float) -> TextIO | None:
+    """A lock file, open and locked (but for a disk without locks); None where another process
+    has the lock for longer than that."""
     end = time.monotonic() + wait_s
     while True:
+        lock = open(path, "w")  # noqa: SIM115 (it stays open)
         try:
             lock_file(lock, wait=False)
-            return True
+            # The process that had it may just have removed it.
+            if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                return lock
         except BlockingIOError:
             if time.monotonic() >= end:
-                return False
+                lock.close()
+                return None
             time.sleep(0.05)
+        except FileNotFoundError:
+            pass
+        lock.close()

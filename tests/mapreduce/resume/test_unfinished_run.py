@@ -2,19 +2,22 @@
 
 import fcntl
 import json
+import os
 import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import fsspec
 import pytest
 
 import reviewmill
 from mapreduce.resume.unfinished_run import differing, stamp
+from mapreduce.run_folders import _locked
 from reviews.errors import UserError
 from reviews.recipe import Recipe
+from reviews.runtime.file_locks import lock_file
 from reviews.storage.folders import names_below
 from reviews.store import Store
 from tests.mapreduce.corpus import bytes_of, make_reviews, run, write_reviews
@@ -213,6 +216,24 @@ def test_two_runs_at_once_are_refused(
         with pytest.raises(UserError, match=f"another prepare is writing {out}"):
             run(corpus.paths, out, RECIPE, resume=True)
     assert goes_on(corpus, out) == {"gather": {"tasks": 3}}
+
+
+def test_a_lock_whose_file_its_last_holder_has_just_removed_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, removed = tmp_path / "lock", list[None]()
+
+    def lock_late(file: IO[Any], wait: bool) -> bool:
+        if not removed:
+            removed.append(path.unlink())
+        return lock_file(file, wait)
+
+    monkeypatch.setattr("mapreduce.run_folders.lock_file", lock_late)
+    lock = _locked(path, 0)
+    assert lock is not None and removed
+    with lock:
+        assert os.path.samestat(os.fstat(lock.fileno()), path.stat())
+        assert _locked(path, 0) is None
 
 
 @pytest.mark.parametrize("moment", [THIRD, EndOfTask("EncodeReviews", "mapper", 1)])
