@@ -17,7 +17,14 @@ import pyarrow as pa
 
 from mapreduce.feature_counts import read_encoding
 from mapreduce.job import ReviewsJob
-from mapreduce.job_lines import NoRowsLine, PartitionFileLine, ShardLine
+from mapreduce.job_lines import (
+    FeatureLine,
+    NoRowsLine,
+    PartitionFileLine,
+    ShardLine,
+    VocabularyLine,
+    WordsLine,
+)
 from mapreduce.partitions.gather_summary import GatherSummary
 from mapreduce.partitions.kept_keys import count_keys, merge_counts, stored_keys
 from mapreduce.partitions.partition import Partition
@@ -53,7 +60,8 @@ class EncodeReviews(ReviewsJob):
 
     def _load(self) -> None:
         self.gathered = GatherSummary.read(self.options.gathered, self.recipe)
-        self.vocabulary, self.totals = read_counts(Path(self.options.words), self.recipe)
+        counted = read_vocabulary_line(Path(self.options.words), self.recipe)
+        self.vocabulary, self.distinct_words = counted["words"], counted["distinct"]
         if self.options.vocabulary:
             self.vocabulary = given_vocabulary(Path(self.options.vocabulary))
         self.encoding = read_encoding(Path(self.options.words), self.recipe)
@@ -64,6 +72,7 @@ class EncodeReviews(ReviewsJob):
 
     def mapper_init(self) -> None:
         self._load()
+        self.common_ids = self.coding.numbers(self.common_words.words)
 
     def mapper(
         self, number: int, line: PartitionFileLine | NoRowsLine
@@ -71,10 +80,11 @@ class EncodeReviews(ReviewsJob):
         """One partition file to one shard."""
         if line["kind"] == "no rows":
             return
-        partition = Partition.read(line)
+        partition = Partition.read(line, self.common_words)
         split = self.gathered.splits(partition.rows)
         shard = f"shards/part-{number:05d}.h5"
-        columns, statistics = encode(partition, split, self.coding, self.recipe, self.encoding)
+        columns, statistics = encode(
+            partition, split, self.coding, self.common_ids, self.recipe, self.encoding)
         # Attempts of one task write the same bytes, so either may win the name.
         with whole_file(join(self.options.store, shard)) as file:
             write_shard(file, columns)
@@ -103,7 +113,8 @@ class EncodeReviews(ReviewsJob):
         """All shards: write the vocabulary, reviews.h5 and, last, the manifest."""
         self.gathered.check()
         ordered = sorted(shards, key=lambda shard: shard["name"])
-        manifest = build_manifest(self.recipe, self.gathered, ordered, self.coding, self.totals)
+        manifest = build_manifest(self.recipe, self.gathered, ordered, self.coding,
+                                  self.distinct_words)
         if self.encoding.names:
             manifest["features"] = {"names": self.encoding.names,
                                     "encoding": self.encoding.entries}
@@ -128,34 +139,41 @@ class EncodeReviews(ReviewsJob):
         yield "records", manifest["records"]
 
 
-def read_counts(path: Path, recipe: Recipe) -> tuple[list[str], dict[str, int]]:
-    """The vocabulary and the totals, from the output of job 2."""
-    words, counts = [], []
-    totals: Counter[str] = Counter()
-    for line in path.read_bytes().splitlines():
-        part = orjson.loads(line.split(b"\t", 1)[1])
-        if part["kind"] != "words":
-            continue
-        words.append(pa.array(part["words"], pa.string()))
-        counts.append(np.array(part["counts"], np.int64))
-        totals.update({name: part[name] for name in ("distinct", "total")})
-    if not words:
-        return [], {}
-    every, counted = pa.concat_arrays(words), np.concatenate(counts)
-    enough = counted >= recipe.encoding.min_count
+def read_vocabulary_line(path: Path, recipe: Recipe) -> VocabularyLine:
+    """The vocabulary, from the output of job 2 or from a summary of it."""
+    lines = [orjson.loads(line.split(b"\t", 1)[1]) for line in path.read_bytes().splitlines()]
+    made: list[VocabularyLine] = [line for line in lines if line["kind"] == "vocabulary"]
+    return made[0] if made else merge_words(lines, recipe)
+
+
+def merge_words(
+    output: Sequence[WordsLine | FeatureLine], recipe: Recipe
+) -> VocabularyLine:
+    """The vocabulary, from the output of job 2."""
+    lines = [line for line in output if line["kind"] == "words"]
+    words = pa.array([word for line in lines for word in line["words"]], pa.string())
+    counts = np.array([count for line in lines for count in line["counts"]], np.int64)
+    enough = counts >= recipe.encoding.min_count
     vocabulary = most_frequent(
-        every.filter(pa.array(enough)), counted[enough], recipe.encoding.vocabulary_size)
-    return vocabulary, dict(totals)
+        words.filter(pa.array(enough)), counts[enough], recipe.encoding.vocabulary_size)
+    return {"kind": "vocabulary", "words": vocabulary,
+            "distinct": sum(line["distinct"] for line in lines),
+            "total": sum(line["total"] for line in lines)}
 
 
 def encode(
-    partition: Partition, split: Array, coding: Coding, recipe: Recipe, encoding: Encoding
+    partition: Partition, split: Array, coding: Coding, common_ids: Array, recipe: Recipe,
+    encoding: Encoding,
 ) -> tuple[dict[str, dict[str, Array]], dict[str, dict[str, Any]]]:
-    """The columns of a shard for each split, and what the manifest says about them."""
+    """The columns of a shard for each split, and what the manifest says about them.
+
+    common_ids (c,) are what the common words become.
+    """
     length, keep = recipe.encoding.length, recipe.encoding.keep
     room, classes = room_for_words(length, coding), len(recipe.labels.class_names)
     ids = partition.ids()
-    numbers = coding.numbers(partition.words).astype(coding.dtype)[partition.numbers]
+    own_ids = coding.numbers(partition.words)[partition.numbers]
+    numbers = np.concatenate([common_ids, own_ids]).astype(coding.dtype)
     rows = {name: np.asarray(partition.rows[name]) for name in ("label", "rating", "review_id")}
     if encoding.names:
         rows["features"] = encoding.encode(
@@ -193,13 +211,13 @@ def build_manifest(
     gathered: GatherSummary,
     shards: list[ShardLine],
     coding: Coding,
-    totals: dict[str, int],
+    distinct_words: int,
 ) -> dict[str, Any]:
     """The manifest of all shards; no number in it comes from an engine's counters."""
     classes = recipe.labels.class_names
     manifest = empty_manifest(to_mapping(recipe), classes)
     manifest["vocabulary_size"] = coding.size
-    manifest["distinct_words"] = totals.get("distinct", 0)
+    manifest["distinct_words"] = distinct_words
     manifest["files"] = {shard["name"]: shard["file"] for shard in shards}
     manifest["splits"] = {
         name: _sum([s["splits"][name] for s in shards], classes) for name in SPLITS

@@ -28,6 +28,7 @@ from mapreduce.job_lines import (
     RowsLine,
     fields_of,
 )
+from mapreduce.partitions.common_words import NO_COMMON_WORDS, CommonWords
 from mapreduce.partitions.deduplicate import CORPUS, TEST, VALIDATION, deduplicate, strata
 from mapreduce.partitions.histogram import Histogram
 from mapreduce.partitions.kept_keys import carried_keys, key_columns
@@ -91,14 +92,15 @@ class GatherReviews(ReviewsJob):
             PROGRESS.add(block.size)
 
         tokenizer = tokenizer_for(self.recipe.tokens, self.tokenizer_file)
-        return _Gather(self.recipe, tokenizer, self.work, options.partitions, role,
-                       SEGMENT_IDS // options.threads, count)
+        return _Gather(self.recipe, tokenizer, self.common_words, self.work, options.partitions,
+                       role, SEGMENT_IDS // options.threads, count)
 
     def reducer(
         self, partition: int, lines: Iterator[GatherLine]
     ) -> Iterator[tuple[int, PartitionResult]]:
         """One partition: its distinct rows into a file."""
-        yield partition, finish_partition(partition, list(lines), self.recipe, self.work)
+        yield partition, finish_partition(
+            partition, list(lines), self.recipe, self.work, self.common_words)
 
 
 def _splits_of(line: str, recipe: Recipe) -> Iterator[tuple[InputSplit, int]]:
@@ -117,10 +119,10 @@ class _Gather:
     """The rows of one thread of a task, buffered until there are enough of them."""
 
     def __init__(
-        self, recipe: Recipe, tokenizer: Tokenizer | Subwords, work: str, partitions: int,
-        role: int, segment_ids: int, count: Callable[[Block], None],
+        self, recipe: Recipe, tokenizer: Tokenizer | Subwords, common: CommonWords, work: str,
+        partitions: int, role: int, segment_ids: int, count: Callable[[Block], None],
     ) -> None:
-        self.segment_ids, self.count = segment_ids, count
+        self.segment_ids, self.count, self.common = segment_ids, count, common
         self.recipe, self.partitions, self.role = recipe, partitions, role
         self.tokenizer = tokenizer
         self.writer = WorkFileWriter(join(work, "gathered"), "task")
@@ -176,8 +178,9 @@ class _Gather:
         """Write the buffered rows, one parcel for each partition, and forget the words."""
         if self.rows:
             rows = pa.Table.from_batches(self.rows).combine_chunks()
-            words = self.tokenizer.table.words()
-            compactor = Compactor(len(words))
+            words = pa.record_batch({"word": self.tokenizer.table.words()})
+            common = self.common
+            compactor = Compactor(common.numbers(words["word"]), len(common.words))
             partition = partition_of(np.asarray(rows["key_a"]), self.partitions)
             if self.partitions <= 1 << 16:
                 partition = partition.astype(np.uint16)  # narrow numbers sort by their digits
@@ -187,15 +190,16 @@ class _Gather:
                 rows = rows.drop_columns(["key_a"])
             ids = Ragged.of(self.ids, np.concatenate(self.ends))
             rows = rows.append_column("size", pa.array(ids.size)).take(pa.array(order))
+            [batch] = rows.combine_chunks().to_batches()
             ids = ids.take(order)
             for number in np.flatnonzero(np.diff(bounds)):
                 first, last = bounds[number], bounds[number + 1]
-                part, used = compactor.compact(ids.take(slice(first, last)))
-                tables = self.writer.write(pa.table({"word": words.take(pa.array(used))}),
-                                           rows.slice(first, last - first))
+                part, own = compactor.compact(ids.take(slice(first, last)))
+                tables = self.writer.write(words.take(pa.array(own)),
+                                           batch.slice(first, last - first))
                 behind = self.writer.write_bytes(part)
                 self.lines.append((int(number), {
-                    "kind": "rows", **tables,
+                    "kind": "rows", **tables, "common": common.name,
                     "ids": [behind["offset"], behind["length"], part.itemsize]}))
         self.tokenizer.restart()
         self._reset()
@@ -259,13 +263,14 @@ def carried_fields(recipe: Recipe) -> list[str]:
 
 
 def finish_partition(
-    partition: int, lines: list[GatherLine], recipe: Recipe, work: str
+    partition: int, lines: list[GatherLine], recipe: Recipe, work: str,
+    common: CommonWords = NO_COMMON_WORDS,
 ) -> PartitionResult:
     """Write the partition's file, if it has rows, and return its line."""
     parcels = [line for line in lines if line["kind"] == "rows"]
     if not parcels:
         return {"kind": "no rows", **_totals(lines, {})}
-    merged = Partition.of(parcels)
+    merged = Partition.of(parcels, common)
     given = np.bincount(np.asarray(merged.rows["role"]), minlength=3)
     distinct = deduplicate(merged, recipe)
     rows = merged.rows.take(pa.array(distinct.kept))

@@ -20,6 +20,7 @@ from mrjob.runner import MRJobRunner
 
 from mapreduce.engines.fork_runner import ForkRunner
 from mapreduce.engines.ship_package import launcher, module_of
+from mapreduce.partitions.common_words import NO_COMMON_WORDS, CommonWords
 from mapreduce.resume.finished_tasks import REUSED, FinishedTasks, Pair
 from reviews.corpora import InputSplit
 from reviews.errors import UserError
@@ -82,6 +83,7 @@ class ReviewsJob(MRJob):
         self.add_passthru_arg("--recipe", default="default", help="name of a preset")
         self.add_file_arg("--recipe-file", help="file of a recipe, in place of a preset")
         self.add_file_arg("--tokenizer-file", help="tokenizer.json, in place of the recipe's")
+        self.add_file_arg("--common-words", help="words that all tasks number alike")
         self.add_passthru_arg("--work-dir", help="folder for parcels, that all tasks can see")
         self.add_passthru_arg("--finished", metavar="HASH", help="hash of what the tasks depend "
                               "on: keep what they put out, and do none again")
@@ -169,6 +171,12 @@ class ReviewsJob(MRJob):
         """The tokenizer.json of a recipe that names one."""
         given = self.options.tokenizer_file
         return Path(given) if given else tokenizer_file(self.recipe.tokens)
+
+    @cached_property
+    def common_words(self) -> CommonWords:
+        """The words that all tasks of a run number alike, none unless they are given."""
+        given = self.options.common_words
+        return CommonWords.read(given) if given else NO_COMMON_WORDS
 
     @cached_property
     def recipe(self) -> Recipe:

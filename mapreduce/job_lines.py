@@ -48,9 +48,11 @@ def fields_of(record: BadRecord) -> BadRecordFields:
 
 
 class RowsLine(Location):
-    """The words and rows of one task for one partition: two tables."""
+    """The words, without the common ones, and the rows of one task for one partition: two
+    tables."""
 
     kind: Literal["rows"]
+    common: str  # name of the common words
     ids: list[int]  # offset and length of the word ids in the same file, and bytes of an id
 
 
@@ -91,7 +93,13 @@ class NoRowsLine(PartitionCounts):
     kind: Literal["no rows"]
 
 
-class PartitionFileLine(Location):
+class PartitionLocation(Location):
+    """Location of a partition's tables."""
+
+    common: str  # name of the common words
+
+
+class PartitionFileLine(PartitionLocation):
     """The file of a partition, as the later jobs read it."""
 
     kind: Literal["partition"]
@@ -142,6 +150,15 @@ class WordsLine(TypedDict):
     total: int
 
 
+class VocabularyLine(TypedDict):
+    """The vocabulary in its order, and what was counted: the lines of all word partitions."""
+
+    kind: Literal["vocabulary"]
+    words: list[str]
+    distinct: int  # different words
+    total: int
+
+
 class FeatureLine(TypedDict):
     """A feature of all training rows: how it is encoded."""
 
@@ -176,7 +193,7 @@ def partition_lines(pairs: Sequence[tuple[int, PartitionResult]]) -> list[bytes]
     """Input lines of jobs 2 and 3, one for each partition file."""
     return [
         orjson.dumps(number) + b"\t" + orjson.dumps(
-            {key: line[key] for key in ("kind", "file", "offset", "length")})
+            {key: line[key] for key in ("kind", "file", "offset", "length", "common")})
         for number, line in pairs
         if line["kind"] == "partition"
     ]

@@ -14,7 +14,7 @@ import orjson
 
 from mapreduce.count_words import CountWords, word_partitions
 from mapreduce.cut_files import CUT_ABOVE, CutFiles, files_to_cut, pieces_of
-from mapreduce.encode_reviews import EncodeReviews, read_counts
+from mapreduce.encode_reviews import EncodeReviews, merge_words
 from mapreduce.engines.options import EngineOptions
 from mapreduce.engines.run_job import ENGINES, Engine, log_to_stderr, run_job
 from mapreduce.feature_counts import read_encoding
@@ -31,6 +31,7 @@ from mapreduce.given_words import NO_WORDS, Words
 from mapreduce.inspect_store import shares, shares_text
 from mapreduce.job import requests_made_again
 from mapreduce.job_lines import partition_lines, write_pairs
+from mapreduce.partitions.common_words import sample_words
 from mapreduce.partitions.gather_summary import GatherSummary, fate_text
 from mapreduce.resume.unfinished_run import go_on, lines_at_a_failure, made_of
 from mapreduce.run_folders import (
@@ -57,9 +58,7 @@ from reviews.store import Store
 from reviews.text.sequences import room_for_words
 from reviews.text.subwords import Subwords, tokenizer_file
 
-# One shard for so many bytes of input, inflated; a task holds one or two of them in memory. Each
-# task of job 1 writes the words of a partition's rows beside them: the fewer partitions, the
-# fewer words twice.
+# One shard for so many bytes of input, inflated; a task holds one or two of them in memory.
 PARTITION_BYTES = 128 << 20
 # Plain files are read in splits of so many bytes.
 SPLIT_BYTES = 64 << 20
@@ -263,6 +262,8 @@ def _run_jobs(
               "--local-tmp-dir", str(local)]
     if tokenizer:
         common += ["--tokenizer-file", str(plain_copy(tokenizer, local))]
+    frequent = sample_words(splits, recipe, tokenizer).write(local / "common-words.json")
+    common += ["--common-words", str(frequent)]
     partitions = partitions_of(splits)
     progress(f"splits: {sum(map(len, splits.values()))}, shards: {partitions}, "
              f"runner: {options.runner}, workers: {options.workers or 'all'}")
@@ -279,7 +280,7 @@ def _run_jobs(
     pairs, counters["gather"] = sorted(ran.pairs, key=lambda pair: pair[0]), ran.counters
     gathered = GatherSummary.of([value for _, value in pairs], recipe)
     gathered.check()
-    gathered_file = write_pairs(local / "gathered.txt", pairs)
+    gathered_file = gathered.write(local / "gathered.txt")
     clock = _phase(phases, counters, "gather", clock, f"{gathered.counts['read']:,} records read")
     say_empty(gathered.empty)
     for bad in gathered.examples:
@@ -290,17 +291,17 @@ def _run_jobs(
     PROGRESS.begin("count", len(tasks))
     ran = run_job(CountWords, tasks, common, options, places,
                   reducers_of(word_partitions(gathered.partitions), options))
-    words_file, counters["count"] = write_pairs(local / "words.txt", ran.pairs), ran.counters
-    vocabulary, totals = read_counts(words_file, recipe)
-    clock = _phase(phases, counters, "count", clock,
-                   f"{totals.get('distinct', 0):,} distinct words")
+    counted, counters["count"] = merge_words([line for _, line in ran.pairs], recipe), ran.counters
+    features = [pair for pair in ran.pairs if pair[1]["kind"] == "feature"]
+    words_file = write_pairs(local / "words.txt", [(0, counted), *features])
+    clock = _phase(phases, counters, "count", clock, f"{counted['distinct']:,} distinct words")
     for entry in read_encoding(words_file, recipe).entries:
         progress(f"feature {entry['field']}: {entry['present']:,} training rows have a "
                  f"{entry['kind']}")
 
     clear(places)
     arguments = [*common, "--words", str(words_file), "--store", places.store,
-                 *words.options(vocabulary, local)]
+                 *words.options(counted["words"], local)]
     PROGRESS.begin("encode", len(tasks))
     counters["encode"] = run_job(EncodeReviews, tasks, arguments, options, places).counters
     _phase(phases, counters, "encode", clock, f"{gathered.partitions} shards")

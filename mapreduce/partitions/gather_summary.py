@@ -1,9 +1,11 @@
 """Summary of job 1 for the later jobs: cuts of the splits, counts, records that are bad."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -14,6 +16,8 @@ from mapreduce.partitions.splitting import Cuts, cuts_of
 from reviews.errors import UserError
 from reviews.recipe import Recipe
 from reviews.record import RatingsSeen
+
+_SUMMARY = b"summary\t"  # begins the file of a summary
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,26 @@ class GatherSummary:
 
     @classmethod
     def read(cls, path: str | Path, recipe: Recipe) -> "GatherSummary":
-        """From the output of job 1, `partition<TAB>line` each."""
-        entries = [line.partition(b"\t")[2] for line in Path(path).read_bytes().splitlines()]
+        """From a file that `write` wrote, or the output of job 1, `partition<TAB>line` each."""
+        lines = Path(path).read_bytes().splitlines()
         try:
-            return cls.of([orjson.loads(entry) for entry in entries], recipe)
-        except (orjson.JSONDecodeError, KeyError, TypeError):
+            if lines and lines[0].startswith(_SUMMARY):
+                return cls._of_fields(json.loads(lines[0].removeprefix(_SUMMARY)), recipe)
+            return cls.of([orjson.loads(line.partition(b"\t")[2]) for line in lines], recipe)
+        except (json.JSONDecodeError, KeyError, TypeError):
             raise UserError(f"{path}: not the output of gather_reviews") from None
+
+    def write(self, path: Path) -> Path:
+        """A file of the summary, which is short where the lines of all partitions are not."""
+        fields = {name: value for name, value in vars(self).items() if name != "recipe"}
+        fields |= {"cuts": sorted(self.cuts.starts.items()), "seen": astuple(self.seen)}
+        path.write_bytes(_SUMMARY + json.dumps(fields, sort_keys=True).encode() + b"\n")
+        return path
+
+    @classmethod
+    def _of_fields(cls, fields: dict[str, Any], recipe: Recipe) -> "GatherSummary":
+        cuts = Cuts({stratum: tuple(starts) for stratum, starts in fields["cuts"]})
+        return cls(recipe, **{**fields, "cuts": cuts, "seen": RatingsSeen(*fields["seen"])})
 
     @classmethod
     def of(cls, lines: Sequence[PartitionResult], recipe: Recipe) -> "GatherSummary":

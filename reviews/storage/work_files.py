@@ -4,6 +4,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, TypedDict, TypeVar
 
@@ -18,8 +19,7 @@ Array = np.ndarray
 Found = TypeVar("Found")
 SUFFIX = ".parcels"
 _READS = 8  # requests at a time, where each takes its time
-_PACKED = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
-_PLAIN = pa.ipc.IpcWriteOptions(use_threads=False)
+_ALIGNED = 8  # bytes: parts of a parcel begin at multiples, so that arrays in them are aligned
 
 
 class Location(TypedDict):
@@ -41,16 +41,20 @@ class WorkFileWriter:
         self.path = join(folder, f"{kind}-{uuid.uuid4().hex}{SUFFIX}")
         self._file: BinaryIO | None = None  # opened when there is something to write
 
-    def write(self, *tables: pa.Table) -> Location:
-        """Append tables, an Arrow stream each, and return their location."""
+    def write(self, *tables: pa.Table | pa.RecordBatch) -> Location:
+        """Append tables and return their location.
+
+        Of each there are the sizes of its schema and of its only record batch, and these two: an
+        Arrow stream takes several times as long to open, and parcels are many and small.
+        """
         file = self._opened()
         offset = file.tell()
         for table in tables:
-            # Hashes and counts are too mixed to be compressed.
-            numbers_alone = all(map(pa.types.is_primitive, table.schema.types))
-            options = _PLAIN if numbers_alone else _PACKED
-            with pa.ipc.new_stream(file, table.schema, options=options) as writer:
-                writer.write_table(table)
+            schema, batch = table.schema.serialize(), _one_batch(table).serialize()
+            file.write(np.array([schema.size, batch.size], np.int64).tobytes())
+            for part in (schema, batch):
+                file.write(part)
+                file.write(bytes(-part.size % _ALIGNED))
         return self._location(offset)
 
     def write_bytes(self, data: pa.Buffer | Array) -> Location:
@@ -98,11 +102,30 @@ def read_bytes(location: Location) -> bytes:
 
 def read_tables(location: Location) -> list[pa.Table]:
     """The tables of one parcel, their columns in one piece each."""
-    source = pa.BufferReader(read_bytes(location))
-    tables = []
-    while source.tell() < source.size():
-        tables.append(pa.ipc.open_stream(source).read_all().combine_chunks())
+    data = pa.py_buffer(read_bytes(location))
+    tables, at = [], 0
+    while at < data.size:
+        parts, sizes = [], np.frombuffer(data, np.int64, 2, at)
+        at += sizes.nbytes
+        for size in sizes.tolist():
+            parts.append(data.slice(at, size))
+            at += size + -size % _ALIGNED
+        schema, batch = _schema(parts[0].to_pybytes()), parts[1]
+        tables.append(pa.Table.from_batches([pa.ipc.read_record_batch(batch, schema)]))
     return tables
+
+
+@lru_cache(64)
+def _schema(data: bytes) -> pa.Schema:
+    """The schema that these bytes are: nearly all parcels of a job have the same few."""
+    return pa.ipc.read_schema(pa.py_buffer(data))
+
+
+def _one_batch(table: pa.Table | pa.RecordBatch) -> pa.RecordBatch:
+    if isinstance(table, pa.RecordBatch):
+        return table
+    columns = [column.combine_chunks() for column in table.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=table.schema)
 
 
 def read_all(

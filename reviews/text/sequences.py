@@ -1,6 +1,7 @@
 """Word ids of any length to rows of fixed length."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -17,13 +18,15 @@ _LINES = 4  # of 64 bytes: most of a review
 class Ragged:
     """Word ids of n rows, in any order and with gaps, in numberings of several kinds.
 
-    Row i has values[first[i]:first[i] + size[i]], where id k is number base[i] + k of all kinds.
+    Row i has values[first[i]:first[i] + size[i]]. An id k below `common` is number k of all
+    kinds, another one number base[i] + k.
     """
 
     values: Array  # (words,) uint16 or int32
     first: Array  # (n,) int64
     size: Array  # (n,) int32
     base: Array  # (n,) int64
+    common: int = 0
 
     @classmethod
     def of(cls, values: Array, ends: Array) -> "Ragged":
@@ -33,18 +36,19 @@ class Ragged:
 
     def take(self, rows: Array | slice) -> "Ragged":
         """The chosen rows, in that order; the ids stay where they are."""
-        return Ragged(self.values, self.first[rows], self.size[rows], self.base[rows])
+        return Ragged(self.values, self.first[rows], self.size[rows], self.base[rows],
+                      self.common)
 
     def row(self, row: int) -> Array:
         """The numbers (k,) int64 of one row."""
         first = int(self.first[row])
         ids: Array = self.values[first : first + int(self.size[row])].astype(np.int64)
-        ids += self.base[row]
+        ids[ids >= self.common] += self.base[row]
         return ids
 
-    def parts(self) -> tuple[Array, Array, Array, Array]:
+    def parts(self) -> tuple[Array, Array, Array, Array, int]:
         """Arrays of the kernels."""
-        return self.values, self.first, self.size, self.base
+        return self.values, self.first, self.size, self.base, self.common
 
 
 @njit(cache=True, inline="always")
@@ -55,9 +59,16 @@ def _look_ahead(values: Array, first: int) -> None:
         prefetch(values, first + line * (64 // values.itemsize))
 
 
+@njit(cache=True, inline="always")
+def _number(word: Any, base: Any, common: Any) -> Any:
+    """The number of a word's id (`Ragged`)."""
+    number = np.int64(word)
+    return number + base if number >= common else number
+
+
 @njit(cache=True, nogil=True)
 def _cut(
-    ids: Array, firsts: Array, sizes: Array, bases: Array, numbers: Array, head: int,
+    ids: Array, firsts: Array, sizes: Array, bases: Array, common: int, numbers: Array, head: int,
     unknown_id: int, tokens: Array, length: Array,
 ) -> int:
     width = tokens.shape[1]
@@ -67,22 +78,22 @@ def _cut(
             _look_ahead(ids, firsts[row + _AHEAD])
         size = np.int64(sizes[row])
         words = ids[firsts[row] : firsts[row] + size]
-        named = numbers[bases[row] :]
+        base = bases[row]
         kept = min(size, width)
         length[row] = kept
         # The head comes from the front, the rest from the end of the review.
         front = kept if size <= width else head
         skipped = size - kept
         for k in range(front):
-            number = named[words[k]]
+            number = numbers[_number(words[k], base, common)]
             tokens[row, k] = number
             unknown += number == unknown_id
         for k in range(front, kept):
-            number = named[words[skipped + k]]
+            number = numbers[_number(words[skipped + k], base, common)]
             tokens[row, k] = number
             unknown += number == unknown_id
         for k in range(front, front + skipped):
-            unknown += named[words[k]] == unknown_id
+            unknown += numbers[_number(words[k], base, common)] == unknown_id
     return unknown
 
 
@@ -141,7 +152,8 @@ def gather(values: Array, ends: Array, rows: Array) -> tuple[Array, Array]:
 
 @njit(cache=True, nogil=True)
 def _compact(
-    values: Array, firsts: Array, sizes: Array, numbers: Array, used: Array, out: Array
+    values: Array, firsts: Array, sizes: Array, numbers: Array, first_own: int, used: Array,
+    out: Array,
 ) -> int:
     n = count = 0
     for row in range(firsts.size):
@@ -150,7 +162,7 @@ def _compact(
         for k in range(firsts[row], firsts[row] + sizes[row]):
             value = values[k]
             if numbers[value] < 0:
-                numbers[value] = count
+                numbers[value] = first_own + count
                 used[count] = value
                 count += 1
             out[n] = numbers[value]
@@ -161,29 +173,31 @@ def _compact(
 
 
 class Compactor:
-    """Gives rows of ids below `size` ids of their own, as few as they have words."""
+    """Gives rows of ids numbers of their own, as few as they have words without a common one."""
 
-    def __init__(self, size: int) -> None:
-        self.numbers = np.full(size, -1, np.int32)
-        self.used = np.empty(size, np.int64)
+    def __init__(self, common: Array, first_own: int) -> None:
+        """common (ids,) int32: the common number of an id, all below `first_own`, or -1."""
+        self.numbers, self.first_own = common.copy(), first_own
+        self.used = np.empty(len(common), np.int64)
 
     def compact(self, rows: Ragged) -> tuple[Array, Array]:
-        """The new ids of all rows, one behind the other, and the old id of each new one.
+        """The new ids of all rows, one behind the other, and the old id of each own number.
 
         The new ones are uint16 where they can be, else int32.
         """
         out = np.empty(int(rows.size.sum()), np.int32)
-        count = _compact(rows.values, rows.first, rows.size, self.numbers, self.used, out)
-        small = out.astype(np.uint16) if count <= 1 << 16 else out
+        count = _compact(rows.values, rows.first, rows.size, self.numbers, self.first_own,
+                         self.used, out)
+        small = out.astype(np.uint16) if self.first_own + count <= 1 << 16 else out
         return small, self.used[:count].copy()
 
 
 @njit(cache=True, nogil=True)
 def count_ids(
-    values: Array, firsts: Array, sizes: Array, bases: Array, counts: Array
+    values: Array, firsts: Array, sizes: Array, bases: Array, common: int, counts: Array
 ) -> None:
-    """Add to counts (of all kinds,) how often each number occurs; `Ragged.parts`, and where to."""
+    """Add to counts (of all kinds,) the occurrences of each number in rows (`Ragged.parts`)."""
     for row in range(firsts.size):
-        of_kind = counts[bases[row] :]
+        base = bases[row]
         for k in range(firsts[row], firsts[row] + sizes[row]):
-            of_kind[values[k]] += 1
+            counts[_number(values[k], base, common)] += 1

@@ -59,8 +59,13 @@ def test_rows_are_gathered_with_and_without_new_numbers_for_their_words(
     got, got_ends = gather(values, ends, np.array(chosen))
     assert [part.tolist() for part in np.split(got, got_ends[:-1])] == wanted
 
-    compactor = Compactor(20)
+    # Some of the words have a number that is common to all rows.
+    known = data.draw(st.lists(st.integers(0, 19), unique=True))
+    common = np.full(20, -1, np.int32)
+    common[known] = np.arange(len(known))
+    compactor = Compactor(common, len(known))
     for _ in range(2):  # it is used again and again
-        ids, used = compactor.compact(Ragged.of(values, ends).take(np.array(chosen)))
-        assert len(set(used.tolist())) == len(used) == len({v for row in wanted for v in row})
+        ids, own = compactor.compact(Ragged.of(values, ends).take(np.array(chosen)))
+        used = np.array([*known, *own], np.int64)
+        assert sorted(own.tolist()) == sorted({v for row in wanted for v in row} - {*known})
         assert [used[part].tolist() for part in np.split(ids, got_ends[:-1])] == wanted
