@@ -261,7 +261,7 @@ def test_a_work_folder_at_an_address_is_kept_too(
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    for function in ("read_counts", "remove_strays"):
+    for function in ("merge_words", "remove_strays"):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(f"mapreduce.prepare.{function}", stop)
             run(corpus.paths, out, RECIPE, resume=True, work_dir=work)
@@ -297,7 +297,7 @@ def test_the_command_says_what_it_went_on_with(
         raise UserError("stopped")
 
     with monkeypatch.context() as patch:
-        patch.setattr("mapreduce.prepare.read_counts", stop)
+        patch.setattr("mapreduce.prepare.merge_words", stop)
         assert reviewmill.main(command) == 2
     *_, kept, last = capsys.readouterr().err.splitlines()
     assert kept == (f"prepare: what tasks have finished is kept in {tmp_path}/.store.partial; the "
