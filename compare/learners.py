@@ -14,11 +14,18 @@ FOLDS = 3
 C_GRID = (0.3, 1.0, 3.0, 10.0)  # inverse strength of the regularization
 LEAF_GRID = (1, 4)  # least reviews of a leaf
 DEPTH_GRID = (4, 8)
-TREES = {"random-forest": 100, "xgboost": 300}
+TREES = {"forest": 100, "xgboost": 300}
 MOST_WORDS = 20_000  # columns of the trees
+MOST_FEATURES = 30  # the best by mutual information with the label
+MEASURED_ROWS = 10_000  # that mutual information is measured on, for it takes long
 LEAST_CHANCE = 1e-9  # what a probability of 0 counts as in a logit
 
-LEARNERS = ("tfidf-logistic", "tfidf-svm", "random-forest", "xgboost")
+# The classifier of each. Those of features alone read no token.
+LEARNERS = {
+    "tfidf-logistic": "logistic", "tfidf-svm": "svm", "random-forest": "forest",
+    "xgboost": "xgboost", "features-logistic": "logistic", "features-svm": "svm",
+    "features-forest": "forest", "features-xgboost": "xgboost"}
+OF_FEATURES = tuple(name for name in LEARNERS if name.startswith("features-"))
 
 
 def log_odds(chances: Array) -> Array:
@@ -29,50 +36,69 @@ def log_odds(chances: Array) -> Array:
 
 
 class Learner:
-    """TF-IDF of a review's tokens, beside its features for trees, and a classifier on top.
+    """TF-IDF of a review's tokens, beside its features for trees, or the best features alone, and a
+    classifier on top.
 
-    The vectorizer counts in all folds of the search; labels it does not see.
+    The vectorizer counts in all folds of the search; labels it does not see. Features are chosen by
+    the labels of the folds that are trained on.
     """
 
     def __init__(self, name: str, seed: int) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        self._name, self._seed = name, seed
+        self._kind, self._seed = LEARNERS[name], seed
+        self._reads_tokens = name not in OF_FEATURES
         pairs = {"ngram_range": (1, 2), "min_df": 2}
         words = {"max_features": MOST_WORDS, "min_df": 2}
         self._vectorizer = TfidfVectorizer(
             token_pattern=r"\S+", lowercase=False, sublinear_tf=True, dtype=np.float32,
-            **(words if name in TREES else pairs))
+            **(words if self._kind in TREES else pairs))
         self._classifier: Any = None
 
     def fit(self, documents: Sequence[str], features: Array | None, labels: Array) -> "Learner":
         """Learn from tokens between blanks, features (n, F) or None, and labels (n,)."""
         from sklearn.model_selection import GridSearchCV
+        from sklearn.pipeline import Pipeline
 
-        self._vectorizer.fit(documents)
+        if self._reads_tokens:
+            self._vectorizer.fit(documents)
         classifier, grid = self._make()
+        chosen = self._choice(features)
+        steps = Pipeline([("features", chosen), ("classifier", classifier)])
         # Trees have threads of their own.
-        jobs = 1 if self._name in TREES else _cores()
-        search = GridSearchCV(classifier, grid, cv=FOLDS, n_jobs=jobs, scoring="accuracy")
+        jobs = 1 if self._kind in TREES else _cores()
+        search = GridSearchCV(steps, {f"classifier__{name}": values
+                                      for name, values in grid.items()},
+                              cv=FOLDS, n_jobs=jobs, scoring="accuracy")
         self._classifier = search.fit(self._matrix(documents, features), labels).best_estimator_
         return self
 
     def logits(self, documents: Sequence[str], features: Array | None) -> Array:
         """Logits of reviews: (n,) for two classes, else (n, C)."""
         matrix = self._matrix(documents, features)
-        if self._name == "random-forest":
+        if self._kind == "forest":
             return log_odds(self._classifier.predict_proba(matrix))
-        if self._name == "xgboost":
+        if self._kind == "xgboost":
             margins: Array = self._classifier.predict(matrix, output_margin=True)
             return margins
         found: Array = self._classifier.decision_function(matrix)
         return found
 
+    def _choice(self, features: Array | None) -> Any:
+        """The step that chooses features; passes all on where they are few, or beside tokens."""
+        from sklearn.feature_selection import SelectKBest
+
+        if self._reads_tokens or features is None or features.shape[1] <= MOST_FEATURES:
+            return "passthrough"
+        return SelectKBest(mutual_information, k=MOST_FEATURES)
+
     def _matrix(self, documents: Sequence[str], features: Array | None) -> Any:
         from scipy import sparse
 
+        if not self._reads_tokens:
+            return features
         words = self._vectorizer.transform(documents)
-        if self._name not in TREES or features is None:
+        if self._kind not in TREES or features is None:
             return words
         return sparse.hstack([words, sparse.csr_matrix(features)], format="csr")
 
@@ -82,18 +108,28 @@ class Learner:
         from sklearn.linear_model import LogisticRegression
         from sklearn.svm import LinearSVC
 
-        if self._name == "tfidf-logistic":  # two solvers without random numbers
+        if self._kind == "logistic":  # two solvers without random numbers
             return LogisticRegression(max_iter=1000), {"C": C_GRID}
-        if self._name == "tfidf-svm":
+        if self._kind == "svm":
             return LinearSVC(dual=False), {"C": C_GRID}
-        options = {"n_estimators": TREES[self._name], "n_jobs": _cores(),
+        options = {"n_estimators": TREES[self._kind], "n_jobs": _cores(),
                    "random_state": self._seed}
-        if self._name == "random-forest":
+        if self._kind == "forest":
             return RandomForestClassifier(**options), {"min_samples_leaf": LEAF_GRID}
         from xgboost import XGBClassifier
 
         return XGBClassifier(tree_method="hist", learning_rate=0.2, **options), {
             "max_depth": DEPTH_GRID}
+
+
+def mutual_information(features: Array, labels: Array) -> Array:
+    """Mutual information (F,) of each feature and the label, in nats, of the first rows: a store's
+    are in the order of hashes."""
+    from sklearn.feature_selection import mutual_info_classif
+
+    found: Array = mutual_info_classif(
+        features[:MEASURED_ROWS], labels[:MEASURED_ROWS], random_state=0)
+    return found
 
 
 def _cores() -> int:

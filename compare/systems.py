@@ -38,6 +38,10 @@ SYSTEMS = {
     "random-forest": System(None, SKLEARN),
     # Its trees draw nothing: all rows, all columns.
     "xgboost": System(None, {**SKLEARN, "xgboost": "compare"}, seeded=False),
+    "features-logistic": System(None, SKLEARN, seeded=False),
+    "features-svm": System(None, SKLEARN, seeded=False),
+    "features-forest": System(None, SKLEARN),
+    "features-xgboost": System(None, {**SKLEARN, "xgboost": "compare"}, seeded=False),
     "fasttext": System(None, FASTTEXT),
     **{f"fasttext-raw-{n}": System(None, FASTTEXT, raw=True) for n in (1, 2, 3)},
     "vader": System(None, {"nltk": "compare"}, seeded=False, raw=True),
@@ -67,8 +71,8 @@ def check_systems(
         if name == "vader" and len(store.classes) > 3:
             raise UserError(f"vader tells two or three classes apart, and {store.address} has "
                             f"{len(store.classes)}")
-        if name == "mlp" and not store.feature_names:
-            raise UserError(f"mlp reads features, and {store.address} has none: prepare it with "
+        if (name == "mlp" or name.startswith("features-")) and not store.feature_names:
+            raise UserError(f"{name} reads features, and {store.address} has none: prepare it with "
                             "--features")
     if reference not in names:
         raise UserError(f"--reference {reference} is not one of --models {','.join(names)}")

@@ -10,6 +10,7 @@ import numpy as np
 from reports.corpus import corpus
 from reports.html import Html, count, duration, el, join, moment, percent, short, table
 from reports.parts import header, page, section, settings
+from reports.studies.exploration import exploration
 from reports.words import Words, count_words, telling
 from reviews.recipe import SPLITS
 from reviews.storage.folders import join as join_path
@@ -29,7 +30,8 @@ def render_store(store: Store) -> str:
         _header(store, told),
         section("corpus", "Corpus", *corpus(store.manifest)),
         section("words", "Words", _note(words, store), _words(words, store)),
-        section("features", "Features", _features(store)) if store.feature_names else Html(""),
+        (section("features", "Features", exploration(store), _features(store))
+         if store.feature_names else Html("")),
         section("configuration", "Configuration",
                 settings("Preparation", "the recipe in the manifest", store.manifest["recipe"])),
         section("environment", "Environment",

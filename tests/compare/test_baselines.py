@@ -10,7 +10,7 @@ import pytest
 import reviewmill
 from compare import raw_texts, vader
 from compare.baselines import Source, predict, train
-from compare.learners import TREES
+from compare.learners import MOST_FEATURES, OF_FEATURES, Learner, mutual_information
 from compare.rows import column, texts, write_rows
 from reviews.errors import UserError
 from reviews.metrics import probabilities
@@ -60,7 +60,7 @@ def test_learners_learn(tmp_path: Path, name: str, classes: int) -> None:
         assert np.array_equal(fit(name, store, tmp_path), logits)
 
 
-@pytest.mark.parametrize("name", TREES)
+@pytest.mark.parametrize("name", ["random-forest", "xgboost"])
 def test_trees_read_a_stores_features_beside_its_tokens(tmp_path: Path, name: str) -> None:
     accuracies = []
     for features in ((), ("hint", "noise")):
@@ -69,6 +69,40 @@ def test_trees_read_a_stores_features_beside_its_tokens(tmp_path: Path, name: st
         said = fit(name, store, tmp_path) >= 0
         accuracies.append(np.mean(said == column(store, "test", "label")))
     assert accuracies[1] > accuracies[0] + 0.05
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("name", OF_FEATURES)
+def test_learners_of_features_read_no_token(tmp_path: Path, name: str, classes: int) -> None:
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, classes, 600)
+    features = draw.normal(size=(600, 3)).astype(np.float32)
+    features[:, 1] += 3 * labels
+    fitted = Learner(name, 0).fit([""] * 400, features[:400], labels[:400])
+    logits = fitted.logits(["nonsense"] * 200, features[400:])
+    said = logits >= 0 if classes == 2 else logits.argmax(1)
+    assert logits.shape == ((200,) if classes == 2 else (200, 3))
+    assert np.mean(said == labels[400:]) > 0.8
+    assert np.array_equal(fitted.logits(["other"] * 200, features[400:]), logits)
+
+
+def test_of_many_features_the_best_by_mutual_information_are_read() -> None:
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, 2, 300)
+    features = draw.normal(size=(300, MOST_FEATURES + 20))
+    features[:, 7] += 3 * labels
+    features[:, 45] = labels + 0.2 * features[:, 45]
+    information = mutual_information(features, labels)
+    assert set(np.argsort(information)[-2:]) == {7, 45}
+    assert information[45] > 0.5  # nats; the label itself has 0.69
+    last = int(np.argsort(information)[0])
+    fitted = Learner("features-logistic", 0).fit([""] * 300, features, labels)
+    before = fitted.logits([""] * 300, features)
+    changed = features.copy()
+    changed[:, last] += 100  # nobody reads it
+    assert np.array_equal(fitted.logits([""] * 300, changed), before)
+    changed[:, 45] += 1
+    assert not np.array_equal(fitted.logits([""] * 300, changed), before)
 
 
 @pytest.mark.parametrize("classes", [2, 3])

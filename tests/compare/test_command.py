@@ -177,6 +177,7 @@ def test_a_failure_leaves_the_rest_and_is_tried_again(
     ("--models bag,majority,bag", "--models has bag twice"),
     ("--models bag --reference majority", "--reference majority is not one of --models bag"),
     ("--models majority,mlp", "mlp reads features, and .* has none"),
+    ("--models majority,features-svm", "features-svm reads features, and .* has none"),
     ("--models majority --seeds 0", "--seeds is 0: give 1 or more"),
     ("--models majority --folds 1", "--folds is 1: give 2 or more"),
     ("--models majority --folds 2 --seeds 2", "give either --folds or --seeds"),

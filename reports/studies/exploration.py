@@ -1,0 +1,218 @@
+"""Features of a store against its labels: correlations, and shares of a class by value."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import h5py
+import numpy as np
+from matplotlib.axes import Axes
+
+from reports.drawing import INK, SERIES, Chart
+from reports.html import Html, count, el, join, percent, score, short, table
+from reports.parts import grid
+from reviews.errors import UserError
+from reviews.store import Store
+
+Array = np.ndarray
+ROWS = 500_000  # training reviews that are looked at
+LISTED = 20  # columns with a correlation
+BINS, VALUES, PERIODS = 6, 10, 36  # groups of a number, a category and a time
+MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Training reviews: features (n, F), labels (n,), ratings (n,), NaN where there is none."""
+
+    features: Array
+    labels: Array
+    ratings: Array
+
+
+@dataclass(frozen=True)
+class Group:
+    """Reviews whose feature has some values, with the share of the last class among them."""
+
+    name: str
+    n: int
+    share: float
+    rating: float | None  # mean
+
+
+def read_sample(store: Store, rows: int = ROWS) -> Sample:
+    """The first training reviews; a shard holds them by their hashes, so they are as good as any.
+    """
+    columns: dict[str, list[Array]] = {"features": [], "label": [], "rating": []}
+    left = rows
+    for shard in store.shards("train"):
+        try:
+            with h5py.File(shard.path, "r", locking=False) as file:
+                for name, found in columns.items():
+                    found.append(file[f"train/{name}"][:left])
+        except (OSError, KeyError) as error:
+            raise UserError(f"{shard.path} cannot be read: {error}; "
+                            "reviewmill inspect --verify says more") from None
+        left -= len(columns["label"][-1])
+        if left <= 0:
+            break
+    return Sample(*(np.concatenate(found) for found in columns.values()))
+
+
+def correlations(features: Array, target: Array) -> Array:
+    """Pearson's correlation (F,) of each column with the target (n,); 0 for one that never
+    changes."""
+    wide = features.astype(np.float64) - features.mean(0, dtype=np.float64)
+    own = target - target.mean()
+    spread = np.sqrt((wide * wide).sum(0) * (own @ own))
+    return np.divide(own @ wide, spread, out=np.zeros(wide.shape[1]), where=spread > 0)
+
+
+def groups_of(
+    entry: Mapping[str, Any], columns: Array, target: Array, ratings: Array
+) -> list[Group]:
+    """Groups of one field: quantiles of a number, months or years of a time, the first values of a
+    category and the others; last those without one.
+
+    Args:
+        columns: (n, c) the field's part of the features, the last of which is 1 where it is
+            missing.
+    """
+    absent = columns[:, -1] > 0
+    if "values" in entry:
+        named = _of_values(entry["values"], columns)
+    else:
+        numbers = columns[:, 0].astype(np.float64) * entry["scale"] + entry["mean"]
+        if entry["kind"] == "time":
+            named = _of_times(numbers, ~absent)
+        else:
+            # float32 of a standardized number does not give it back to the last digit.
+            digits = 4 - math.floor(math.log10(entry["scale"]))
+            named = _of_numbers(np.round(numbers, digits) + 0.0, ~absent)
+    found = []
+    for name, members in [*named, (MISSING, absent)]:
+        if members.any():
+            known = ratings[members][~np.isnan(ratings[members])]
+            found.append(Group(name, int(members.sum()), float(target[members].mean()),
+                               float(known.mean()) if len(known) else None))
+    return found
+
+
+def _of_values(values: Sequence[str], columns: Array) -> Iterator[tuple[str, Array]]:
+    for number, value in enumerate(values[:VALUES]):
+        yield value, columns[:, number] > 0
+    yield "others", ~(columns[:, : min(VALUES, len(values))] > 0).any(1) & (columns[:, -1] == 0)
+
+
+def _of_numbers(numbers: Array, present: Array) -> Iterator[tuple[str, Array]]:
+    if not present.any():
+        return
+    some = numbers[present]
+    edges, times = np.unique(_quantiles(some, BINS), return_counts=True)
+    # A value of several quantiles is a group of its own, and the rest is shared out anew.
+    common = edges[times > 1]
+    rest = some[~np.isin(some, common)]
+    after = [some[some > value].min() for value in common if (some > value).any()]
+    parts = _quantiles(rest, max(1, BINS - len(common)))[:-1] if len(rest) else []
+    edges = np.unique([*common, *after, *parts])
+    for low, high in zip(edges, [*edges[1:], np.inf], strict=True):
+        members = present & (numbers >= low) & (numbers < high)
+        top = numbers[members].max()
+        yield (short(low) if low == top else f"{short(low)} to {short(top)}"), members
+
+
+def _quantiles(some: Array, bins: int) -> Array:
+    """Edges of so many bins with about equally many of the values, each one of these."""
+    found: Array = np.quantile(some, np.linspace(0, 1, bins + 1), method="lower")
+    return found
+
+
+def _of_times(numbers: Array, present: Array) -> Iterator[tuple[str, Array]]:
+    moments = np.array([datetime.fromtimestamp(second, UTC).strftime("%Y-%m") if there else ""
+                        for second, there in zip(numbers, present, strict=True)])
+    if len(np.unique(moments[present])) > PERIODS:
+        moments = np.array([moment[:4] for moment in moments])
+    for name in np.unique(moments[present]).tolist():
+        yield name, moments == name
+
+
+def exploration(store: Store) -> Html:
+    """Cards of the section: correlations, and each field by its values."""
+    sample, watched = read_sample(store), store.classes[-1]
+    if not len(sample.labels):
+        return Html("")
+    target = (sample.labels == len(store.classes) - 1).astype(np.float64)
+    by_field, place = {}, 0
+    for entry in store.manifest["features"]["encoding"]:
+        width = len(entry.get("values", [""])) + 1
+        by_field[entry["field"], entry["kind"]] = groups_of(
+            entry, sample.features[:, place : place + width], target, sample.ratings)
+        place += width
+    found = correlations(sample.features, target)
+    order = np.argsort(-np.abs(found), kind="stable")[:LISTED]
+    named = [(store.feature_names[column], float(found[column])) for column in order
+             if found[column]]
+    rows = [[f"{field}: {group.name}", count(group.n), percent(group.share),
+             score(group.rating, 2)]
+            for (field, _), groups in by_field.items() for group in groups]
+    says = f"Of {count(len(target))} training reviews."
+    return join(
+        el("div", _correlation_chart(named, watched).html(wide=True), cls="grid")
+        if named else None,
+        grid(*(_chart(number, field, kind, groups, watched)
+               for number, ((field, kind), groups) in enumerate(by_field.items()))),
+        el("div", el("figure", el("figcaption", el("h3", "Correlations, as numbers"),
+                                  el("p", says)),
+                     table(["column", "correlation"],
+                           [[name, f"{value:+.3f}"] for name, value in named]), cls="card"),
+           el("figure", el("figcaption", el("h3", f"Share of {watched} by value"), el("p", says)),
+              table(["", "reviews", "share", "mean rating"], rows), cls="card"), cls="grid"))
+
+
+def _correlation_chart(named: Sequence[tuple[str, float]], watched: str) -> Chart:
+    def draw(axes: Axes) -> None:
+        axes.barh(range(len(named)), [value for _, value in named], 0.7,
+                  color=[SERIES[0] if value > 0 else SERIES[1] for _, value in named])
+        axes.set_yticks(range(len(named)), [_cut(name) for name, _ in named], parse_math=False)
+        axes.tick_params(axis="y", labelcolor=INK)
+        axes.invert_yaxis()
+        axes.grid(axis="x")
+
+    return Chart("correlation", f"Correlation with {watched}", draw,
+                 "Pearson's, of each column with 1 for the class and 0 for all else.",
+                 height=70 + 22 * len(named))
+
+
+def _chart(
+    number: int, field: str, kind: str, groups: Sequence[Group], watched: str
+) -> Chart:
+    """Share of the last class by group: a line over time, else bars."""
+    shown = [group for group in groups if kind != "time" or group.name != MISSING]
+    ticks = list(range(0, len(shown), max(1, len(shown) // 6)))
+
+    def draw(axes: Axes) -> None:
+        shares = [group.share for group in shown]
+        if kind == "time":
+            axes.plot(shares, "o-", color=SERIES[0], markersize=4)
+            axes.set_xticks(ticks, [shown[tick].name for tick in ticks])
+            axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+            axes.grid(axis="y")
+            return
+        axes.barh(range(len(shown)), shares, 0.7, color=SERIES[0])
+        axes.set_yticks(range(len(shown)), [_cut(group.name) for group in shown],
+                        parse_math=False)
+        axes.tick_params(axis="y", labelcolor=INK)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+        axes.grid(axis="x")
+
+    height = 230 if kind == "time" else 70 + 24 * len(shown)
+    return Chart(f"feature-{number}", f"Share of {watched} by {field}", draw, height=height)
+
+
+def _cut(name: str) -> str:
+    """A name with room for it on an axis."""
+    return name if len(name) <= 26 else f"{name[:25]}…"
