@@ -96,7 +96,7 @@ def test_the_page_accounts_for_every_record_and_feature(store: Store, page: Elem
     assert shown["records read"] == "3,020" and shown["stored"] == count(records["stored"])
     assert shown["duplicates of a stored review"] == f"− {count(records['dropped']['duplicate'])}"
     assert shown["bad: missing rating"] == "− 20"
-    votes, verified = rows(section(page, "features").all("table")[0])
+    votes, verified = rows(card(section(page, "features"), "Encoding"))
     assert votes[:3] == ["votes", "number", "100.0 %"]
     assert verified[0] == "verified" and verified[3] in ("yes, no", "no, yes")
     assert settings(card(page, "How it was made"))["store sha256"] == store.fingerprint
