@@ -22,7 +22,9 @@ from mapreduce.count_words import CountWords
 from mapreduce.encode_reviews import EncodeReviews
 from mapreduce.engines.run_job import ENGINES, tasks_of
 from mapreduce.gather_reviews import GatherReviews
+from mapreduce.partitions.common_words import sample_words
 from mapreduce.prepare import PARTITION_BYTES, SPLIT_BYTES, split_bytes
+from reviews.corpora import plan_splits
 from reviews.errors import UserError
 from reviews.generate import generate
 from reviews.options import add_options, config_from, make_parser, option
@@ -49,7 +51,7 @@ class Rates:
 
     job_us: CPU microseconds of each job for a review of so many bytes.
     spread_us: how many more in gather where a split's reviews go to as many partitions as the
-        corpus has, each with a list of its words.
+        corpus has, each with a list of its rare words.
     task_s: CPU seconds in which a task of its own starts.
     shared: what a core does while the other one is busy too, as a part of what it does alone.
     stored: bytes of the store for each inflated byte; worked: those of the work folder, with as
@@ -189,13 +191,16 @@ def measure_rates(top: Path, reviews: int, partitions: int) -> Rates:
     split = generate(top / "split.json.gz",
                      min(reviews, SPLIT_BYTES * reviews // summary["bytes"]), length=LENGTH)
     (lines := top / "split.txt").write_text(f"{split[0]}\n")
+    common = sample_words({"corpus": plan_splits(list(map(str, files)), RECIPE)}, RECIPE)
+    words = str(common.write(top / "common-words.json"))
 
     def map_split(partitions: int) -> tuple[float, int]:
         """CPU seconds of a task of gather, and the bytes that it writes."""
         work = top / f"mapped-{partitions}"
         usage = measure(
             [*python, "mapreduce.gather_reviews", "--mapper", "--step-num=0", "--recipe-file",
-             str(recipe), "--work-dir", str(work), "--partitions", str(partitions), str(lines)],
+             str(recipe), "--common-words", words, "--work-dir", str(work), "--partitions",
+             str(partitions), str(lines)],
             {cores[0]}, ONE_THREAD)
         return usage.cpu_s, bytes_below(work)
 
