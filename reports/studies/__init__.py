@@ -1,1 +1,1 @@
-"""Pages about studies of several trainings."""
+"""Pages about several trainings, and parts of the pages of a run and a store."""

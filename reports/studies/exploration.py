@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import h5py
@@ -130,12 +129,12 @@ def _quantiles(some: Array, bins: int) -> Array:
 
 
 def _of_times(numbers: Array, present: Array) -> Iterator[tuple[str, Array]]:
-    moments = np.array([datetime.fromtimestamp(second, UTC).strftime("%Y-%m") if there else ""
-                        for second, there in zip(numbers, present, strict=True)])
-    if len(np.unique(moments[present])) > PERIODS:
-        moments = np.array([moment[:4] for moment in moments])
-    for name in np.unique(moments[present]).tolist():
-        yield name, moments == name
+    seconds = np.floor(numbers).astype("datetime64[s]")
+    periods = seconds.astype("datetime64[M]")
+    if len(np.unique(periods[present])) > PERIODS:
+        periods = seconds.astype("datetime64[Y]")
+    for period in np.unique(periods[present]):
+        yield str(period), present & (periods == period)
 
 
 def exploration(store: Store) -> Html:

@@ -78,6 +78,12 @@ def test_times_are_grouped_by_month_or_where_these_are_many_by_year(
     assert [group.name for group in found] == names
 
 
+def test_times_in_the_wrong_unit_are_years_far_away() -> None:
+    entry = {"field": "at", "kind": "time", "mean": 1.7e12, "scale": 1e10}
+    found = groups_of(entry, np.array([[0, 0], [0, 1]], np.float32), np.ones(2), np.ones(2))
+    assert [group.name for group in found] == ["55840-11", "missing"]
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store whose reviews are good where they have a vote, and the better the later."""
