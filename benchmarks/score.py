@@ -25,13 +25,15 @@ import pyarrow as pa
 from benchmarks.measure import machine, measure, table
 from benchmarks.service.load import Load, load_lines
 from models.nets.load_model import load_model as load_torch_model
-from models.records import onnx_file, options_of
-from reviews.bundle import read_bundle
+from models.records import RECORDS, onnx_file, options_of
+from reviews.bundle import WEIGHTS, Bundle, read_bundle
 from reviews.corpora import Reading, plan_splits, read_blocks
 from reviews.errors import UserError
+from reviews.metrics import probabilities
 from reviews.options import make_parser
 from scoring.encode import EncodedTexts
-from scoring.model import OnnxModel
+from scoring.int8 import int8_folder
+from scoring.model import Model, OnnxModel
 from scoring.predictor import Predictor, load
 
 PEER_BATCHES = (1, 64)
@@ -73,6 +75,7 @@ def main(argv: Sequence[str]) -> int:
     os.sched_setaffinity(0, cores[:1])
     try:
         print(ids_table(options.model, predictor, rows, options.repeat))
+        print(int8_line(options.model, predictor, rows, options.repeat))
         print(raw_line(options.model, predictor, options.input, options.repeat))
         os.sched_setaffinity(0, cores)
         if len(cores) > 1:
@@ -155,6 +158,40 @@ def ids_table(path: str, predictor: Predictor, rows: EncodedTexts, repeat: int) 
     return (f"ids to predictions, one thread, by CPU time; padding of batches of {size}: "
             f"{padded / rows.lengths.sum():.2f} x\n"
             + table(["", "reviews/s", "reviewmill is"], lines))
+
+
+def int8_line(path: str, predictor: Predictor, rows: EncodedTexts, repeat: int) -> str:
+    """The model in 8 bits beside the same in float32, on one thread; its accuracy where `export
+    --int8` has measured it."""
+    bundle = read_bundle(path)
+    options = options_of(bundle)
+    if not RECORDS[options.model].int8:
+        return f"in 8 bits: a {options.model} is not written in them"
+    graph = onnx_file(options, bundle.weights, int8=True)
+    models: list[Model] = [predictor.model, OnnxModel(graph, path, options, threads=1)]
+    seconds: list[list[float]] = [[], []]
+    for _ in range(repeat):
+        for model, some in zip(models, seconds, strict=True):
+            started = time.process_time()
+            model.logits(rows)
+            some.append(time.process_time() - started)
+    own, found = (probabilities(model.logits(rows)).argmax(1) for model in models)
+    n, size = len(rows.lengths), len(onnx_file(options, bundle.weights))
+    return (f"in 8 bits: {n / median(seconds[1]):,.0f} reviews/s, "
+            f"{median(seconds[0]) / median(seconds[1]):.2f} x float32; {len(graph):,} bytes of "
+            f"{size:,}; {np.mean(own != found):.2%} of the labels are others; "
+            + _accuracy_in_8_bits(bundle))
+
+
+def _accuracy_in_8_bits(bundle: Bundle) -> str:
+    folder = int8_folder(bundle)
+    if not (folder / "manifest.json").is_file():
+        return "`reviewmill export RUN --int8` measures its accuracy"
+    found = read_bundle(folder, weights=False).model["int8"]
+    if found["weights"] != bundle.files[WEIGHTS]:
+        return f"{folder} is of other weights"
+    return (f"accuracy {found['accuracy']:.2%} against {found['float32_accuracy']:.2%} on "
+            f"{found['reviews']:,} validation reviews")
 
 
 def _in_batches(

@@ -74,7 +74,7 @@ def export_int8(
     if found.lost > MOST_LOST and not force:
         raise UserError(f"{path} in 8 bits is refused: {found}; more than {MOST_LOST} points are "
                         "lost, --force writes it all the same")
-    folder = bundle.path.with_name(bundle.path.name + SUFFIX)
+    folder = int8_folder(bundle)
     about = {**vars(found), "weights": bundle.files[WEIGHTS]}
     write_bundle(
         folder, None, {**bundle.model, "int8": about}, bundle.read("recipe.yaml").decode(),
@@ -82,6 +82,11 @@ def export_int8(
         with_card_line(bundle.read("card.md").decode(), "In 8 bits", str(found)),
         bundle.tokenizer_file, graph)
     return folder, found
+
+
+def int8_folder(bundle: Bundle) -> Path:
+    """The folder of a bundle's model in 8 bits."""
+    return bundle.path.with_name(bundle.path.name + SUFFIX)
 
 
 def _check_kind(path: str, options: ModelOptions) -> None:

@@ -5,11 +5,16 @@ import os
 import re
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 import reviewmill
+from benchmarks.score import int8_line
+from reviews.bundle import put_file, read_bundle
+from scoring import load
 from tests.requirements import need
-from tests.scoring.bundles import TEXTS, make_bundle
+from tests.scoring.bundles import TEXTS, WORDS, make_bundle
+from tests.stores import make_store
 
 
 def test_every_figure_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,10 +30,35 @@ def test_every_figure_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[s
         for size in (1, 64):
             assert re.search(rf"{peer}, batch {size} +[\d,]+ +[\d.]+ x\n", shown)
     for figure in (r"raw files to predictions.*: [\d,]+ reviews/s, [\d.]+% of ids",
+                   r"in 8 bits: [\d,]+ reviews/s, [\d.]+ x float32; [\d,]+ bytes of [\d,]+; "
+                   r"[\d.]+% of the labels are others; `reviewmill export RUN --int8` measures",
                    r"two cores: [\d,]+ reviews/s, [\d.]+% of two runs",
                    r"HTTP, 32 texts a call: [\d,]+ reviews/s, [\d.]+% of direct",
                    r"a lone text over HTTP: [\d.]+ ms \(p50\), direct [\d.]+ ms"):
         assert re.search(figure, shown), figure
+
+
+def test_the_line_of_8_bits_has_the_accuracy_that_export_measured(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store", {"train": 9, "validation": 40},
+                       vocabulary=len(WORDS))
+    folder, _ = make_bundle(tmp_path, "gru", description={"store": store.fingerprint})
+    predictor = load(str(folder))
+    rows = predictor.encoder.encode(pa.array(TEXTS))
+    assert reviewmill.main(["export", str(folder), "--int8", "--store", str(store.path),
+                            "--force"]) == 0
+    line = int8_line(str(folder), predictor, rows, 1)
+    assert re.search(r"; accuracy [\d.]+% against [\d.]+% on 40 validation reviews$", line)
+    put_file(read_bundle(folder), "weights.safetensors", read_bundle(
+        make_bundle(tmp_path / "other", "gru", seed=4)[0]).read("weights.safetensors"))
+    assert int8_line(str(folder), predictor, rows, 1).endswith("is of other weights")
+
+
+def test_a_bag_has_no_line_of_8_bits(tmp_path: Path) -> None:
+    folder, _ = make_bundle(tmp_path, "bag")
+    predictor = load(str(folder))
+    rows = predictor.encoder.encode(pa.array(TEXTS))
+    assert int8_line(str(folder), predictor, rows, 1) == (
+        "in 8 bits: a bag is not written in them")
 
 
 def test_a_number_that_makes_no_sense_is_refused(

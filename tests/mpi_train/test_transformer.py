@@ -173,6 +173,12 @@ def test_every_way_gives_the_probabilities_of_torch(kind: str, tmp_path: Path) -
     assert reviewmill.main(line) == 0
     of_files = pq.read_table(tmp_path / "out.parquet")["probability_positive"].to_numpy()
     np.testing.assert_allclose(of_files, wanted, rtol=0, atol=TOLERANCE)
+    assert reviewmill.main(["export", str(run), "--int8", "--force"]) == 0
+    in_8_bits = load(str(run / "model-int8"))
+    found = in_8_bits(TEXTS).probabilities[:, 1]
+    assert 0 < np.abs(found - wanted).max() < 0.2 * np.ptp(wanted)
+    for text, probability in zip(TEXTS[:5], found[:5], strict=True):
+        np.testing.assert_allclose(in_8_bits([text]).probabilities[0, 1], probability, atol=1e-6)
     if kind == "bert":
         with serving(run) as server:
             status, answer = server.post({"texts": TEXTS})
@@ -180,8 +186,7 @@ def test_every_way_gives_the_probabilities_of_torch(kind: str, tmp_path: Path) -
         of_http = [result["probabilities"]["positive"] for result in answer["results"]]
         np.testing.assert_allclose(of_http, wanted, rtol=0, atol=TOLERANCE)
         assert reviewmill.main(["evaluate", str(run), "--store", str(store.path)]) == 0
-        found = records(run, "evaluation")[-1]
-        assert found["n"] == store.rows("test")
+        assert records(run, "evaluation")[-1]["n"] == store.rows("test")
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def run_of(
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def java() -> Iterator[None]:
     """Requirements of Spark; the Java that it starts in this process is ended."""
     need(shutil.which("java") is not None, "Spark needs java")
@@ -105,6 +105,25 @@ def texts_of(store: Store) -> dict[str, str]:
             for number, row, length in zip(*columns, strict=True):
                 found[str(number)] = " ".join(f"w{k - FIRST_WORD}" for k in row[:length])
     return found
+
+
+def test_spark_gives_the_numbers_of_python_in_8_bits(
+    store: Store, run_of: Callable[[str], Path], tmp_path: Path, java: None
+) -> None:
+    assert reviewmill.main(["export", str(run_of("lstm")), "--int8", "--force"]) == 0
+    model, texts = str(run_of("lstm") / "model-int8"), texts_of(store)
+    wanted = dict(zip(texts, load(model)(list(texts.values())).probabilities[:, 1], strict=True))
+    (tmp_path / "in.jsonl").write_text("".join(
+        json.dumps({"id": key, "text": text}) + "\n" for key, text in texts.items()))
+    line = ["score", model, str(tmp_path / "in.jsonl"), "--out", str(tmp_path / "out"),
+            "--key-field", "id", "--engine", "spark", "--spark-master", "local[2]"]
+    assert reviewmill.main(line) == 0
+    scored = pq.read_table(tmp_path / "out")
+    found = dict(zip(scored["key"].to_pylist(), scored["probability_positive"].to_pylist(),
+                     strict=True))
+    assert found.keys() == wanted.keys()
+    np.testing.assert_allclose([found[key] for key in wanted], [*wanted.values()],
+                               rtol=0, atol=1e-6)
 
 
 @pytest.mark.timeout(600)
