@@ -42,13 +42,13 @@ class Comparison:
     float32_bytes: int
 
     @property
-    def lost(self) -> float:
-        """Points of accuracy that 8 bits cost."""
-        return 100 * (self.float32_accuracy - self.accuracy)
+    def gained(self) -> float:
+        """Points of accuracy that 8 bits bring; what they cost is below 0."""
+        return 100 * (self.accuracy - self.float32_accuracy)
 
     def __str__(self) -> str:
         return (f"accuracy {self.accuracy:.2%} against {self.float32_accuracy:.2%} in float32 "
-                f"({-self.lost:+.2f} points, {self.reviews:,} validation reviews); "
+                f"({self.gained:+.2f} points, {self.reviews:,} validation reviews); "
                 f"{self.reviews_per_s:,.0f} reviews/s against {self.float32_reviews_per_s:,.0f} "
                 f"({self.reviews_per_s / self.float32_reviews_per_s:.2f} x, one thread of "
                 f"{self.processor}); {self.bytes:,} bytes against {self.float32_bytes:,} "
@@ -71,7 +71,7 @@ def export_int8(
     validation = _store(bundle, store)
     graph = onnx_file(options, bundle.weights, int8=True)
     found = compare(bundle, options, graph, validation, most)
-    if found.lost > MOST_LOST and not force:
+    if -found.gained > MOST_LOST and not force:
         raise UserError(f"{path} in 8 bits is refused: {found}; more than {MOST_LOST} points are "
                         "lost, --force writes it all the same")
     folder = int8_folder(bundle)
