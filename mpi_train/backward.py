@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models.micro_batches import micro_batches
 from models.nets.dropout import DropoutRandom
@@ -15,7 +17,10 @@ from mpi_train.data import Batch
 from mpi_train.exchange.gradient_exchange import GradientExchange
 from mpi_train.monitoring.phase_timer import PhaseTimer
 from mpi_train.optimization.losses import Loss
+from mpi_train.optimization.noise_scale import RowSample
 from reviews.errors import UserError
+
+Array = np.ndarray
 
 
 class _TooLarge(Exception):
@@ -88,18 +93,43 @@ class BackPropagation:
                 return self._run(batch, part, place, interrupted, rounds)
             except _TooLarge as problem:
                 rows, tokens = problem.rows, problem.tokens
-            if self._gradients.launched:
-                # The other ranks sum what this one sent: the update cannot be begun anew.
-                raise UserError(f"no memory is left for {tokens} tokens at once, and other ranks "
-                                f"sum already: give --micro-batch-tokens {max(1, tokens // 2)}")
-            if rows == 1:
-                raise UserError(f"a review of {tokens} tokens does not fit into the memory: "
-                                "a smaller model, or a store of shorter reviews, would")
             # What was added up so far may lack a piece.
-            self.max_tokens = tokens // 2
-            self._fitting = min(self._fitting, self.max_tokens)
-            if self._device.type == "cuda":
-                torch.cuda.empty_cache()
+            self._halve(rows, tokens)
+
+    def add_signed(self, batch: Batch, sample: RowSample, place: tuple[int, int]) -> None:
+        """Set the gradient to the signed sum over sampled reviews of a batch, of losses that are
+        divided as in `run`. Nobody sums it; `run` begins anew.
+
+        Raises UserError when not even one review fits.
+        """
+        positions, signs = sample.positions, torch.from_numpy(sample.signs).to(self._device)
+        while True:
+            self._timer.mark("rest")
+            self._gradients.start()
+            self._timer.mark("backward")
+            try:
+                bounds = micro_batches(batch.lengths[positions], self.max_tokens).tolist()
+                for first, last in pairwise(bounds):
+                    piece = slice(first, last)
+                    self._fitted(batch, positions[piece], place, signs=signs[piece])
+                return
+            except _TooLarge as problem:
+                rows, tokens = problem.rows, problem.tokens
+            self._halve(rows, tokens)
+
+    def _halve(self, rows: int, tokens: int) -> None:
+        """Make micro-batches half as large as one of so many reviews that did not fit."""
+        if self._gradients.launched:
+            # The other ranks sum what this one sent: the update cannot be begun anew.
+            raise UserError(f"no memory is left for {tokens} tokens at once, and other ranks "
+                            f"sum already: give --micro-batch-tokens {max(1, tokens // 2)}")
+        if rows == 1:
+            raise UserError(f"a review of {tokens} tokens does not fit into the memory: "
+                            "a smaller model, or a store of shorter reviews, would")
+        self.max_tokens = tokens // 2
+        self._fitting = min(self._fitting, self.max_tokens)
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def count(self, batch: Batch, part: tuple[int, int]) -> int:
         """Number of micro-batches of a part of a batch."""
@@ -125,13 +155,7 @@ class BackPropagation:
             # Sums that are under way cannot be taken back, so only a size known to fit starts any.
             if end == last and tokens <= self._fitting and not interrupted:
                 self._gradients.arm()
-            try:
-                loss_sum += self._micro_batch(batch, begin, end, place, number < empty)
-                self._timer.mark("backward")  # what the forward pass kept is free
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-                raise _TooLarge(end - begin, tokens) from None
+            loss_sum += self._fitted(batch, slice(begin, end), place, number < empty)
             self._fitting = max(self._fitting, tokens)
             if interrupted and interrupted():
                 return None
@@ -140,20 +164,38 @@ class BackPropagation:
         self.seconds = time.perf_counter() - started
         return found
 
+    def _fitted(
+        self, batch: Batch, where: slice | Array, place: tuple[int, int], counts: bool = True,
+        signs: Tensor | None = None,
+    ) -> Tensor:
+        """Summed loss of a micro-batch; raises _TooLarge when there is no memory for it."""
+        try:
+            loss = self._micro_batch(batch, where, place, counts, signs)
+            self._timer.mark("backward")  # what the forward pass kept is free
+            return loss
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            lengths = batch.lengths[where]
+            raise _TooLarge(len(lengths), len(lengths) * int(lengths[-1])) from None
+
     def _micro_batch(
-        self, batch: Batch, begin: int, end: int, place: tuple[int, int], counts: bool
-    ) -> torch.Tensor:
-        rows = batch.take(begin, end)
+        self, batch: Batch, where: slice | Array, place: tuple[int, int], counts: bool,
+        signs: Tensor | None,
+    ) -> Tensor:
+        rows = batch.pick(where)
         tensors = to_tensors(rows, self._device)
         labels = on_device(rows.labels, self._device)
         self._timer.mark("data")
-        positions = torch.arange(begin, end, device=self._device)
+        positions = on_device(np.arange(len(batch.lengths))[where], self._device)
         draws = DropoutRandom.of(self._config.run.seed, *place, positions)
         rounds = self._config.run.precision == "bf16"
         with torch.autocast(self._device.type, torch.bfloat16, rounds):
             logits = self._model(*tensors, draws=draws)
         if rounds:
             logits = logits.float()
+        if signs is not None:
+            logits.register_hook(partial(_times_signs, signs))
         teacher = None if rows.teacher is None else on_device(rows.teacher, self._device)
         loss = self._loss.sum(logits, labels, teacher)
         if not counts:
@@ -162,3 +204,9 @@ class BackPropagation:
         # All weights of a batch may be 0; then so is its loss.
         (loss / (self._loss.denominator(batch.labels) or 1.0)).backward()
         return loss.detach()
+
+
+def _times_signs(signs: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient (v n, ...) of the logits of n reviews, in each of v views, times (n,) signs."""
+    repeated = signs.to(gradient.dtype).repeat(len(gradient) // len(signs))
+    return gradient * repeated.view(-1, *[1] * (gradient.ndim - 1))

@@ -159,7 +159,11 @@ class Batch:
 
     def take(self, first: int, last: int) -> Rows:
         """The reviews at the positions first to last (exclusive) of the batch."""
-        lengths, row = self.lengths[first:last], self._row[first:last]
+        return self.pick(slice(first, last))
+
+    def pick(self, positions: slice | Array) -> Rows:
+        """The reviews at ascending positions of the batch."""
+        lengths, row = self.lengths[positions], self._row[positions]
         width, features, teacher = int(lengths[-1]), None, None
         if len(self._windows) == 1:
             # Whole rows are copied faster than parts of them.
@@ -170,18 +174,18 @@ class Batch:
                 teacher = self._windows[0].teacher[row]
         else:
             if self._windows[0].features is not None:
-                features = np.empty((last - first, self._windows[0].features.shape[1]), np.float32)
+                features = np.empty((len(row), self._windows[0].features.shape[1]), np.float32)
             if self._windows[0].teacher is not None:
-                teacher = np.empty((last - first, *self._windows[0].teacher.shape[1:]), np.float32)
-            tokens = np.empty((last - first, width), self._windows[0].tokens.dtype)
+                teacher = np.empty((len(row), *self._windows[0].teacher.shape[1:]), np.float32)
+            tokens = np.empty((len(row), width), self._windows[0].tokens.dtype)
             for number, rows in enumerate(self._windows):
-                inside = self._window[first:last] == number
+                inside = self._window[positions] == number
                 tokens[inside] = rows.tokens[row[inside], :width]
                 if features is not None and rows.features is not None:
                     features[inside] = rows.features[row[inside]]
                 if teacher is not None and rows.teacher is not None:
                     teacher[inside] = rows.teacher[row[inside]]
-        return Rows(tokens, lengths, self.labels[first:last], features, teacher=teacher)
+        return Rows(tokens, lengths, self.labels[positions], features, teacher=teacher)
 
     def words(self, vocabulary_size: int, *others: int) -> Array:
         """The different ids (k,) int64 of all reviews, and some others, ascending."""

@@ -24,6 +24,7 @@ from mpi_train.exchange.gradient_exchange import Reduction
 from mpi_train.exchange.group import Group
 from mpi_train.monitoring.phase_timer import PhaseTimer
 from mpi_train.optimization.ema import EMA
+from mpi_train.optimization.noise_scale import RowSample
 from mpi_train.optimization.optimizers import make_optimizer, step_at
 from reviews.store import Store
 
@@ -109,6 +110,17 @@ class Replica:
     ) -> float | None:
         """Gradient of a part of a batch; its summed loss (`BackPropagation.run`)."""
         return self._backward.run(batch, part, place, interrupted)
+
+    def sampled_square(
+        self, batch: Batch, sample: RowSample, place: tuple[int, int]
+    ) -> float:
+        """Squared norm of the signed sum over sampled reviews (`BackPropagation.add_signed`)."""
+        self._backward.add_signed(batch, sample, place)
+        return self._gradients.own_square()
+
+    def square(self) -> float:
+        """Squared norm of the summed gradient."""
+        return self._gradients.square()
 
     def reduce(self, ratios: Array) -> Reduction:
         """Sum the gradients over the group, whose ranks did (R,) parts of the update."""

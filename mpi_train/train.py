@@ -34,6 +34,7 @@ from mpi_train.smote import synthetic_rows
 from mpi_train.train_state import EpochTotals, TrainState
 from mpi_train.update import NotFinite, Update, Updater
 from reviews.errors import UserError, disk_is_full
+from reviews.run_folder import noise_line
 from reviews.storage.files import is_remote
 from reviews.storage.folders import join
 from reviews.storage.mirror import RunMirror
@@ -284,6 +285,8 @@ class Run:
         state.skipped += update.skipped
         state.epoch.loss += update.loss * reviews
         state.epoch.reviews += reviews
+        if update.noise:
+            state.epoch.noise.add(update.noise)
         reached = efficiency(update.reviews, update.compute_s, update.reduction_s, update.step_s)
         if update.renewed:
             self.run_log.record(
@@ -299,6 +302,7 @@ class Run:
             efficiency=reached, ceiling=self.updater.coordinator.ceiling(update.tokens,
                                                                      update.reduction_s),
             phases=update.phases, skipped=update.skipped,
+            **({"noise": update.noise._asdict()} if update.noise else {}),
         )
         self.run_log.advance(reviews, update.loss, reached)
         if self.profiler is not None:
@@ -315,13 +319,17 @@ class Run:
         figures = None
         if (epoch + 1) % config.duration.evaluate_every == 0 or self.step == self.total:
             figures = self._evaluate(epoch, ratios)
-        loss, speed = done.loss / reviews, reviews / seconds
+        loss, speed, noise = done.loss / reviews, reviews / seconds, done.noise.figures()
+        self.state.noise_scale = noise or self.state.noise_scale
         self.run_log.record("epoch", epoch=epoch, step=self.step, loss=loss, reviews=reviews,
                             seconds=seconds, reviews_per_s=speed, validation=figures,
-                            **{name: [rank[name] for rank in used] for name in used[0]})
+                            **{name: [rank[name] for rank in used] for name in used[0]},
+                            **({"noise_scale": noise} if noise else {}))
         accuracy = f", validation accuracy {figures['accuracy']:.2%}" if figures else ""
         self.run_log.log(f"epoch {epoch + 1}/{config.duration.epochs}: loss {loss:.4f}, "
                          f"{speed:,.0f} reviews/s{accuracy}")
+        if noise:
+            self.run_log.log(noise_line(noise))
         if self.step == (epoch + 1) * self.plan.updates:
             self.state.epoch = EpochTotals()
         else:  # --max-steps ends the run inside the epoch
@@ -379,6 +387,8 @@ class Run:
             "device": ranks.device.type, "hosts": ranks.hosts,
             "store": store_entry(self.store), "environment": environment(),
         }
+        if state.noise_scale:
+            summary["noise_scale"] = state.noise_scale
         if self.replica.sharded:
             summary["shard_bytes"] = ranks.world.allgather(self.replica.shard_bytes())
         self.run_log.summarize(**summary)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self, TypedDict
 
+from mpi_train.optimization.noise_scale import NoiseSums
+
 
 class Kept(TypedDict):
     """The epoch whose weights are the model, and their accuracy where it was measured."""
@@ -20,11 +22,18 @@ class EpochTotals:
         loss: sum over its reviews.
         reviews: number of reviews.
         seconds: wall time before this start of the program.
+        noise: estimates for the gradient noise scale.
     """
 
     loss: float = 0.0
     reviews: int = 0
     seconds: float = 0.0
+    noise: NoiseSums = field(default_factory=NoiseSums)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The totals of a checkpoint."""
+        return cls(**{**values, "noise": NoiseSums(**values.get("noise", {}))})
 
 
 @dataclass
@@ -42,6 +51,7 @@ class TrainState:
         reviews: number of reviews over all updates.
         step_seconds: seconds of all updates.
         skipped: updates without a step.
+        noise_scale: figures of the last epoch with any (`NoiseSums.figures`).
         balancer: state of the balancer (`ShareCoordinator.state`).
         epoch: totals of the epoch under way.
     """
@@ -56,6 +66,7 @@ class TrainState:
     reviews: int = 0
     step_seconds: float = 0.0
     skipped: int = 0
+    noise_scale: dict[str, Any] | None = None
     balancer: dict[str, Any] | None = None
     epoch: EpochTotals = field(default_factory=EpochTotals)
 
@@ -71,8 +82,8 @@ class TrainState:
         """
         known = {each.name: values[each.name] for each in fields(cls)
                  if each.name in values or each.name not in _LATER}
-        return cls(**{**known, "epoch": EpochTotals(**known["epoch"])})
+        return cls(**{**known, "epoch": EpochTotals.from_json(known["epoch"])})
 
 
 # Fields that checkpoints of the first version lack.
-_LATER = ("rows", "skipped")
+_LATER = ("rows", "skipped", "noise_scale")

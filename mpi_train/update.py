@@ -16,8 +16,10 @@ from mpi_train.data import BatchReader
 from mpi_train.exchange.communicator import Communicator
 from mpi_train.exchange.group import Group
 from mpi_train.exchange.step_report import StepReport, StepTimes
+from mpi_train.monitoring.noise_meter import NoiseMeter
 from mpi_train.monitoring.phase_timer import PhaseTimer
 from mpi_train.optimization.losses import Loss
+from mpi_train.optimization.noise_scale import GradientNoise
 from mpi_train.plan import cut
 from mpi_train.replica import Replica
 from reviews.runtime.lifeline import CHECKPOINT
@@ -55,6 +57,7 @@ class Update:
         renewed: on rank 0, whether it changed its mind about the ranks before this update.
         skipped: True where the class weights of all reviews are 0: no step was made.
         asked: signal that asked a rank to end, or 0.
+        noise: on rank 0, estimates for the gradient noise scale where they were made.
     """
 
     loss: float
@@ -69,6 +72,7 @@ class Update:
     renewed: bool
     skipped: bool
     asked: int
+    noise: GradientNoise | None
 
 
 def make_replica(
@@ -94,6 +98,8 @@ class Updater:
         self.group, self._loss, self.timer = Group(communicator), Loss.of(config.loss), PhaseTimer()
         self.replica = make_replica(config, model, self.group, communicator.device, self.timer)
         self.coordinator = ShareCoordinator(config.balance, communicator, self.group)
+        measured = isinstance(self.replica, Replica) and config.run.noise_scale
+        self._noise = NoiseMeter(self.replica if measured else None, config.run.seed)
         self._optimizer_s = 0.0
 
     def divide(self, coordinator: ShareCoordinator) -> None:
@@ -126,6 +132,7 @@ class Updater:
         part = (int(cuts[rank]), int(cuts[rank + 1]))
 
         begun, cpu_begun = time.perf_counter(), time.thread_time()
+        sampled = self._noise.sample(batch, part, (epoch, number))
         own_loss = self.replica.back_propagate(batch, part, (epoch, number))
         backward_s, cpu_s = time.perf_counter() - begun, time.thread_time() - cpu_begun
         assert own_loss is not None, "nobody interrupts an update"
@@ -139,7 +146,7 @@ class Updater:
             backward_cpu_s=cpu_s, tokens_s=self.replica.seconds - waited_s,
             optimizer_s=self._optimizer_s)
         # All ranks hear of all before anything changes.
-        report = times.report(own_loss, reduction, asked)
+        report = times.report(own_loss, reduction, asked, sampled)
         reports = StepReport(*self.group.all_gather(report).T)  # (R,) each
         self.timer.mark("exchange")
         weight = self._loss.denominator(batch.labels)
@@ -148,6 +155,7 @@ class Updater:
             raise NotFinite("loss", np.flatnonzero(~np.isfinite(reports.loss)))
         if np.any(reports.broken):
             raise NotFinite("gradient", np.flatnonzero(reports.broken))
+        noise = self._noise.estimate(len(batch.lengths), reports.sampled) if not rank else None
         tokens = np.diff(prefix[cuts])
         self.coordinator.observe(tokens, reports)
 
@@ -165,7 +173,7 @@ class Updater:
             loss=loss, reviews=np.diff(cuts), tokens=tokens, compute_s=reports.compute_s,
             wait_s=reports.wait_s, reduction_s=reports.reduction_s, step_s=stepped - started,
             phases=self.timer.take(), predicted_s=decision.predicted_s, renewed=decision.renewed,
-            skipped=not weight, asked=heard)
+            skipped=not weight, asked=heard, noise=noise if weight else None)
 
     def barrier(self) -> None:
         """Barrier of all ranks that are not parked."""

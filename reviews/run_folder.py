@@ -6,7 +6,7 @@ The trainer writes them, `evaluate` adds to them; reports and everybody else rea
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 RUN_FORMAT = "reviewmill-run/1"  # of summary.json
 CHECKPOINT_FORMAT = "reviewmill-checkpoint/1"  # of a checkpoint's state.json
@@ -44,6 +44,7 @@ class StepRecord(TypedDict):
     ceiling: float | None
     phases: dict[str, float]
     skipped: bool
+    noise: NotRequired[dict[str, float]]
 
 
 class EpochRecord(TypedDict):
@@ -61,6 +62,7 @@ class EpochRecord(TypedDict):
     memory_bytes: list[int]
     gpu_percent: list[float | None]
     gpu_memory_bytes: list[int | None]
+    noise_scale: NotRequired[dict[str, Any]]
 
 
 class RebalanceRecord(TypedDict):
@@ -109,3 +111,12 @@ def parse_record(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return record if isinstance(record, dict) and "kind" in record else None
+
+
+def noise_line(figures: Mapping[str, Any]) -> str:
+    """Gradient noise scale of an epoch or a summary (their `noise_scale`) in words."""
+    if figures["scale"] is None:
+        return (f"gradient noise scale unknown: in {figures['updates']:,} measured updates the "
+                "gradient does not rise above its noise")
+    return (f"gradient noise scale {figures['scale']:,.0f} ± {figures['error']:,.0f} reviews, "
+            f"which suggests batches of {figures['batch_size']:,}")

@@ -107,6 +107,9 @@ class TrainingConfig:
                             "their own times cannot be told: give --balance equal, or --shares")
         if exchange.backend in ("mpi", "shm") or exchange.exchange != "full":
             raise UserError("--parallel fsdp is for --backend gloo or nccl, and --exchange full")
+        if self.run.noise_scale:
+            raise UserError("--noise-scale is for --parallel data: a sharded model's gradients of "
+                            "one rank are never there alone")
 
     def check_ranks(self, ranks: int) -> None:
         """Raise UserError for options that do not fit so many ranks."""

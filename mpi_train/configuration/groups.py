@@ -338,6 +338,9 @@ class RunOptions(OptionGroup):
     profile: bool = option(
         False, "write where the time of an update goes to profile/ in the run folder",
         one_start=True)
+    noise_scale: bool = option(
+        False, "measure the gradient noise scale, the batch size up to which fewer updates do",
+        later=True)
     resume: bool = option(
         False, "continue the run in --out from its last checkpoint", one_start=True)
     overwrite: bool = option(False, "replace the run in --out", one_start=True)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from models.nets.embedding import Embedding
-from mpi_train.exchange.gradient_exchange import GradientExchange, Reduction
+from mpi_train.exchange.gradient_exchange import Reduction, WholeGradients
 from mpi_train.exchange.group import Group, Handle
-from mpi_train.exchange.shared_gradients import SharedGradients, all_finite, clip
+from mpi_train.exchange.shared_gradients import SharedGradients, all_finite, clip, square
 from mpi_train.exchange.table_gradients import TableGradients
 
 Array = np.ndarray
@@ -158,6 +158,14 @@ class GradientBuckets:
         for number, flat in enumerate(self._flat):
             yield self._picked.get(number, flat)
 
+    def own_square(self) -> float:
+        """Squared norm of what this rank's micro-batches added up so far."""
+        return square([*self._flat, *self._tables.own_values()])
+
+    def square(self) -> float:
+        """Squared norm of the finished gradient."""
+        return square([*self._sums(), *self._tables.values()])
+
     def clip(self, limit: float) -> None:
         """Scale the finished gradient down to a global norm, as torch's clip_grad_norm_.
 
@@ -168,7 +176,7 @@ class GradientBuckets:
 
 def gradients_of(
     model: nn.Module, group: Group, exchange: str = "full"
-) -> GradientExchange:
+) -> WholeGradients:
     """The exchange of a model's gradients over a group, in full or as bf16."""
     if group.shares_memory:
         return SharedGradients(model, group)

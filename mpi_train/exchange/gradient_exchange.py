@@ -54,3 +54,13 @@ class GradientExchange(Protocol):
 
     def clip(self, limit: float) -> None:
         """Scale the finished gradient down to a global norm, as torch's clip_grad_norm_."""
+
+
+class WholeGradients(GradientExchange, Protocol):
+    """Exchange of gradients of which every rank has all, its own and then the sums."""
+
+    def own_square(self) -> float:
+        """Squared norm of what this rank's micro-batches added up so far."""
+
+    def square(self) -> float:
+        """Squared norm of the finished gradient."""

@@ -91,6 +91,14 @@ class SharedGradients:
             self._show(self._own)
         clip([self._own, *self._tables.values()], limit)
 
+    def own_square(self) -> float:
+        """Squared norm of what this rank's micro-batches added up so far."""
+        return square([self._own, *self._tables.own_values()])
+
+    def square(self) -> float:
+        """Squared norm of the finished gradient."""
+        return square([self._sum if self._group.size > 1 else self._own, *self._tables.values()])
+
     def _show(self, row: Tensor) -> None:
         """Make every parameter's gradient a view into a row."""
         offset = 0
@@ -103,6 +111,11 @@ class SharedGradients:
 def all_finite(parts: Iterable[Tensor]) -> bool:
     """False where a number of the parts is nan or infinite: a sum has to be one, too."""
     return all(math.isfinite(part.sum()) for part in parts)
+
+
+def square(parts: Iterable[Tensor]) -> float:
+    """Squared norm of the parts of a gradient together."""
+    return sum(float(part.norm()) ** 2 for part in parts)
 
 
 def clip(parts: list[Tensor], limit: float) -> None:

@@ -16,6 +16,7 @@ class StepReport(NamedTuple):
         wait_s: idle time, in the reduction and before.
         reduction_s: of compute_s, what the rank did for the reduction.
         fixed_s: of compute_s, what has nothing to do with the number of tokens.
+        sampled: squared norm of the rank's part of a sample (`NoiseMeter`), or 0.
     """
 
     loss: float
@@ -25,6 +26,7 @@ class StepReport(NamedTuple):
     wait_s: float
     reduction_s: float
     fixed_s: float
+    sampled: float = 0.0
 
 
 class StepTimes(NamedTuple):
@@ -48,7 +50,9 @@ class StepTimes(NamedTuple):
     tokens_s: float
     optimizer_s: float
 
-    def report(self, loss: float, reduction: Reduction, asked: int) -> StepReport:
+    def report(
+        self, loss: float, reduction: Reduction, asked: int, sampled: float = 0.0
+    ) -> StepReport:
         """The report of these times.
 
         A rank that gets a part of a core takes longer by the clock for its share of the reduction,
@@ -61,4 +65,5 @@ class StepTimes(NamedTuple):
         return StepReport(
             loss=loss, broken=float(not reduction.finite), asked=float(asked),
             compute_s=compute_s, wait_s=self.idle_s + reduction.seconds - reduction_s,
-            reduction_s=reduction_s, fixed_s=compute_s - reduction_s - self.tokens_s)
+            reduction_s=reduction_s, fixed_s=compute_s - reduction_s - self.tokens_s,
+            sampled=sampled)

@@ -32,6 +32,10 @@ class TableGradients:
             weight.grad = torch.sparse_coo_tensor(
                 rows[None], values, weight.shape, is_coalesced=True, check_invariants=False)
 
+    def own_values(self) -> list[Tensor]:
+        """Numbers of this rank's gradients so far, (k, D) of each table."""
+        return [_merge(table.parts, table.weight)[1] for table in self._tables]
+
     def values(self) -> list[Tensor]:
         """The finished gradients' numbers, (k, D) of each table."""
         return [weight.grad._values() for weight in self.weights if weight.grad is not None]

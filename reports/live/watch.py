@@ -9,7 +9,7 @@ from typing import TextIO
 from reports.live.run_follower import Record, RunFollower
 from reviews.errors import UserError
 from reviews.options import make_parser
-from reviews.run_folder import CONFIG
+from reviews.run_folder import CONFIG, noise_line
 from reviews.runtime.progress import left
 
 CLEAR = "\033[H\033[J"
@@ -88,6 +88,8 @@ def _learned(run: RunFollower, steps: Sequence[Record]) -> str:
         text += f"; epoch {run.epoch['epoch'] + 1}: {run.epoch['loss']:.4f}"
         if run.epoch.get("validation"):
             text += f", validation accuracy {run.epoch['validation']['accuracy']:.2%}"
+        if run.epoch.get("noise_scale"):
+            text += f"\n{noise_line(run.epoch['noise_scale'])}"
     return text
 
 
