@@ -12,6 +12,7 @@ from reports.results import calibration, results
 from reports.run import Run
 from reports.studies.resources import resources
 from reports.verdict import evaluate_command, tiles, validation_majority, verdict
+from reviews.run_folder import noise_line
 
 
 def render(run: Run) -> str:
@@ -110,8 +111,18 @@ def training(run: Run) -> list[Html | None]:
         grid(charts.validation(run, validation_majority(run)), charts.learning_rate(run),
              charts.throughput(run), charts.shares(run), charts.waiting(run)),
         resources(run),
+        noise_scale(run),
         epochs(run),
     ]
+
+
+def noise_scale(run: Run) -> Html | None:
+    """The gradient noise scale of the latest epoch that has one."""
+    known = [number for number in sorted(run.epochs) if run.epochs[number].get("noise_scale")]
+    if not known:
+        return None
+    line = noise_line(run.epochs[known[-1]]["noise_scale"])
+    return el("p", f"Epoch {known[-1] + 1}: {line}.")
 
 
 def epochs(run: Run) -> Html | None:

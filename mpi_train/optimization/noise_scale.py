@@ -38,10 +38,11 @@ def draw_sample(seed: int, epoch: int, update: int, rows: int) -> RowSample:
 
     Small batches have one in every few updates. All ranks draw the same.
     """
-    if rows < 2 or update % max(1, ROWS * PART // rows):
+    size = min(ROWS, rows)
+    if rows < 2 or update % -(-size * PART // rows):
         return RowSample(np.zeros(0, np.int64), np.zeros(0, np.float32))
     random = np.random.default_rng([KEY, seed, epoch, update])
-    positions = np.sort(random.choice(rows, min(ROWS, rows), replace=False))
+    positions = np.sort(random.choice(rows, size, replace=False))
     return RowSample(positions, random.choice(np.array([-1, 1], np.float32), len(positions)))
 
 

@@ -92,3 +92,13 @@ def test_what_is_no_run_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").touch()
     with pytest.raises(UserError, match="--interval is 0"):
         main([str(tmp_path), "--interval", "0"])
+
+
+def test_a_measured_noise_scale_is_shown(run: Path) -> None:
+    figures = {"scale": 812.3, "error": 40.2, "updates": 9, "batch_size": 1024}
+    for scale, said in ((figures, "gradient noise scale 812 ± 40 reviews, which suggests batches "
+                                  "of 1,024"),
+                        ({**figures, "scale": None}, "gradient noise scale unknown")):
+        append_record(run, "epoch", {"epoch": 0, "loss": 0.5, "validation": None,
+                                     "noise_scale": scale})
+        assert any(line.startswith(said) for line in "\n".join(seen(run)).splitlines())
