@@ -81,7 +81,9 @@ MOMENTS: list[tuple[EndOfTask | Call, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("moment", "not_again"), MOMENTS, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(("moment", "not_again"), MOMENTS, ids=[
+    "first map task", "third map task", "second reducer", "second count", "a counted partition",
+    "all counted", "second encoder", "store made"])
 def test_killed_at_any_moment_it_goes_on_with_what_was_finished(
     moment: EndOfTask | Call, not_again: Any, corpus: Corpus, out: Path
 ) -> None:
