@@ -9,12 +9,13 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv/ready
 	$(BIN)/reviewmill demo --out demo
 
-# Types are checked while the first tests run.
+# Types are checked while the first tests run. Three tests at a time keep two cores busy while
+# one waits for a cluster.
 test: .venv/ready
 	$(MAKE) --no-print-directory --jobs 2 lint pytest
 
 pytest: .venv/ready
-	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not soak" -n 3 --dist loadfile
 
 # PART names a folder or a file below tests/, such as mpi_train; without it, everything.
 soak: .venv/ready

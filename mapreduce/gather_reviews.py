@@ -176,7 +176,7 @@ class _Gather:
 
     def flush(self) -> None:
         """Write the buffered rows, one parcel for each partition, and forget the words."""
-        if self.rows:
+        if any(len(batch) for batch in self.rows):
             rows = pa.Table.from_batches(self.rows).combine_chunks()
             words = pa.record_batch({"word": self.tokenizer.table.words()})
             common = self.common

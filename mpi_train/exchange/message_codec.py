@@ -31,6 +31,7 @@ ALLOWED = {
     ("mpi_train.checkpoint", "Checkpoint"),
     ("mpi_train.evaluate", "Request"),
     ("mpi_train.exchange.watchdog", "ProcessIdentity"),
+    ("mpi_train.optimization.noise_scale", "NoiseSums"),
     ("mpi_train.train_state", "EpochTotals"),
     ("mpi_train.train_state", "TrainState"),
     ("reviews.bundle", "Bundle"),
