@@ -119,6 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     # Read when torch is loaded, and by the ranks: see mpi_train/__main__.py.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", "300")
     try:
         check_extras(name)
         status = int(_stage(COMMANDS[name][0]).main(rest))
