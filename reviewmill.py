@@ -11,6 +11,7 @@ from typing import Any
 from reviews.errors import UserError
 from reviews.options import near
 from reviews.runtime.commands import usage
+from reviews.runtime.openmp import WAITING
 
 VERSION = "0.1.0"
 
@@ -117,9 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"reviewmill: no command {name!r}{near(name, COMMANDS) or f'; {known}'}",
               file=sys.stderr)
         return 2
-    # Read when torch is loaded, and by the ranks: see mpi_train/__main__.py.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.setdefault("GOMP_SPINCOUNT", "300")
+    os.environ.update({**WAITING, **os.environ})
     try:
         check_extras(name)
         status = int(_stage(COMMANDS[name][0]).main(rest))

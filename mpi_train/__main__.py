@@ -6,11 +6,9 @@ import platform
 import sys
 from collections.abc import Sequence
 
-# Threads of OpenMP spin while they wait for each other, which beside any other load costs more
-# than ten times the work. Those that sleep at once take four times as long on idle virtual cores,
-# which wake slowly: they spin for a moment. They read this when torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("GOMP_SPINCOUNT", "300")
+from reviews.runtime.openmp import WAITING
+
+os.environ.update({**WAITING, **os.environ})
 # Else every rank warns of each peer whose address no name server knows.
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 

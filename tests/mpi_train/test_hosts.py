@@ -1,6 +1,7 @@
 """`reviewmill train --hostfile`: hosts of their own train as one process does."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,10 @@ def alone(store: Store, tmp_path_factory: pytest.TempPathFactory) -> list[float]
     return losses(train(store, tmp_path_factory.mktemp("alone") / "run", epochs=1))
 
 
+# mpirun's own, now and then: the ssh it started was quicker than its next system call.
+RACE = re.compile(r"\[\S+\] plm:ssh: Warning: setpgid\(\d+,\d+\) failed in parent .*\n")
+
+
 def train_on(
     hosts: Sequence[SshHost], store: Store, out: Path, lines: str, **options: Any
 ) -> subprocess.CompletedProcess[str]:
@@ -56,7 +61,7 @@ def test_two_hosts_of_which_one_has_the_package_at_another_path(
     assert ended.returncode == 0, ended.stderr
     assert losses(tmp_path / "run") == pytest.approx(alone, rel=1e-4)
     assert "2 ranks (gloo)" in ended.stdout
-    assert ended.stderr == ""
+    assert RACE.sub("", ended.stderr) == ""
 
 
 @pytest.mark.parametrize("backend", ["gloo", pytest.param("mpi", marks=pytest.mark.soak)])

@@ -42,17 +42,3 @@ def threads() -> dict[str, int]:
 @pytest.mark.parametrize("case", CASES)
 def test_the_users_number_of_threads_is_heeded(case: str, threads: dict[str, int]) -> None:
     assert threads[case] == CASES[case][2]
-
-
-@pytest.mark.parametrize(("module", "policy"), [
-    ("mpi_train.balance.balancer", "None None"), ("mpi_train.__main__", "passive 300"),
-])
-def test_the_program_sets_how_openmp_waits_and_an_import_of_the_balancer_does_not(
-    module: str, policy: str
-) -> None:
-    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-    program = f"import os, {module}; print(*map(os.environ.get, {names}))"
-    environment = {name: value for name, value in os.environ.items() if name not in names}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
-                          check=True, env=environment)
-    assert done.stdout.strip() == policy
