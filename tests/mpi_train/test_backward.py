@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from mpi_train.exchange.communicator import Communicator
 from mpi_train.exchange.gradient_buckets import GradientBuckets
 from mpi_train.exchange.group import Group
 from mpi_train.monitoring.phase_timer import PhaseTimer
+from mpi_train.optimization.noise_scale import RowSample
 from reviews.errors import UserError
 from reviews.store import Store
 from tests.stores import make_store
@@ -51,6 +53,15 @@ class Device:
 
     def gradient(self) -> torch.Tensor:
         assert self.backward.run(self.batch, (0, 100), PLACE) is not None
+        return self._gradient()
+
+    def signed_gradient(self) -> torch.Tensor:
+        positions = np.arange(0, 100, 2)
+        signs = np.where(positions % 3 == 0, 1.0, -1.0)
+        self.backward.add_signed(self.batch, RowSample(positions, signs), PLACE)
+        return self._gradient()
+
+    def _gradient(self) -> torch.Tensor:
         return torch.cat([p.grad.flatten() for p in self.model.parameters()])
 
 
@@ -59,6 +70,15 @@ def test_the_gradient_is_that_of_a_large_memory(store: Store, error: type[Runtim
     wanted = Device(store, 10_000).gradient()
     small = Device(store, 200, error)
     assert torch.allclose(small.gradient(), wanted, rtol=1e-12, atol=1e-15)
+
+
+def test_the_signed_sum_of_a_sample_is_that_of_a_large_memory(store: Store) -> None:
+    wanted = Device(store, 10_000).signed_gradient()
+    small = Device(store, 200)
+    assert torch.allclose(small.signed_gradient(), wanted, rtol=1e-12, atol=1e-15)
+    assert max(small.sizes) <= 200
+    small.gradient()  # the update after it
+    assert max(small.sizes) <= 200
 
 
 def test_the_size_that_fits_is_remembered(store: Store) -> None:
