@@ -66,11 +66,13 @@ class CountWords(ReviewsJob):
         if self.options.finished or len(self.counted.table) >= MOST_WORDS:
             yield from self._parcels()
         writer = WorkFileWriter(join(self.work, "words"), "task")
+        labels = (np.asarray(found.rows["label"])[train]
+                  if self.recipe.input.best_features else None)
         for number, feature in enumerate(features_of(self.recipe.input)):
             values = found.rows[f"feature_{number}"].take(pa.array(train))
             yield self.parts + number, {
                 "kind": "feature counts", "feature": number, "partition": int(partition),
-                **count_feature(values, feature, writer)}
+                **count_feature(values, labels, feature, writer)}
         writer.close()
         PROGRESS.add(1)
 

@@ -3,29 +3,43 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapreduce.job_lines import FeatureCounts, FeatureCountsLine, FeatureLine
+from mapreduce.partitions.label_counts import (
+    choose_best,
+    information,
+    label_counts,
+    merge_counts,
+)
 from reviews.errors import UserError
 from reviews.features import Encoding, Feature, Numbers, category_encoding, features_of
 from reviews.recipe import Recipe
 from reviews.storage.work_files import WorkFileWriter, read_tables
 
+Array = np.ndarray
 
 def count_feature(
-    values: pa.ChunkedArray, feature: Feature, writer: WorkFileWriter
+    values: pa.ChunkedArray, labels: Array | None, feature: Feature, writer: WorkFileWriter
 ) -> FeatureCounts:
-    """Counts of a feature, as the line of one partition has them."""
+    """Counts of a feature, as the line of one partition has them.
+
+    Args:
+        values: (n,) of the training rows.
+        labels: (n,) where the best columns are chosen by them.
+    """
+    by_label = None if labels is None else writer.write(label_counts(values, labels))
     if feature.kind != "category":
         numbers = Numbers.of(values)
         return {"present": numbers.present, "mean": numbers.mean.hex(),
-                "squares": numbers.squares.hex(), "values": None}
+                "squares": numbers.squares.hex(), "values": None, "by_label": by_label}
     counted = pc.value_counts(values.drop_null().combine_chunks())
     table = pa.table({"value": counted.field("values"), "count": counted.field("counts")})
     return {"present": len(values) - values.null_count, "mean": "", "squares": "",
-            "values": writer.write(table)}
+            "values": writer.write(table), "by_label": by_label}
 
 
 def merge_feature(lines: Sequence[FeatureCountsLine], recipe: Recipe) -> FeatureLine:
@@ -49,9 +63,15 @@ def merge_feature(lines: Sequence[FeatureCountsLine], recipe: Recipe) -> Feature
             mean, squares = float.fromhex(line["mean"]), float.fromhex(line["squares"])
             numbers = numbers.merge(Numbers(line["present"], mean, squares))
         encoding = numbers.encoding(feature)
-        # As text, since not every JSON library keeps all digits.
-        encoding |= {name: encoding[name].hex() for name in ("mean", "scale")}
-    return {"kind": "feature", "feature": number, "present": present, "encoding": encoding}
+    found = [line["by_label"] for line in lines if line["by_label"] is not None]
+    of_columns = []
+    if found:
+        counts = merge_counts([read_tables(location)[0] for location in found])
+        of_columns = information(encoding, counts, len(recipe.labels.class_names))
+    # As text, since not every JSON library keeps all digits.
+    encoding |= {name: encoding[name].hex() for name in ("mean", "scale") if name in encoding}
+    return {"kind": "feature", "feature": number, "present": present, "encoding": encoding,
+            "information": [value.hex() for value in of_columns]}
 
 
 def read_encoding(path: Path, recipe: Recipe) -> Encoding:
@@ -68,4 +88,8 @@ def read_encoding(path: Path, recipe: Recipe) -> Encoding:
         entry = found[number]["encoding"]
         exact = {name: float.fromhex(entry[name]) for name in ("mean", "scale") if name in entry}
         entries.append({**entry, **exact, "present": found[number]["present"]})
+    if recipe.input.best_features:
+        every = [[float.fromhex(value) for value in found[number]["information"]]
+                 for number in range(len(entries))]
+        entries = choose_best(entries, every, recipe.input.best_features)
     return Encoding(entries)

@@ -130,6 +130,7 @@ class FeatureCounts(TypedDict):
     mean: str  # hexadecimal, as the next: nothing is lost on the way, whatever reads the JSON
     squares: str
     values: Location | None  # of a category
+    by_label: Location | None  # counts by value and label, where columns are chosen by them
 
 
 class FeatureCountsLine(FeatureCounts):
@@ -166,6 +167,7 @@ class FeatureLine(TypedDict):
     feature: int
     present: int
     encoding: dict[str, Any]
+    information: list[str]  # of its columns, hexadecimal; empty where all are stored
 
 
 class ShardLine(TypedDict):

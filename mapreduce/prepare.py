@@ -295,9 +295,12 @@ def _run_jobs(
     features = [pair for pair in ran.pairs if pair[1]["kind"] == "feature"]
     words_file = write_pairs(local / "words.txt", [(0, counted), *features])
     clock = _phase(phases, counters, "count", clock, f"{counted['distinct']:,} distinct words")
-    for entry in read_encoding(words_file, recipe).entries:
+    encoding = read_encoding(words_file, recipe)
+    for entry in encoding.entries:
         progress(f"feature {entry['field']}: {entry['present']:,} training rows have a "
                  f"{entry['kind']}")
+    if recipe.input.best_features:
+        progress(f"feature columns stored: {len(encoding.names)} of {encoding.width}")
 
     clear(places)
     arguments = [*common, "--words", str(words_file), "--store", places.store,

@@ -12,6 +12,7 @@ from reports.html import Html, count, duration, el, join, moment, percent, short
 from reports.parts import header, page, section, settings
 from reports.studies.exploration import exploration
 from reports.words import Words, count_words, telling
+from reviews.features import Encoding
 from reviews.recipe import SPLITS
 from reviews.storage.folders import join as join_path
 from reviews.storage.folders import read_whole
@@ -139,7 +140,10 @@ def _features(store: Store) -> Html:
             says = f"mean {entry['mean']:.4g}, deviation {entry['scale']:.4g}"
         rows.append([entry["field"], entry["kind"], percent(entry["present"] / train), says])
     head = ["", "kind", "present", "in the training split"]
-    says = f"{count(len(store.feature_names))} columns beside the tokens."
+    every = Encoding(store.feature_encoding).width
+    chosen = f", the best of {count(every)} by mutual information with the label"
+    says = (f"{count(len(store.feature_names))} columns beside the tokens"
+            f"{chosen if store.manifest['recipe'].get('best_features') else ''}.")
     return el("figure", el("figcaption", el("h3", "Encoding"), el("p", says)),
               table(head, rows, cls="prose"),
               cls="card wide")

@@ -17,6 +17,7 @@ from reviews.recipe import InputFormat
 
 Array = np.ndarray
 KINDS = ("number", "category", "time")
+MISSING = "missing"
 
 
 @dataclass(frozen=True)
@@ -84,34 +85,48 @@ def category_encoding(
             "values": [value for value, _ in ordered[:size]]}
 
 
+def column_names(entry: Mapping[str, Any]) -> list[str]:
+    """Names of all columns of one entry of an encoding, before some of them are chosen."""
+    field, values = entry["field"], entry.get("values")
+    named = [field] if values is None else [f"{field}={value}" for value in values]
+    return [*named, f"{field} {MISSING}"]
+
+
 class Encoding:
-    """Encoding of features as numbers; `entries` are those of the manifest's features.encoding."""
+    """Encoding of features as numbers; `entries` are those of the manifest's features.encoding.
+
+    Of an entry with `kept`, numbers of its columns, only these are among the F.
+    """
 
     def __init__(self, entries: Sequence[Mapping[str, Any]]) -> None:
         self.entries = list(entries)
         self.names: list[str] = []  # of the F columns
+        self.width = 0  # number of columns that these were chosen from
+        kept: list[int] = []
         for entry in self.entries:
-            field = entry["field"]
-            values = entry.get("values")
-            self.names += [field] if values is None else [f"{field}={value}" for value in values]
-            self.names.append(f"{field} missing")
+            names = column_names(entry)
+            of_entry = entry.get("kept", range(len(names)))
+            self.names += [names[column] for column in of_entry]
+            kept += [self.width + column for column in of_entry]
+            self.width += len(names)
+        self._kept = kept if len(kept) < self.width else None
 
     def encode(self, columns: Sequence[pa.Array | pa.ChunkedArray]) -> Array:
         """The features (n, F) float32 of columns (n) of a block, one for each entry."""
-        out = np.zeros((len(columns[0]) if columns else 0, len(self.names)), np.float32)
-        place = 0
+        out = np.zeros((len(columns[0]) if columns else 0, self.width), np.float32)
+        first = 0
         for entry, column in zip(self.entries, columns, strict=True):
             missing = np.asarray(column.is_null())
             if "values" in entry:
                 values = entry["values"]
                 found = pc.index_in(column, value_set=pa.array(values, pa.string()))
                 rows = np.flatnonzero(found.is_valid())
-                out[rows, place + np.asarray(found.drop_null())] = 1
-                place += len(values)
+                out[rows, first + np.asarray(found.drop_null())] = 1
+                first += len(values)
             else:
                 numbers = np.asarray(column.fill_null(entry["mean"]), np.float64)
-                out[:, place] = (numbers - entry["mean"]) / entry["scale"]
-                place += 1
-            out[:, place] = missing
-            place += 1
-        return out
+                out[:, first] = (numbers - entry["mean"]) / entry["scale"]
+                first += 1
+            out[:, first] = missing
+            first += 1
+        return out if self._kept is None else np.take(out, self._kept, axis=1)

@@ -21,6 +21,7 @@ from reviews.options import (
     replace_flat,
     to_mapping,
 )
+from reviews.text.stop_words import nltk_stop_words
 
 SPLITS = ("train", "validation", "test")
 KEYS = ("reviewer", "product", "time", "source")
@@ -91,6 +92,9 @@ class InputFormat(Rules):
     feature_values: int = option(
         32, "number of values of a category that get columns, most frequent first",
         at_least=1, commands=_STORES)
+    best_features: int = option(
+        0, "number of feature columns to store, those with the highest mutual information with "
+        "the label in the training split (0: all)", at_least=0, later=True, commands=_STORES)
 
     def _check(self) -> None:
         mark = self.delimiter_mark
@@ -98,6 +102,9 @@ class InputFormat(Rules):
             raise UserError(f"delimiter is {self.delimiter!r}: give one ASCII character, or tab")
         if len(set(self.features)) < len(self.features) or "" in self.features:
             raise UserError(f"features {','.join(self.features)}: name each field once")
+        if self.best_features and not self.features:
+            raise UserError(f"best_features is {self.best_features}, and there are no features to "
+                            "choose from: name fields with --features")
         if len(set(self.keep_keys)) < len(self.keep_keys) or set(self.keep_keys) - set(KEYS):
             raise UserError(f"keep_keys {','.join(self.keep_keys)}: name some of "
                             f"{', '.join(KEYS)}, each once")
@@ -321,7 +328,7 @@ class Recipe(Rules):
         """The recipe with named word lists replaced by their words, so it stands by itself."""
         words: set[str] = set()
         for entry in self.tokens.stop_words:
-            words.update(_nltk_stop_words() if entry == "@nltk" else [entry])
+            words.update(nltk_stop_words() if entry == "@nltk" else [entry])
         return replace_flat(self, stop_words=tuple(sorted(words)))
 
     def to_yaml(self, every: bool = False) -> str:
@@ -382,15 +389,3 @@ def _read_yaml(data: bytes, where: str) -> dict[str, Any]:
 
 def _commas(numbers: tuple[float, ...]) -> str:
     return ",".join(f"{number:g}" for number in numbers)
-
-
-def _nltk_stop_words() -> list[str]:
-    from nltk.corpus import stopwords
-
-    try:
-        return list(stopwords.words("english"))
-    except LookupError:
-        raise UserError(
-            "the recipe wants NLTK's stop words, which are not installed: "
-            "run 'python -m nltk.downloader stopwords', or set NLTK_DATA"
-        ) from None

@@ -13,13 +13,13 @@ from reports.drawing import INK, SERIES, Chart
 from reports.html import Html, count, el, join, percent, score, short, table
 from reports.parts import grid
 from reviews.errors import UserError
+from reviews.features import MISSING, column_names
 from reviews.store import Store
 
 Array = np.ndarray
 ROWS = 500_000  # training reviews that are looked at
 LISTED = 20  # columns with a correlation
 BINS, VALUES, PERIODS = 6, 10, 36  # groups of a number, a category and a time
-MISSING = "missing"
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,26 @@ def correlations(features: Array, target: Array) -> Array:
     own = target - target.mean()
     spread = np.sqrt((wide * wide).sum(0) * (own @ own))
     return np.divide(own @ wide, spread, out=np.zeros(wide.shape[1]), where=spread > 0)
+
+
+def fields_of(
+    entries: Sequence[Mapping[str, Any]], features: Array
+) -> Iterator[tuple[Mapping[str, Any], Array]]:
+    """Entries of an encoding, each with its part (n, c) of the features (n, F), but for numbers
+    that are not stored. A category has the values that are, and a missing column always."""
+    first = 0
+    for entry in entries:
+        values = entry.get("values")
+        last = 1 if values is None else len(values)  # the number of the missing column
+        kept = entry.get("kept", [*range(last + 1)])
+        columns = features[:, first : first + len(kept)]
+        first += len(kept)
+        if last not in kept:
+            columns = np.pad(columns, [(0, 0), (0, 1)])
+        if values is not None:
+            yield {**entry, "values": [values[k] for k in kept if k < last]}, columns
+        elif 0 in kept:
+            yield entry, columns
 
 
 def groups_of(
@@ -143,12 +163,8 @@ def exploration(store: Store) -> Html:
     if not len(sample.labels):
         return Html("")
     target = (sample.labels == len(store.classes) - 1).astype(np.float64)
-    by_field, place = {}, 0
-    for entry in store.manifest["features"]["encoding"]:
-        width = len(entry.get("values", [""])) + 1
-        by_field[entry["field"], entry["kind"]] = groups_of(
-            entry, sample.features[:, place : place + width], target, sample.ratings)
-        place += width
+    by_field = {(entry["field"], entry["kind"]): groups_of(entry, columns, target, sample.ratings)
+                for entry, columns in fields_of(store.feature_encoding, sample.features)}
     found = correlations(sample.features, target)
     order = np.argsort(-np.abs(found), kind="stable")[:LISTED]
     named = [(store.feature_names[column], float(found[column])) for column in order
@@ -156,6 +172,7 @@ def exploration(store: Store) -> Html:
     rows = [[f"{field}: {group.name}", count(group.n), percent(group.share),
              score(group.rating, 2)]
             for (field, _), groups in by_field.items() for group in groups]
+    nats = information_of(store.feature_encoding)
     says = f"Of {count(len(target))} training reviews."
     return join(
         el("div", _correlation_chart(named, watched).html(wide=True), cls="grid")
@@ -164,10 +181,19 @@ def exploration(store: Store) -> Html:
                for number, ((field, kind), groups) in enumerate(by_field.items()))),
         el("div", el("figure", el("figcaption", el("h3", "Correlations, as numbers"),
                                   el("p", says)),
-                     table(["column", "correlation"],
-                           [[name, f"{value:+.3f}"] for name, value in named]), cls="card"),
+                     table(["column", "correlation", *(["mutual information"] if nats else [])],
+                           [[name, f"{value:+.3f}", *([f"{nats[name]:.4f}"] if nats else [])]
+                            for name, value in named]), cls="card"),
            el("figure", el("figcaption", el("h3", f"Share of {watched} by value"), el("p", says)),
               table(["", "reviews", "share", "mean rating"], rows), cls="card"), cls="grid"))
+
+
+def information_of(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Mutual information of the columns with the label, in nats, by their names; empty where they
+    were not chosen by it."""
+    return {column_names(entry)[column]: value for entry in entries
+            for column, value in zip(entry.get("kept", []), entry.get("information", []),
+                                     strict=True)}
 
 
 def _correlation_chart(named: Sequence[tuple[str, float]], watched: str) -> Chart:

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.feature_selection import mutual_info_classif
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -115,6 +116,73 @@ def test_equal_reviews_have_the_features_of_the_earliest(tmp_path: Path) -> None
     assert sorted(np.rint(values)) == [0] * 7 + [3, 4]
 
 
+@pytest.fixture(scope="module")
+def telling(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Store, Store]:
+    """A file of which likes, some apps and the lack of a time say something of the label, the store
+    with all columns, and that with the best 5 of 9."""
+    top, rng = tmp_path_factory.mktemp("telling"), random.Random(1)
+    rows = []
+    for i, row in enumerate(make_rows(3000)):
+        good = row["rating"] == 5
+        row["likes"] = rng.gauss(2 if good else 0, 2)
+        row["app"] = rng.choice("aaabbbccdd" if good else "aaabbccccd") if i else "a"
+        row["at"] = row["at"] if rng.random() < (0.9 if good else 0.7) else None
+        row["noise"] = rng.gauss(0, 1)
+        rows.append(row)
+    path = write_reviews(top / "reviews.json", rows)
+    fields = ("likes", "app:category", "at:time", "noise")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mapreduce.prepare.PARTITION_BYTES", 100_000)
+        every, best = (run([path], top / f"{n}", Recipe.of(
+            features=fields, feature_values=4, best_features=n)) for n in (0, 5))
+    return path, every, best
+
+
+def test_the_best_features_are_those_of_scikit_learn(telling) -> None:
+    _, every, best = telling
+    with h5py.File(every.path / "reviews.h5", locking=False) as file:
+        labels = file["train/label"][:]
+    features = stored_features(every, "train")
+    binary = [len(np.unique(column)) <= 2 for column in features.T]
+    scores = mutual_info_classif(features, labels, discrete_features=binary, random_state=0)
+    chosen = np.sort(np.argsort(-scores)[:5])
+    assert best.feature_names == [every.feature_names[column] for column in chosen]
+    assert {"likes", "app=c", "at missing"} < set(best.feature_names)
+    for split in SPLITS:
+        np.testing.assert_array_equal(stored_features(best, split),
+                                      stored_features(every, split)[:, chosen])
+    assert not list(verify_store(best))
+
+
+def test_files_get_the_same_best_features(telling) -> None:
+    path, _, best = telling
+    blocks = encode_files([path], best.recipe, ["0"], Encoding(best.feature_encoding))
+    here = np.concatenate([block.features for block in blocks if block.features is not None])
+    there = np.concatenate([stored_features(best, split) for split in SPLITS])
+    assert sorted(map(tuple, here.tolist())) == sorted(map(tuple, there.tolist()))
+
+
+def test_test_rows_have_no_say_in_which_features_are_the_best(telling, tmp_path: Path) -> None:
+    path, _, _ = telling
+    chosen = []
+    for turn in (1, -1):
+        rows = [{"text": f"new {n}", "rating": 3 + 2 * turn * (-1) ** n, "likes": 0,
+                 "noise": float(n % 2)} for n in range(2000)]
+        test = write_reviews(tmp_path / f"test{turn}.json", rows)
+        recipe = Recipe.of(features=("likes", "noise"), best_features=1, split=(0.9, 0.1, 0.0))
+        store = run([path], tmp_path / f"store{turn}", recipe, test=[test])
+        assert store.rows("test") == 2000
+        chosen.append(store.manifest["features"])
+    assert chosen[0]["names"] == ["likes"]
+    assert chosen[0] == chosen[1]
+
+
+def test_a_store_without_the_key_says_nothing_of_it(telling) -> None:
+    _, every, _ = telling
+    assert "best_features" not in every.manifest["recipe"]
+    assert not any({"kept", "information"} & set(entry) for entry in every.feature_encoding)
+
+
 VALUES: list[tuple[Any, float | None, str | None]] = [  # as number, as category
     (3, 3.0, "3"), (-2.5, -2.5, "-2.5"), (True, 1.0, "true"), (False, 0.0, "false"),
     (None, None, None), ("", None, None), ("  ", None, None), (" 8.1.2 ", None, "8.1.2"),
@@ -171,6 +239,17 @@ def test_a_feature_that_cannot_be_is_one_line(
     arguments = ["prepare", prepared[2], "--out", str(tmp_path / "store"), "--features", features]
     assert reviewmill.main(arguments) == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_best_of_no_features_are_refused_in_a_line(
+    prepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["prepare", prepared[2], "--out", str(tmp_path / "store"), "--best-features", "30"]
+    assert reviewmill.main(arguments) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "reviewmill prepare: best_features is 30, and there are no features to choose from: name "
+        "fields with --features"]
     assert not list(tmp_path.iterdir())
 
 

@@ -114,7 +114,7 @@ def same_store(request, tmp_path_factory: pytest.TempPathFactory) -> SameStore:
     paths = [write_reviews(top / f"{n}.json", rows[600 * n : 600 * n + 600]) for n in range(3)]
     # The features and keys of equal reviews differ.
     recipe = Recipe.of(dedupe=request.param, length=4, features=("votes", "verified:category"),
-                       source_field="verified", keep_keys=KEYS)
+                       best_features=4, source_field="verified", keep_keys=KEYS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mapreduce.prepare.PARTITION_BYTES", 60_000)
         expected = bytes_of(run(paths, top / "store", recipe))

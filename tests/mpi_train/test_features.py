@@ -22,6 +22,7 @@ from mpi_train.exchange.communicator import Communicator
 from mpi_train.smote import synthetic_rows
 from reviews.bundle import read_bundle
 from reviews.errors import UserError
+from reviews.features import Encoding
 from reviews.recipe import Recipe
 from reviews.store import Store
 from tests.mapreduce.corpus import run as prepare
@@ -151,7 +152,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Raw:
         rows.append({"text": " ".join(f"{number:04d}"), "rating": rating,
                      "likes": rating + rng.gauss(0, 3) if rng.random() < 0.9 else None,
                      "app": rng.choice("abcd" if rating == 5 else "cdef")})
-    recipe = Recipe.of(features=("likes", "app:category"), feature_values=3)
+    recipe = Recipe.of(features=("likes", "app:category"), feature_values=3, best_features=4)
     store = prepare([write_reviews(top / "all.json", rows)], top / "store", recipe)
     tested = {int("".join(row["words"])) for row in stored_rows(store) if row["split"] == "test"}
     return store, [row for number, row in enumerate(rows) if number in tested]
@@ -173,6 +174,7 @@ def test_raw_reviews_get_the_features_of_the_store_that_the_model_learned_from(
     files = figures_of(capsys, run, "--input", write_reviews(tmp_path / "raw.json", tested))
     assert files["confusion_matrix"] == stored["confusion_matrix"]
     assert files["loss"] == pytest.approx(stored["loss"], rel=1e-6)
+    assert len(store.feature_names) == 4 < Encoding(store.feature_encoding).width
     assert stored["n"] == len(tested) > 100
     assert stored["accuracy"] > 0.7, "a model that learned nothing would prove little"
 

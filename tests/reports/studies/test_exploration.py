@@ -1,6 +1,8 @@
 """Features against labels, on the page of a store."""
 
+import math
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from reports.studies.exploration import (
     PERIODS,
     correlations,
     exploration,
+    fields_of,
     groups_of,
     read_sample,
 )
@@ -119,3 +122,32 @@ def test_of_a_large_store_the_first_reviews_are_looked_at(store: Store) -> None:
     assert sample.features.shape == (50, len(store.feature_names))
     assert len(sample.labels) == len(sample.ratings) == 50
     assert exploration(store) == exploration(store)
+
+
+def test_of_the_best_features_those_that_are_stored_are_shown() -> None:
+    entries = [
+        {"field": "app", "kind": "category", "values": ["a", "b", "c"], "kept": [0, 2]},
+        {**NUMBER, "kept": [1]},
+        {**NUMBER, "field": "votes", "kept": [0]},
+    ]
+    features = np.array([[1, 0, 0, 0.5], [0, 1, 1, -0.5]], np.float32)
+    app, votes = fields_of(entries, features)
+    assert app[0]["values"] == ["a", "c"]
+    assert app[1].tolist() == [[1, 0, 0], [0, 1, 0]]
+    assert (votes[0]["field"], votes[1].tolist()) == ("votes", [[0.5, 0], [-0.5, 0]])
+    whole = [{"field": "app", "kind": "category", "values": ["a"]}, NUMBER]
+    assert [columns.shape for _, columns in fields_of(whole, features)] == [(2, 2), (2, 2)]
+
+
+def test_the_page_says_which_features_are_the_best_and_how_good(tmp_path: Path) -> None:
+    lines = [{"reviewText": f"tea number {n}", "overall": 5 if n % 2 else 1, "votes": n % 2,
+              "origin": ["here", "there", None][n % 3]} for n in range(300)]
+    prepare({"corpus": [str(write_reviews(tmp_path / "reviews.json", lines))]},
+            str(tmp_path / "store"),
+            Recipe.of(features=("votes", "origin:category"), best_features=2),
+            EngineOptions(runner="inline"))
+    page = section(parse(render_store(Store(tmp_path / "store"))), "features")
+    assert "2 columns beside the tokens, the best of 5 by mutual information" in page.text
+    [votes, *_] = rows(card(page, "Correlations, as numbers"))
+    assert votes[:2] == ["votes", "+1.000"]
+    assert float(votes[2]) == pytest.approx(math.log(2), abs=0.01)
