@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compare import fasttext_model, raw_texts, vader
+from compare import fasttext_model, ratings, raw_texts, vader
 from compare.learners import LEARNERS, Learner
 from compare.rows import column, read_rows, texts
 from compare.systems import SYSTEMS
@@ -28,7 +28,7 @@ from reviews.predictions import write_predictions
 from reviews.store import Store
 
 Array = np.ndarray
-MODEL = "model"
+MODEL, RATINGS = "model", "ratings"
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,20 @@ def main(argv: Sequence[str]) -> None:
     started = time.perf_counter()
     if options.action == "train":
         train(name, source, model, options.seed, options.rows)
+        seconds = time.perf_counter() - started
+        train_ratings(name, source, options.folder / RATINGS, options.seed, options.rows)
     else:
         logits = predict(name, source, model, options.split).astype(np.float32)
+        ids = column(source.store, options.split, "review_id")
         write_predictions(
-            str(options.predictions), column(source.store, options.split, "review_id"),
-            column(source.store, options.split, "label"), logits, source.store.classes)
-    print(json.dumps({"seconds": time.perf_counter() - started}))
+            str(options.predictions), ids, column(source.store, options.split, "label"), logits,
+            source.store.classes)
+        seconds = time.perf_counter() - started
+        if (options.folder / RATINGS).is_file():
+            ratings.write_ratings(
+                options.folder / ratings.FILE, ids, column(source.store, options.split, "rating"),
+                predict_ratings(name, source, options.folder / RATINGS, options.split))
+    print(json.dumps({"seconds": seconds}))
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -108,6 +116,33 @@ def train(name: str, source: Source, model: Path, seed: int, rows: Path | None) 
         model.write_bytes(pickle.dumps(fitted))
     else:
         fasttext_model.train(name, source.documents(name, "train", chosen), labels, model, seed)
+
+
+def train_ratings(
+    name: str, source: Source, model: Path, seed: int, rows: Path | None
+) -> None:
+    """Fit the ratings and write the file `model`, where the system has them and every training row
+    has one; the arguments are those of `train`."""
+    chosen = read_rows(rows) if rows else np.arange(source.store.rows("train"))
+    targets = column(source.store, "train", "rating")[chosen]
+    if name not in ratings.RATED or np.isnan(targets).any():
+        return
+    if name == "majority":
+        model.write_text(json.dumps(float(targets.mean())), "ascii")
+        return
+    documents = source.documents(name, "train", chosen)
+    fitted = Learner(name, seed, of_ratings=True)
+    fitted.fit(documents, source.features("train", chosen), targets)
+    model.write_bytes(pickle.dumps(fitted))
+
+
+def predict_ratings(name: str, source: Source, model: Path, split: str = "test") -> Array:
+    """Predicted ratings (n,) of a split."""
+    if name == "majority":
+        return np.full(source.store.rows(split), json.loads(model.read_bytes()))
+    # `train_ratings` of the same run wrote it just now.
+    fitted: Learner = pickle.loads(model.read_bytes())
+    return fitted.ratings(source.documents(name, split), source.features(split))
 
 
 def predict(name: str, source: Source, model: Path, split: str = "test") -> Array:

@@ -171,8 +171,9 @@ def run_and_tell(
             print(f"{where}{done.model}, {unit} {done.seed}: failed: {done.reason}", flush=True)
             continue
         results.setdefault(done["model"], []).append(done)
+        rmse = f", RMSE of the rating {done['rating_rmse']:.3f}" if "rating_rmse" in done else ""
         print(f"{where}{done['model']}, {unit} {done['seed']}: accuracy {done['accuracy']:.2%}, "
-              f"macro F1 {done['f1_macro']:.4f}; trained in {done['train_s']:,.1f} s, scored "
+              f"macro F1 {done['f1_macro']:.4f}{rmse}; trained in {done['train_s']:,.1f} s, scored "
               f"{done['reviews_per_s']:,.0f} reviews/s, {done['bytes'] / 1e6:,.1f} MB, "
               f"peak memory {done['peak_bytes'] / 1e6:,.0f} MB", flush=True)
     return results, failures

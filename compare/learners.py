@@ -15,6 +15,7 @@ C_GRID = (0.3, 1.0, 3.0, 10.0)  # inverse strength of the regularization
 LEAF_GRID = (1, 4)  # least reviews of a leaf
 DEPTH_GRID = (4, 8)
 TREES = {"forest": 100, "xgboost": 300}
+TREES_GRID = (30, 300)  # of ratings: many trees that know little are worse than the mean
 MOST_WORDS = 20_000  # columns of the trees
 MOST_FEATURES = 30  # the best by mutual information with the label
 MEASURED_ROWS = 10_000  # that mutual information is measured on, for it takes long
@@ -43,10 +44,12 @@ class Learner:
     the labels of the folds that are trained on.
     """
 
-    def __init__(self, name: str, seed: int) -> None:
+    def __init__(self, name: str, seed: int, of_ratings: bool = False) -> None:
+        """of_ratings: learn ratings in place of labels, and by their squared error; boosted trees
+        alone do."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        self._kind, self._seed = LEARNERS[name], seed
+        self._kind, self._seed, self._of_ratings = LEARNERS[name], seed, of_ratings
         self._reads_tokens = name not in OF_FEATURES
         pairs = {"ngram_range": (1, 2), "min_df": 2}
         words = {"max_features": MOST_WORDS, "min_df": 2}
@@ -55,8 +58,8 @@ class Learner:
             **(words if self._kind in TREES else pairs))
         self._classifier: Any = None
 
-    def fit(self, documents: Sequence[str], features: Array | None, labels: Array) -> "Learner":
-        """Learn from tokens between blanks, features (n, F) or None, and labels (n,)."""
+    def fit(self, documents: Sequence[str], features: Array | None, targets: Array) -> "Learner":
+        """Learn from tokens between blanks, features (n, F) or None, and labels or ratings (n,)."""
         from sklearn.model_selection import GridSearchCV
         from sklearn.pipeline import Pipeline
 
@@ -69,8 +72,9 @@ class Learner:
         jobs = 1 if self._kind in TREES else _cores()
         search = GridSearchCV(steps, {f"classifier__{name}": values
                                       for name, values in grid.items()},
-                              cv=FOLDS, n_jobs=jobs, scoring="accuracy")
-        self._classifier = search.fit(self._matrix(documents, features), labels).best_estimator_
+                              cv=FOLDS, n_jobs=jobs, scoring="neg_root_mean_squared_error"
+                              if self._of_ratings else "accuracy")
+        self._classifier = search.fit(self._matrix(documents, features), targets).best_estimator_
         return self
 
     def logits(self, documents: Sequence[str], features: Array | None) -> Array:
@@ -82,6 +86,11 @@ class Learner:
             margins: Array = self._classifier.predict(matrix, output_margin=True)
             return margins
         found: Array = self._classifier.decision_function(matrix)
+        return found
+
+    def ratings(self, documents: Sequence[str], features: Array | None) -> Array:
+        """Predicted ratings (n,) of reviews."""
+        found: Array = self._classifier.predict(self._matrix(documents, features))
         return found
 
     def _choice(self, features: Array | None) -> Any:
@@ -116,19 +125,22 @@ class Learner:
                    "random_state": self._seed}
         if self._kind == "forest":
             return RandomForestClassifier(**options), {"min_samples_leaf": LEAF_GRID}
-        from xgboost import XGBClassifier
+        from xgboost import XGBClassifier, XGBRegressor
 
-        return XGBClassifier(tree_method="hist", learning_rate=0.2, **options), {
-            "max_depth": DEPTH_GRID}
+        trees = XGBRegressor if self._of_ratings else XGBClassifier
+        grid: dict[str, Sequence[float]] = {"max_depth": DEPTH_GRID}
+        if self._of_ratings:
+            grid["n_estimators"] = TREES_GRID
+        return trees(tree_method="hist", learning_rate=0.2, **options), grid
 
 
-def mutual_information(features: Array, labels: Array) -> Array:
-    """Mutual information (F,) of each feature and the label, in nats, of the first rows: a store's
-    are in the order of hashes."""
+def mutual_information(features: Array, targets: Array) -> Array:
+    """Mutual information (F,) of each feature and the label or rating, in nats, of the first rows:
+    a store's are in the order of hashes."""
     from sklearn.feature_selection import mutual_info_classif
 
-    found: Array = mutual_info_classif(
-        features[:MEASURED_ROWS], labels[:MEASURED_ROWS], random_state=0)
+    numbers = np.unique(targets[:MEASURED_ROWS], return_inverse=True)[1]
+    found: Array = mutual_info_classif(features[:MEASURED_ROWS], numbers, random_state=0)
     return found
 
 

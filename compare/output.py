@@ -49,15 +49,17 @@ def flat_row(summary: Mapping[str, Any], difference: Mapping[str, Any] | None) -
 def markdown_table(comparison: Comparison) -> str:
     """The table for a README: scores with seeds' deviation and test error, costs, difference."""
     unit = "folds" if comparison["folds"] else "seeds"
-    lines = [
-        f"| | accuracy ± {unit} ± test reviews | macro F1 | training | scoring | size | memory "
-        "| difference (95 %) | p, Holm | equal within 0.2 |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    rated = any("rating_rmse" in summary for summary in comparison["models"])
+    head = ["", f"accuracy ± {unit} ± test reviews", "macro F1",
+            *(["RMSE of the rating"] if rated else []), "training", "scoring", "size", "memory",
+            "difference (95 %)", "p, Holm", "equal within 0.2"]
+    lines = ["|" + "|".join(f" {name} ".replace("  ", " ") for name in head) + "|",
+             "|" + "---|" * len(head)]
     for summary in comparison["models"]:
         row = _difference(comparison, summary["model"])
         cells = [
             summary["model"], accuracy_text(summary), f"{summary['f1_macro']:.4f}",
+            *([rating_text(summary)] if rated else []),
             f"{summary['train_s']:,.1f} s", f"{summary['reviews_per_s']:,.0f} reviews/s",
             f"{summary['bytes'] / 1e6:,.1f} MB", f"{summary['peak_bytes'] / 1e6:,.0f} MB",
             *(("reference", "", "") if summary["model"] == comparison["reference"]
@@ -72,6 +74,15 @@ def accuracy_text(summary: Mapping[str, Any]) -> str:
     seeds = "–" if deviation is None else f"{100 * deviation:.2f}"
     return (f"{100 * summary['accuracy']:.2f} ± {seeds} ± "
             f"{100 * summary['accuracy_test_error']:.2f} %")
+
+
+def rating_text(summary: Mapping[str, Any]) -> str:
+    """1.215 ± 0.004 ± 0.021, as of the accuracy; a dash for a system that predicts no rating."""
+    if "rating_rmse" not in summary:
+        return "–"
+    deviation = summary["rating_rmse_seed_deviation"]
+    seeds = "–" if deviation is None else f"{deviation:.3f}"
+    return f"{summary['rating_rmse']:.3f} ± {seeds} ± {summary['rating_rmse_test_error']:.3f}"
 
 
 def _difference_cells(row: Mapping[str, Any] | None, quoted: str) -> tuple[str, str, str]:

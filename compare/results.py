@@ -41,10 +41,22 @@ def summarize(results: Sequence[Result], folds: bool = False) -> dict[str, Any]:
         summary[f"{name}_seed_deviation"] = seed_deviation(values) if known else None
     summary["accuracy_test_error"] = binomial_error(
         summary["accuracy"], sum(result["n"] for result in results) if folds else results[0]["n"])
+    if all("rating_rmse" in result for result in results):
+        summary |= _rating_summary(results, folds)
     for name in ("train_s", "reviews_per_s", "bytes"):
         summary[name] = fmean(result[name] for result in results)
     summary["peak_bytes"] = max(result["peak_bytes"] for result in results)
     return summary
+
+
+def _rating_summary(results: Sequence[Result], folds: bool) -> dict[str, Any]:
+    """Mean of the ratings' errors with their deviation over seeds, and its standard error from the
+    draw of the test reviews, which folds have of their own."""
+    values = [result["rating_rmse"] for result in results]
+    errors = np.array([result["rating_rmse_test_error"] for result in results])
+    error = np.sqrt((errors**2).sum()) / len(errors) if folds else errors.mean()
+    return {"rating_rmse": fmean(values), "rating_rmse_seed_deviation": seed_deviation(values),
+            "rating_rmse_test_error": float(error)}
 
 
 def compare(

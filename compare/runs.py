@@ -19,6 +19,8 @@ import numpy as np
 
 from compare import baselines
 from compare.measure import CommandFailed, run_measured
+from compare.ratings import FILE as RATINGS
+from compare.ratings import rating_error
 from compare.rows import column, fold_of, write_rows
 from compare.systems import SYSTEMS
 from reviews.metrics import evaluate_scores
@@ -146,9 +148,10 @@ def run(protocol: Protocol, model: str, seed: int) -> dict[str, Any]:
     shutil.rmtree(folder / "run" / CHECKPOINTS, ignore_errors=True)
     classes = protocol.store.classes
     ids, labels, logits = read_predictions(folder / PREDICTIONS, classes)
-    scored = len(ids)
+    scored, tested = len(ids), None
     if protocol.folds:
-        mine = np.isin(ids, protocol.held_out(seed))
+        tested = protocol.held_out(seed)
+        mine = np.isin(ids, tested)
         ids, labels, logits = ids[mine], labels[mine], logits[mine]
         write_predictions(str(folder / PREDICTIONS), ids, labels, logits, classes)
     figures = evaluate_scores(labels, logits, classes)
@@ -157,6 +160,7 @@ def run(protocol: Protocol, model: str, seed: int) -> dict[str, Any]:
         "seed": seed,
         **{name: figures[name] for name in ("n", "accuracy", "f1_macro", "roc_auc",
                                             "confusion_matrix")},
+        **rating_error(folder / RATINGS, tested),
         "train_s": train_s,
         "reviews_per_s": scored / json.loads(evaluation.last_line)["seconds"],
         "bytes": weights.stat().st_size,

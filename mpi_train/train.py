@@ -286,7 +286,7 @@ class Run:
         state.epoch.loss += update.loss * reviews
         state.epoch.reviews += reviews
         if update.noise:
-            state.epoch.noise.add(update.noise)
+            state.epoch.noise.add(*update.noise)
         reached = efficiency(update.reviews, update.compute_s, update.reduction_s, update.step_s)
         if update.renewed:
             self.run_log.record(

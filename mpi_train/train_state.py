@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self, TypedDict
 
-from mpi_train.optimization.noise_scale import NoiseSums
+from reviews.runtime.noise_sums import NoiseSums
 
 
 class Kept(TypedDict):

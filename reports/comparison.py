@@ -97,6 +97,7 @@ def _results(comparison: Comparison) -> list[Html | None]:
     if not comparison["models"]:
         return [el("p", "No run finished.", cls="empty")]
     rows = []
+    rated = any("rating_rmse" in summary for summary in comparison["models"])
     for summary in comparison["models"]:
         tag = (el("span", "reference", cls="tag")
                if summary["model"] == comparison["reference"] else None)
@@ -104,15 +105,19 @@ def _results(comparison: Comparison) -> list[Html | None]:
             join(summary["model"], " ", tag), count(len(summary["seeds"])),
             percent(summary["accuracy"], 2), _points(summary["accuracy_seed_deviation"]),
             _points(summary["accuracy_test_error"]), _score(summary, "f1_macro"),
-            _score(summary, "roc_auc"), duration(summary["train_s"]),
-            count(summary["reviews_per_s"]), _megabytes(summary["bytes"]),
-            _megabytes(summary["peak_bytes"])])
+            _score(summary, "roc_auc"), *([_rating(summary)] if rated else []),
+            duration(summary["train_s"]), count(summary["reviews_per_s"]),
+            _megabytes(summary["bytes"]), _megabytes(summary["peak_bytes"])])
     unit = _unit(comparison)
     head = ["model", "runs", "accuracy", f"± {unit}s", "± test reviews", "macro F1", "ROC AUC",
-            "training", "reviews/s scored", "size", "peak memory"]
+            *(["RMSE of the rating"] if rated else []), "training", "reviews/s scored", "size",
+            "peak memory"]
     says = (f"± {unit}s: standard deviation over {unit}s, of scores behind their mean; "
             "± test reviews: standard error from the draw of the test reviews. Means over runs; "
             "memory is the most of any process. Times are without the start of the program.")
+    if rated:
+        says += (" RMSE of the rating: of a model of its own, which learns ratings by their "
+                 "squared error; the majority's is that of the mean; ± test reviews.")
     return [el("div", _accuracy_chart(comparison).html(wide=True), cls="grid"),
             el("figure", el("figcaption", el("h3", "Scores and costs"), el("p", says)),
                table(head, rows), cls="card wide")]
@@ -235,6 +240,13 @@ def _protocol(comparison: Comparison) -> Html:
 def _label(name: str) -> str:
     """A name with room for it on an axis."""
     return name if len(name) <= 20 else f"{name[:19]}…"
+
+
+def _rating(summary: Mapping[str, Any]) -> str:
+    """Error of the predicted ratings with its standard error, if it predicts some."""
+    if "rating_rmse" not in summary:
+        return "–"
+    return f"{summary['rating_rmse']:.3f} ± {summary['rating_rmse_test_error']:.3f}"
 
 
 def _score(summary: Mapping[str, Any], name: str) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from reviews.runtime.noise_sums import NoiseSums
+
 POINTS = 600  # at most; a chart is narrower than this in pixels
 
 
@@ -23,12 +25,16 @@ class Point:
     tokens: list[float]  # padded tokens of each rank
     compute: list[float]  # seconds of each rank
     wait: list[float]
+    noise: NoiseSums = field(default_factory=NoiseSums)  # over the steps that measured it
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Point":
         """The point of one step record; KeyError, TypeError or ValueError for a malformed one."""
         loss, step = float(record["loss"]), int(record["step"])
         finite = math.isfinite(loss)
+        noise = NoiseSums()
+        if measured := record.get("noise"):
+            noise.add(float(measured["squared_norm"]), float(measured["trace"]))
         return cls(
             first=step,
             last=step,
@@ -41,6 +47,7 @@ class Point:
             tokens=[float(x) for x in record.get("share_tokens", record["shares"])],
             compute=[float(x) for x in record["compute_s"]],
             wait=[float(x) for x in record["wait_s"]],
+            noise=noise,
         )
 
     def add(self, other: "Point") -> None:
@@ -55,6 +62,7 @@ class Point:
         self.tokens = add_ranks(self.tokens, other.tokens)
         self.compute = add_ranks(self.compute, other.compute)
         self.wait = add_ranks(self.wait, other.wait)
+        self.noise.merge(other.noise)
 
     @property
     def mean_loss(self) -> float:

@@ -10,9 +10,9 @@ from reports.html import Html, count, duration, el, join, percent, score, table
 from reports.parts import grid, header, notice, page, section, settings
 from reports.results import calibration, results
 from reports.run import Run
+from reports.studies.noise_scale import noise_scale
 from reports.studies.resources import resources
 from reports.verdict import evaluate_command, tiles, validation_majority, verdict
-from reviews.run_folder import noise_line
 
 
 def render(run: Run) -> str:
@@ -114,15 +114,6 @@ def training(run: Run) -> list[Html | None]:
         noise_scale(run),
         epochs(run),
     ]
-
-
-def noise_scale(run: Run) -> Html | None:
-    """The gradient noise scale of the latest epoch that has one."""
-    known = [number for number in sorted(run.epochs) if run.epochs[number].get("noise_scale")]
-    if not known:
-        return None
-    line = noise_line(run.epochs[known[-1]]["noise_scale"])
-    return el("p", f"Epoch {known[-1] + 1}: {line}.")
 
 
 def epochs(run: Run) -> Html | None:

@@ -31,10 +31,10 @@ ALLOWED = {
     ("mpi_train.checkpoint", "Checkpoint"),
     ("mpi_train.evaluate", "Request"),
     ("mpi_train.exchange.watchdog", "ProcessIdentity"),
-    ("mpi_train.optimization.noise_scale", "NoiseSums"),
     ("mpi_train.train_state", "EpochTotals"),
     ("mpi_train.train_state", "TrainState"),
     ("reviews.bundle", "Bundle"),
+    ("reviews.runtime.noise_sums", "NoiseSums"),
 } | {(kind.__module__, kind.__name__)
      for config in (TrainingConfig, ModelOptions, Recipe) for kind in groups(config)}
 

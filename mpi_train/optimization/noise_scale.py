@@ -4,12 +4,11 @@ Of gradients of single reviews with mean G and covariance S, the mean over n ind
 the expected squared norm |G|^2 + tr(S) / n. Two sizes of n give both unknowns: the global batch,
 and n = 1. A rank's part or a micro-batch would be no independent sample, since batches are sorted
 by length. Single reviews are, whoever has them, and need no backward pass each: under random
-signs, the squared norm of a sum has the sum of the squared norms as its expectation.
+signs, the squared norm of a sum has the sum of the squared norms as its expectation. Estimates of
+many updates become figures in `reviews.runtime.noise_sums`.
 """
 
-import math
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +17,6 @@ Array = np.ndarray
 ROWS = 32  # reviews of a sample
 PART = 32  # one review of so many is sampled, at most
 KEY = 0x6E6F697365  # keeps these random numbers apart from others of the same seed
-SURE = 2.0  # standard errors that |G|^2 is above 0, for a noise scale to be known
 
 
 class RowSample(NamedTuple):
@@ -64,53 +62,3 @@ def estimate_noise(small: int, small_square: float, large: int, large_square: fl
     squared_norm = (large * large_square - small * small_square) / (large - small)
     trace = (small_square - large_square) / (1 / small - 1 / large)
     return GradientNoise(squared_norm, trace)
-
-
-@dataclass
-class NoiseSums:
-    """Sums over the estimates of several updates, of which only means tell something."""
-
-    updates: int = 0
-    squared_norm: float = 0.0
-    trace: float = 0.0
-    squared_norm_2: float = 0.0
-    trace_2: float = 0.0
-    product: float = 0.0
-
-    def add(self, noise: GradientNoise) -> None:
-        """Take in the estimates of an update."""
-        self.updates += 1
-        self.squared_norm += noise.squared_norm
-        self.trace += noise.trace
-        self.squared_norm_2 += noise.squared_norm**2
-        self.trace_2 += noise.trace**2
-        self.product += noise.squared_norm * noise.trace
-
-    def figures(self) -> dict[str, Any] | None:
-        """The noise scale as files have it (docs/run-format.md); None before the first update.
-
-        The scale is the ratio of the means; its standard error is that of a ratio (delta method).
-        Where |G|^2 is not surely above 0, the scale and what follows from it are None.
-        """
-        n = self.updates
-        if not n:
-            return None
-        norm, trace = self.squared_norm / n, self.trace / n
-        scale = error = None
-        if n > 1 and norm > SURE * _standard_error(self.squared_norm_2 / n - norm**2, n):
-            scale = max(trace / norm, 0.0)
-            spread = (self.trace_2 - 2 * scale * self.product + scale**2 * self.squared_norm_2) / n
-            error = _standard_error(spread - (trace - scale * norm) ** 2, n) / norm
-        return {"scale": scale, "error": error, "updates": n, "squared_norm": norm,
-                "trace": trace, "batch_size": None if scale is None else suggested_batch(scale)}
-
-
-def _standard_error(variance: float, n: int) -> float:
-    """Standard error of a mean over n values with this variance about their own mean."""
-    return math.sqrt(max(variance, 0.0) / (n - 1))
-
-
-def suggested_batch(scale: float) -> int:
-    """The power of two next to a noise scale: with that batch, a run needs twice the updates that
-    any larger one would, and twice the reviews that any smaller one would."""
-    return int(2 ** round(math.log2(max(scale, 1.0))))

@@ -4,13 +4,16 @@ import importlib.util
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+from sklearn.metrics import root_mean_squared_error
 
 import reviewmill
 from compare import raw_texts, vader
-from compare.baselines import Source, predict, train
+from compare.baselines import Source, predict, predict_ratings, train, train_ratings
 from compare.learners import MOST_FEATURES, OF_FEATURES, Learner, mutual_information
+from compare.ratings import RATED
 from compare.rows import column, texts, write_rows
 from reviews.errors import UserError
 from reviews.metrics import probabilities
@@ -103,6 +106,32 @@ def test_of_many_features_the_best_by_mutual_information_are_read() -> None:
     assert np.array_equal(fitted.logits([""] * 300, changed), before)
     changed[:, 45] += 1
     assert not np.array_equal(fitted.logits([""] * 300, changed), before)
+
+
+def test_the_majority_predicts_the_mean_rating_and_trees_come_nearer(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store", {"train": 600, "test": 300}, length=4, vocabulary=60,
+                       features=("hint", "noise"))
+    ratings, errors = column(store, "test", "rating"), {}
+    assert {"majority", "features-xgboost"} < set(RATED)
+    for name in ("majority", "features-xgboost"):
+        train_ratings(name, Source(store), tmp_path / "ratings", 0, None)
+        predicted = predict_ratings(name, Source(store), tmp_path / "ratings")
+        errors[name] = root_mean_squared_error(ratings, predicted)
+        assert predicted.shape == (300,)
+    mean = column(store, "train", "rating").mean()
+    assert errors["majority"] == pytest.approx(np.sqrt(np.square(ratings - mean).mean()))
+    assert errors["features-xgboost"] < 0.95 * errors["majority"]
+
+
+@pytest.mark.parametrize("case", ["a system of classes alone", "a row without a rating"])
+def test_ratings_are_not_learned_where_there_are_none(tmp_path: Path, case: str) -> None:
+    store = make(tmp_path / "store", 2)
+    name = "tfidf-svm" if case.startswith("a system") else "majority"
+    if name == "majority":
+        with h5py.File(store.shards("train")[-1].path, "r+", locking=False) as file:
+            file["train/rating"][-1] = np.nan
+    train_ratings(name, Source(store), tmp_path / "ratings", 0, None)
+    assert not (tmp_path / "ratings").exists()
 
 
 @pytest.mark.parametrize("classes", [2, 3])

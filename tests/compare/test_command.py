@@ -17,6 +17,7 @@ from sklearn.metrics import (
     precision_score,
     recall_score,
     roc_auc_score,
+    root_mean_squared_error,
 )
 
 import reviewmill
@@ -28,7 +29,7 @@ from mpi_train.configuration.presets import CONFIGS
 from reviews.errors import UserError
 from reviews.store import Store
 from tests.compare.test_baselines import raw_store
-from tests.reports.document import parse
+from tests.reports.document import card, parse, rows, section
 from tests.stores import make_store
 
 ROWS = {"train": 240, "validation": 20, "test": 120}
@@ -72,6 +73,26 @@ def test_figures_are_scikit_learns_of_the_predictions(finished: Path) -> None:
         assert run["f1_macro"] == pytest.approx(f1_score(truth, logits >= 0, average="macro"))
         assert run["roc_auc"] == pytest.approx(roc_auc_score(truth, logits))
         assert min(run["train_s"], run["reviews_per_s"], run["bytes"], run["peak_bytes"]) > 0
+
+
+def test_rmse_of_the_rating_is_scikit_learns_and_stands_everywhere(finished: Path) -> None:
+    found = pq.read_table(finished / "runs" / "majority-0" / "ratings.parquet")
+    wanted = root_mean_squared_error(found["rating"].to_numpy(), found["predicted"].to_numpy())
+    of_run = {run["model"]: run.get("rating_rmse") for run in comparison(finished)["runs"]}
+    assert of_run == {"mlp": None, "majority": pytest.approx(wanted), "tfidf-svm": None}
+    summaries = {one["model"]: one for one in comparison(finished)["models"]}
+    error = summaries["majority"]["rating_rmse_test_error"]
+    assert 0 < error < wanted == pytest.approx(summaries["majority"]["rating_rmse"])
+    with open(finished / "compare.csv", newline="") as file:
+        cells = [row["rating_rmse"] for row in csv.DictReader(file)]
+    assert [cells[0], float(cells[1]), cells[2]] == ["", of_run["majority"], ""]
+    head, _, mlp, majority, _ = (finished / "compare.md").read_text().splitlines()
+    at = head.split(" | ").index("RMSE of the rating")
+    assert mlp.split(" | ")[at] == "–"
+    assert majority.split(" | ")[at] == f"{wanted:.3f} ± – ± {error:.3f}"
+    page = section(parse((finished / "compare.html").read_text()), "results")
+    [row] = [row for row in rows(card(page, "Scores and costs")) if row[0].startswith("majority")]
+    assert f"{wanted:.3f} ± {error:.3f}" in row
 
 
 def test_precision_and_recall_of_the_negative_class_are_those_of_each_first_run(
@@ -277,6 +298,13 @@ def test_folds_are_trained_without_what_they_are_tested_on(store: Store, tmp_pat
             trained = pq.read_table(out / f"rows-{fold}.parquet")["review_id"].to_pylist()
             assert not set(trained) & set(tested[fold])
             assert len(trained) + len(tested[fold]) == len(train)
+            if model == "majority":
+                held_out = pq.read_table(out / "runs" / f"majority-{fold}" / "ratings.parquet",
+                                         filters=[("review_id", "in", tested[fold])])
+                [run] = [run for run in found["runs"]
+                         if (run["model"], run["seed"]) == ("majority", fold)]
+                assert run["rating_rmse"] == pytest.approx(root_mean_squared_error(
+                    held_out["rating"].to_numpy(), held_out["predicted"].to_numpy()))
     [difference] = found["differences"]
     assert difference["p"].keys() == {"folds", "mcnemar", "bootstrap"}
     assert f"p = {difference['p']['folds']['holm']:.2g} by Holm" in (

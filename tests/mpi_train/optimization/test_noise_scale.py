@@ -3,15 +3,8 @@
 import numpy as np
 import pytest
 
-from mpi_train.optimization.noise_scale import (
-    PART,
-    ROWS,
-    GradientNoise,
-    NoiseSums,
-    draw_sample,
-    estimate_noise,
-    suggested_batch,
-)
+from mpi_train.optimization.noise_scale import PART, ROWS, draw_sample, estimate_noise
+from reviews.runtime.noise_sums import NoiseSums
 
 
 @pytest.mark.parametrize(("small", "large"), [(1, 2), (1, 16_384), (100, 300)])
@@ -34,8 +27,8 @@ def test_signed_sums_estimate_a_known_scale_within_its_error() -> None:
             own = [sample.part(0, 50), sample.part(50, 50), sample.part(50, n)]  # of three ranks
             squares = sum(
                 float(np.sum((part.signs @ rows[part.positions]) ** 2)) for part in own)
-            sums.add(estimate_noise(1, squares / len(sample.positions), n,
-                                    float(np.sum(rows.mean(0) ** 2))))
+            sums.add(*estimate_noise(1, squares / len(sample.positions), n,
+                                     float(np.sum(rows.mean(0) ** 2))))
         figures = sums.figures()
         assert figures is not None
         ratios.append((figures["scale"], figures["error"]))
@@ -68,32 +61,3 @@ def test_parts_make_up_the_sample() -> None:
 
 def test_a_single_review_has_no_noise_to_measure() -> None:
     assert len(draw_sample(0, 0, 0, 1).positions) == 0
-
-
-def test_a_gradient_below_its_noise_has_no_scale() -> None:
-    sums = NoiseSums()
-    assert sums.figures() is None
-    for norm in (1.0, -1.0, 1.5):
-        sums.add(GradientNoise(norm, 100.0))
-    figures = sums.figures()
-    assert figures is not None
-    assert figures["scale"] is figures["error"] is figures["batch_size"] is None
-    assert figures["trace"] == pytest.approx(100)
-
-
-def test_the_scale_is_the_ratio_of_means_not_the_mean_of_ratios() -> None:
-    sums = NoiseSums()
-    for norm, trace in [(1.0, 400.0), (3.0, 400.0), (2.0, 400.0)] * 10:
-        sums.add(GradientNoise(norm, trace))
-    figures = sums.figures()
-    assert figures is not None
-    assert figures["scale"] == pytest.approx(200)
-    assert figures["batch_size"] == 256
-
-
-@pytest.mark.parametrize(
-    ("scale", "batch"), [(0.0, 1), (1.0, 1), (90.0, 64), (91.0, 128), (1400.0, 1024)])
-def test_the_suggested_batch_is_the_power_of_two_next_to_the_scale(
-    scale: float, batch: int
-) -> None:
-    assert suggested_batch(scale) == batch
