@@ -115,8 +115,8 @@ def test_the_tables_of_prepare_have_the_peers_and_the_phases(
     assert sum(parts) < float(taken["all"])
 
 
-@pytest.mark.parametrize("slow", [
-    (), pytest.param(SLOW_PEERS, marks=pytest.mark.soak)], ids=["", "slow-peers"])
+@pytest.mark.soak
+@pytest.mark.parametrize("slow", [(), SLOW_PEERS], ids=["", "slow-peers"])
 def test_the_tables_of_train_have_the_peers_and_what_the_hardware_allows(
     slow: Sequence[str], tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

@@ -51,6 +51,7 @@ def test_the_table_says_how_well_the_cores_are_used() -> None:
     assert used[:2] == [100, 50] and 0 < used[2] < 50
 
 
+@pytest.mark.soak
 def test_the_command_measures_prints_its_assumptions_and_takes_others(
     capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,9 +25,13 @@ class Installation:
     folder: Path
 
     def reviewmill(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the installed command in the folder; no checkout is on its path."""
+        """Run the installed command in the folder; no checkout is on its path.
+
+        Kernels are compiled anew there, which takes half as long without optimization.
+        """
         return run([str(self.program), *arguments], self.folder,
-                   env={"PYTHONPATH": "", "NLTK_DATA": str(self.folder / "nltk_data")})
+                   env={"PYTHONPATH": "", "NUMBA_OPT": "0",
+                        "NLTK_DATA": str(self.folder / "nltk_data")})
 
 
 @pytest.fixture(scope="module")

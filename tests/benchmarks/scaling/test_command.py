@@ -32,6 +32,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: Any) -> tuple[str, dict[str,
     return shown, found
 
 
+@pytest.mark.soak
 def test_counts_beyond_the_cores_are_simulated_and_marked(
     cores: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
