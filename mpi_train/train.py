@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
 
-import torch
 from safetensors import SafetensorError
 
 from mpi_train.balance.balancer import UnusableTimes
@@ -19,6 +18,7 @@ from mpi_train.chosen_rows import ChosenRows
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import BatchReader, SplitReader, open_store
 from mpi_train.exchange.communicator import Communicator, Stopped
+from mpi_train.exchange.process_setup import processes_text
 from mpi_train.gather_logits import validate
 from mpi_train.model_folder import save_model
 from mpi_train.monitoring.profiler import Profiler
@@ -169,8 +169,8 @@ class Run:
         shards = " in shards" * self.replica.sharded
         self.run_log.log(
             f"{self.plan.rows:,} reviews, {self.plan.updates:,} updates an epoch, "
-            f"{self.replica.parameters:,} parameters{shards}, {ranks.size} ranks "
-            f"({ranks.backend}), {torch.get_num_threads()} threads each")
+            f"{self.replica.parameters:,} parameters{shards}, "
+            f"{processes_text(ranks.size, ranks.backend, ranks.device)}")
         if ranks.unused_gpus:
             self.run_log.log(ranks.unused_gpus)
 

@@ -40,6 +40,19 @@ def prepare_process(
     keep_freed_memory()
 
 
+def processes_text(ranks: int, backend: str, device: torch.device) -> str:
+    """Number of ranks and of the threads of each, and what would make more of a CPU's cores.
+
+    Operations of a recurrent model are too small for two threads to gain much.
+    """
+    threads = torch.get_num_threads()
+    text = (f"{ranks} {'rank' if ranks == 1 else 'ranks'} ({backend}), "
+            f"{threads} {'thread' if threads == 1 else 'threads'} each")
+    if ranks == 1 and threads > 1 and device.type == "cpu":
+        text += f" (--ranks {threads} uses as many cores, and small models gain by it)"
+    return text
+
+
 def _omp_threads() -> int:
     """The number in OMP_NUM_THREADS, the first of several levels; 0 where it names none.
 

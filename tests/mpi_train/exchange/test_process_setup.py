@@ -6,6 +6,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from mpi_train.exchange.process_setup import processes_text
 
 PROGRAM = """
 import json, os, sys, torch
@@ -42,3 +45,17 @@ def threads() -> dict[str, int]:
 @pytest.mark.parametrize("case", CASES)
 def test_the_users_number_of_threads_is_heeded(case: str, threads: dict[str, int]) -> None:
     assert threads[case] == CASES[case][2]
+
+
+@pytest.mark.parametrize(("ranks", "number", "device", "said"), [
+    (1, 1, "cpu", "1 rank (gloo), 1 thread each"),
+    (2, 3, "cpu", "2 ranks (gloo), 3 threads each"),
+    (1, 2, "cpu", "1 rank (gloo), 2 threads each "
+     "(--ranks 2 uses as many cores, and small models gain by it)"),
+    (1, 2, "cuda", "1 rank (gloo), 2 threads each"),
+])
+def test_the_log_says_how_many_ranks_and_threads_there_are(
+    ranks: int, number: int, device: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: number)
+    assert processes_text(ranks, "gloo", torch.device(device)) == said
