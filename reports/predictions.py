@@ -1,6 +1,5 @@
 """The page about predictions: labels over time, by product and by file, with intervals."""
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from math import sqrt
@@ -13,7 +12,7 @@ from matplotlib.axes import Axes
 from reports.drawing import INK, SERIES, Chart
 from reports.html import Html, count, el, percent, table
 from reports.parts import grid, header, page, section, settings
-from reviews.errors import UserError
+from reports.studies.summary_file import read_summary
 
 FORMAT = "reviewmill-summary/1"
 NORMAL = 1.96  # half a 95 % interval in standard errors of a normal distribution
@@ -26,13 +25,7 @@ Counts = dict[str, list[int]]
 
 def read_predictions_summary(file: Path) -> Summary:
     """The counts that `score --summary` makes; UserError where the file holds none."""
-    try:
-        found = json.loads(file.read_bytes())
-    except (OSError, ValueError):
-        raise UserError(f"{file} cannot be read") from None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise UserError(f"{file} has not the format {FORMAT}")
-    return found
+    return read_summary(file, FORMAT)
 
 
 def render_predictions(summary: Summary) -> str:

@@ -9,6 +9,7 @@ from reviews.errors import UserError
 from reviews.options import (
     add_options,
     check_bounds,
+    check_conditions,
     config_from,
     flag,
     given,
@@ -50,9 +51,8 @@ def main(argv: Sequence[str]) -> int:
     add_options(parser, ExportOptions)
     arguments = parser.parse_args(argv)
     options = config_from(arguments, ExportOptions)
-    of_int8 = {"store", "reviews", "force"} & {*given(arguments, ExportOptions)}
-    if of_int8 and not options.int8:
-        raise UserError(f"{flag(min(of_int8))} is for --int8")
+    check_conditions(options, given(arguments, ExportOptions),
+                     lambda *_: "an export without it")
     path = arguments.model
     size = export(path)
     print(f"{path}: {ONNX}, {size:,} bytes")

@@ -152,7 +152,7 @@ class FileScorer:
         if self._key is not None:
             keys = [block.reviews["key"]]
         else:
-            keys = [pa.array([path] * len(block.numbers), pa.string()),
+            keys = [pa.repeat(path, len(block.numbers)),
                     pa.array(block.numbers + before + 1)]
         kinds = self.schema.types[len(keys) :]
         values = [pa.array(one, kind) for one, kind in zip(columns, kinds, strict=True)]

@@ -1,4 +1,4 @@
-"""The JSON file that a command about several trainings leaves beside its page."""
+"""The JSON file that a page is made from: counts or results of a command."""
 
 import json
 from pathlib import Path

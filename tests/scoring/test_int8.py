@@ -110,6 +110,15 @@ def test_some_validation_reviews_are_enough(copy: Path, store: Store) -> None:
     assert bundle.model["int8"]["reviews"] == 130
 
 
+def test_shards_behind_the_last_review_are_not_read(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store", {"train": 9, "validation": 40}, shards=2)
+    first, second = store.shards("validation")
+    second.path.write_bytes(b"damaged")
+    assert sum(len(labels) for _, labels in validation_rows(store, first.rows)) == first.rows
+    with pytest.raises(UserError, match="is damaged"):
+        list(validation_rows(store, first.rows + 1))
+
+
 def spoil(run: Path) -> None:
     """Give padding, which no review has, huge vectors, beside which all others become 0 in 8
     bits."""
@@ -147,7 +156,7 @@ def test_what_has_no_8_bits_is_refused_in_one_line(
         capsys, "export", bag, "--int8", "--store", store.path)
     for option in ("--store=x", "--reviews=5", "--force"):
         said = refusal(capsys, "export", copy, option)
-        assert f"{option.split('=')[0]} is for --int8" in said
+        assert f"{option.split('=')[0]} is for --int8: an export without it has no use" in said
     alone, _ = make_bundle(tmp_path / "alone", "lstm")
     assert "--store has to name the store" in refusal(capsys, "export", alone, "--int8")
     assert "was not trained on" in refusal(
@@ -166,5 +175,12 @@ def test_what_needs_weights_names_the_bundle_that_has_them(
     folder = copy / "model-int8"
     capsys.readouterr()
     assert "is a model in 8 bits, which can only be scored" in refusal(capsys, "export", folder)
-    with pytest.raises(UserError, match="give the bundle that it was made from"):
-        evaluate([str(folder), "--store", str(store.path)])
+    named = "which can only be scored: give the bundle that it was made from"
+    assert named in refusal(capsys, "calibrate", folder, "--store", store.path)
+    for command in (
+        lambda: evaluate([str(folder), "--store", str(store.path)]),
+        lambda: train(store, copy.parent / "student", teacher=folder),
+    ):
+        with pytest.raises(UserError, match=named):
+            command()
+    assert not (copy.parent / "student" / "config.yaml").exists()
