@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from isal import igzip
 
@@ -44,9 +45,14 @@ def main(argv: Sequence[str]) -> int:
                         help=f"reviews generated, in {FILES} files (default: {REVIEWS:,})")
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="runs; medians count")
     parser.add_argument("--no-peers", action="store_true", help="reviewmill alone")
+    parser.add_argument("--partitions", type=int, metavar="N", help="compare so many partitions, "
+                        "such as those of a larger corpus, with the number that the input has, "
+                        "on all cores, and nothing else")
     options = parser.parse_args(argv)
     if options.repeat < 1 or options.reviews < 100:
         raise UserError("give --repeat 1 or more, and --reviews 100 or more")
+    if options.partitions is not None and options.partitions < 1:
+        raise UserError("give --partitions 1 or more")
     for name in options.input:
         if not name.endswith(".gz") or not Path(name).is_file():
             raise UserError(f"{name} is not a .gz file of JSON lines")
@@ -56,13 +62,45 @@ def main(argv: Sequence[str]) -> int:
         if not sources:
             sources = generate(
                 top / "reviews.json.gz", options.reviews, files=FILES, length=LENGTH)
-        _compare(top, sources, options)
+        (top / "recipe.yaml").write_text(RECIPE.to_yaml())
+        if options.partitions:
+            print(_compare_partitions(top, sources, options.partitions, options.repeat))
+        else:
+            _compare(top, sources, options)
     return 0
+
+
+def _compare_partitions(top: Path, sources: list[Path], partitions: int, repeat: int) -> str:
+    """The table of the number of partitions that the input has, and of another one."""
+    measure([sys.executable, "-m", "mapreduce.compile_kernels"])
+    usages: dict[int, list[Usage]] = {0: [], partitions: []}
+    summaries: dict[int, dict[str, Any]] = {}
+    shards: dict[int, int] = {}
+    store = top / "store"
+    for _ in range(repeat):
+        for number, found in usages.items():
+            command = [sys.executable, "-m", "benchmarks.partitions", str(number),
+                       str(top / "recipe.yaml"), str(store), *map(str, sources)]
+            found.append(measure(command, environment=ONE_THREAD))
+            summaries[number] = json.loads((store / "prepare.json").read_text())
+            shards[number] = sum(1 for _ in (store / "shards").iterdir())
+    reviews, size = summaries[0]["records"]["read"], summaries[0]["bytes"]
+    rows, first = [], 0.0
+    for number, found in usages.items():
+        cpu_s = median(usage.cpu_s for usage in found)
+        first = first or cpu_s
+        rows.append([f"{shards[number]} shards", f"{median(usage.seconds for usage in found):.1f}",
+                     f"{cpu_s:.1f}", f"{1e6 * cpu_s / reviews:.2f}", f"{cpu_s / first:.2f}",
+                     f"{summaries[number]['work_bytes'] / size:.2f}",
+                     f"{max(usage.peak_mb for usage in found):,.0f}"])
+    header = ["", "seconds", "CPU s", "CPU us a review", "ratio", "work folder", "peak MB"]
+    return (f"{machine()}\n{reviews:,} reviews, {size / 1e6:,.0f} MB of JSON lines in "
+            f"{len(sources)} files, from raw files to a store; the work folder as a part of these "
+            f"bytes; median of {repeat}\n\n{table(header, rows)}")
 
 
 def _compare(top: Path, sources: list[Path], options: argparse.Namespace) -> None:
     recipe, tenth = top / "recipe.yaml", top / "tenth.json.gz"
-    recipe.write_text(RECIPE.to_yaml())
     slow_reviews, reviews, size = take_tenth(sources, tenth)
     python = [sys.executable, "-m"]
 

@@ -143,10 +143,14 @@ def prepare(
     options: EngineOptions = DEFAULT_ENGINE,
     overwrite: bool = False,
     words: Words = NO_WORDS,
+    partitions: int | None = None,
 ) -> dict[str, Any]:
     """Make a store of the inputs, by role: corpus, validation, test.
 
     The store appears under its name whole or not at all. Returns what prepare.json holds.
+
+    Args:
+        partitions: number of partitions, and so of shards (default: by the bytes of the input).
     """
     options.check()
     started = time.time()
@@ -173,7 +177,8 @@ def prepare(
             _copy_inputs(splits, places)
         with (lines_at_a_failure(places),
               ENGINES[options.runner or "inline"].session(options, places, splits) as options):
-            figures = _run_jobs(places, splits, recipe, options, words, tokenizer)
+            figures = _run_jobs(places, splits, partitions or partitions_of(splits), recipe,
+                                options, words, tokenizer)
         store = Store(places.store)
         remove_strays(places, set(store.manifest["files"]))
         warn_of(store.manifest)
@@ -250,8 +255,8 @@ def _copy_inputs(splits: dict[str, list[InputSplit]], places: RunFolders) -> Non
 
 
 def _run_jobs(
-    places: RunFolders, splits: dict[str, list[InputSplit]], recipe: Recipe, options: EngineOptions,
-    words: Words, tokenizer: Path | None,
+    places: RunFolders, splits: dict[str, list[InputSplit]], partitions: int, recipe: Recipe,
+    options: EngineOptions, words: Words, tokenizer: Path | None,
 ) -> dict[str, Any]:
     """The jobs; returns the seconds of each, the bytes read, and the engine's counters."""
     local, phases, counters = places.local, {}, {}
@@ -264,7 +269,6 @@ def _run_jobs(
         common += ["--tokenizer-file", str(plain_copy(tokenizer, local))]
     frequent = sample_words(splits, recipe, tokenizer).write(local / "common-words.json")
     common += ["--common-words", str(frequent)]
-    partitions = partitions_of(splits)
     progress(f"splits: {sum(map(len, splits.values()))}, shards: {partitions}, "
              f"runner: {options.runner}, workers: {options.workers or 'all'}")
 

@@ -115,6 +115,28 @@ def test_the_tables_of_prepare_have_the_peers_and_the_phases(
     assert sum(parts) < float(taken["all"])
 
 
+def test_the_table_of_partitions_has_the_number_that_was_asked_for_beside_the_usual_one(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reviewmill.main(
+        ["bench", "prepare", str(corpus), "--partitions", "5", "--repeat", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "600 reviews" in shown and "per-line Python" not in shown
+    rows = re.findall(r"^(\d+) shards +[\d.]+ +([\d.]+) +([\d,.]+) +([\d.]+) +(\d\.\d\d) +(\d+)$",
+                      shown, re.MULTILINE)
+    assert [row[0] for row in rows] == ["1", "5"]
+    for _, cpu_s, us, _, _, peak in rows:
+        assert float(us) == pytest.approx(1e6 * float(cpu_s) / 600, rel=0.1)
+        assert int(peak) > 50
+    assert rows[0][3] == "1.00"
+    assert float(rows[1][4]) > float(rows[0][4]) > 0  # more lists of words
+
+
+def test_no_partitions_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert reviewmill.main(["bench", "prepare", "--partitions", "0"]) == 2
+    assert "--partitions 1 or more" in capsys.readouterr().err
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("slow", [(), SLOW_PEERS], ids=["", "slow-peers"])
 def test_the_tables_of_train_have_the_peers_and_what_the_hardware_allows(
