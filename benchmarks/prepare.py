@@ -79,7 +79,7 @@ def _compare_partitions(top: Path, sources: list[Path], partitions: int, repeat:
     store = top / "store"
     for _ in range(repeat):
         for number, found in usages.items():
-            command = [sys.executable, "-m", "benchmarks.partitions", str(number),
+            command = [sys.executable, "-m", "benchmarks.scaling.partitions", str(number),
                        str(top / "recipe.yaml"), str(store), *map(str, sources)]
             found.append(measure(command, environment=ONE_THREAD))
             summaries[number] = json.loads((store / "prepare.json").read_text())

@@ -56,6 +56,12 @@ class WordTable:
         _intern_many(data, offsets, *self.tables(), ids)
         return ids
 
+    def find(self, words: pa.Array) -> Array:
+        """Ids (n,) int32 of the words, -1 for those that are not there; nothing is added."""
+        ids = np.empty(len(words), np.int32)
+        _find_many(*string_buffers(words), *self.tables(), ids)
+        return ids
+
     def words(self) -> pa.Array:
         """All words in order of their ids, as an Arrow string array (a copy)."""
         return strings_from(self.arena[: self.used[1]].copy(), self.starts[: len(self) + 1])
@@ -110,17 +116,17 @@ def _has_zero(value: Any) -> Any:
     return below & ~value & np.uint64(0x8080808080808080) != 0
 
 
-@njit(cache=True)
-def intern(
-    data: Array, first: Any, size: Any,
+@njit(cache=True, inline="always")
+def _search(
+    data: Array, first: Any, size: Any, low: Any, high: Any,
     slots: Array, keys: Array, starts: Array, arena: Array, used: Array,
 ) -> Any:
-    """The id of the word data[first:first + size], a new one if it was not there.
+    """The id of the word data[first:first + size] with this key, or -1; and the last slot that
+    was looked at, an empty one where it is not there.
 
     One look at its slot settles a word that is its own key; of another one the bytes are
-    compared, too. The caller has made room.
+    compared, too.
     """
-    low, high = _key(data, first, size)
     slot = slot_of(hash_key(low, high), used)
     while slots[slot] != 0:
         word = np.int64(slots[slot]) - 1
@@ -132,8 +138,24 @@ def intern(
                     own = _chunk(arena, starts[word], size, k)
                     same &= own == _chunk(data, first, size, k)
             if same:
-                return word
+                return word, slot
         slot = (slot + 1) & (slots.size - 1)
+    return np.int64(-1), slot
+
+
+@njit(cache=True)
+def intern(
+    data: Array, first: Any, size: Any,
+    slots: Array, keys: Array, starts: Array, arena: Array, used: Array,
+) -> Any:
+    """The id of the word data[first:first + size], a new one if it was not there.
+
+    The caller has made room.
+    """
+    low, high = _key(data, first, size)
+    word, slot = _search(data, first, size, low, high, slots, keys, starts, arena, used)
+    if word >= 0:
+        return word
     word = used[0]
     slots[slot] = word + 1
     keys[word, 0] = low
@@ -155,6 +177,18 @@ def _intern_many(
         first = np.int64(offsets[row])
         size = np.int64(offsets[row + 1]) - first
         ids[row] = intern(data, first, size, slots, keys, starts, arena, used)
+
+
+@njit(cache=True, nogil=True)
+def _find_many(
+    data: Array, offsets: Array,
+    slots: Array, keys: Array, starts: Array, arena: Array, used: Array, ids: Array,
+) -> None:
+    for row in range(offsets.size - 1):
+        first = np.int64(offsets[row])
+        size = np.int64(offsets[row + 1]) - first
+        low, high = _key(data, first, size)
+        ids[row], _ = _search(data, first, size, low, high, slots, keys, starts, arena, used)
 
 
 @njit(cache=True)

@@ -141,6 +141,16 @@ def test_a_word_table_gives_each_word_one_id_and_keeps_its_spelling(words: list[
     assert [table.words()[i].as_py() for i in ids] == words
 
 
+def test_a_word_table_finds_what_it_has_and_adds_nothing() -> None:
+    table = WordTable(words=2)
+    table.intern(pa.array(["tea", "a word of more than sixteen bytes", "", "a\0b"]))
+    asked = ["", "cup", "a\0b", "a\0c", "tea", "a word of more than sixteen bytes too",
+             "a word of more than sixteen bytes"]
+    assert table.find(pa.array(asked)).tolist() == [2, -1, 3, -1, 0, -1, 1]
+    assert len(table) == 4
+    assert WordTable().find(pa.array(asked[:2])).tolist() == [-1, -1]
+
+
 def test_long_words_with_equal_hashes_stay_apart() -> None:
     words = pa.array(["incomprehensibilities", "uncharacteristically!"])
     table, other = WordTable(), WordTable()

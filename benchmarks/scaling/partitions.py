@@ -1,6 +1,6 @@
 """One preparation with a number of partitions that the caller names (0: by the input's bytes).
 
-    python -m benchmarks.partitions 689 recipe.yaml store reviews/*.json.gz
+    python -m benchmarks.scaling.partitions 689 recipe.yaml store reviews/*.json.gz
 """
 
 import os
