@@ -46,15 +46,12 @@ def ratings(manifest: dict[str, Any]) -> Chart | None:
     return Chart("ratings", "Ratings", draw, says)
 
 
-def lengths(manifest: dict[str, Any]) -> Chart | None:
-    """Lengths of the stored reviews, before they are cut to the store's length."""
+def length_bins(manifest: dict[str, Any]) -> tuple[list[float], list[int]]:
+    """Edges of bins of review lengths, in words, and the stored reviews in each."""
     bounds: dict[float, int] = {}
     for split in manifest["splits"].values():
         for bound, n in split.get("lengths", []):
             bounds[bound] = bounds.get(bound, 0) + n
-    rows = sum(bounds.values())
-    if not rows:
-        return None
     # Joined to bins that are about equally wide on a logarithmic axis.
     tops = [edge for edge in LENGTH_EDGES if edge in bounds]
     low = tops[0] / 2 if tops else 1.0
@@ -62,9 +59,18 @@ def lengths(manifest: dict[str, Any]) -> Chart | None:
     if any(n and bound > edges[-1] for bound, n in bounds.items()):
         edges.append(edges[-1] * 2.5)
     counts = [0] * (len(edges) - 1)
-    for bound, n in bounds.items():
+    for bound, n in ((bound, n) for bound, n in bounds.items() if n):
         place = next((i for i, top in enumerate(edges[1:]) if bound <= top), len(counts) - 1)
         counts[place] += n
+    return edges, counts
+
+
+def lengths(manifest: dict[str, Any]) -> Chart | None:
+    """Lengths of the stored reviews, before they are cut to the store's length."""
+    edges, counts = length_bins(manifest)
+    rows = sum(counts)
+    if not rows:
+        return None
     cut = manifest["length"]
     truncated = sum(split.get("truncated", 0) for split in manifest["splits"].values())
     words = sum(split.get("words", 0) for split in manifest["splits"].values())

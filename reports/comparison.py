@@ -132,7 +132,7 @@ def _accuracy_chart(comparison: Comparison) -> Chart:
         for row, summary in enumerate(models):
             own = [run["accuracy"] for run in comparison["runs"]
                    if run["model"] == summary["model"]]
-            axes.plot(own, [row] * len(own), "o", color=SERIES[1], markersize=5, alpha=0.6)
+            axes.plot(own, [row + 0.28] * len(own), "o", color=SERIES[1], markersize=4)
             axes.errorbar(summary["accuracy"], row, xerr=NORMAL * summary["accuracy_test_error"],
                           color=SERIES[0], marker="s", markersize=7, capsize=4, linewidth=2)
         axes.set_yticks(np.arange(len(models)), [_label(summary["model"]) for summary in models],

@@ -1,5 +1,7 @@
 """Reviews of a store, from its manifest."""
 
+import itertools
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,7 +50,31 @@ def corpus(manifest: dict[str, Any]) -> list[Html | None]:
         el("figure", el("figcaption", el("h3", "Splits"),
                         el("p", f"Vocabulary: {kept}, counted in the training split.")),
            table(head, rows), cls="card wide"),
+        grid(*numbers(manifest)),
     ]
+
+
+def numbers(manifest: dict[str, Any]) -> list[Html]:
+    """Tables of the reviews by rating and by length: numbers of the charts."""
+    shown = [name for name in charts.SPLITS if manifest["splits"].get(name)]
+    by_rating = {name: manifest["splits"][name].get("ratings", {}) for name in shown}
+    ratings = sorted({*itertools.chain(*by_rating.values())},
+                     key=lambda rating: math.inf if rating == "none" else float(rating))
+    every = max(1, sum(sum(found.values()) for found in by_rating.values()))
+    by_star = [[rating, *(count(by_rating[name].get(rating, 0)) for name in shown),
+                percent(sum(found.get(rating, 0) for found in by_rating.values()) / every)]
+               for rating in ratings]
+    edges, counts = charts.length_bins(manifest)
+    firsts = [1, *(math.floor(edge) + 1 for edge in edges[1:-1])]
+    lengths = []
+    for first, last, n in zip(firsts, edges[1:], counts, strict=False):
+        if n:
+            end = f"to {last:,.0f}" if last in charts.LENGTH_EDGES else "or more"
+            lengths.append([f"{first:,} {end}", count(n), percent(n / sum(counts))])
+    cards = [("Ratings, as numbers", ["rating", *shown, "of all"], by_star),
+             ("Review lengths, as numbers", ["words", "reviews", "of all"], lengths)]
+    return [el("figure", el("figcaption", el("h3", title)), table(head, found), cls="card")
+            for title, head, found in cards if found]
 
 
 def records(manifest: Mapping[str, Any]) -> Html:

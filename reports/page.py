@@ -116,6 +116,14 @@ def training(run: Run) -> list[Html | None]:
     ]
 
 
+def rate_at(run: Run, step: int | None) -> str:
+    """Learning rate of an update, or of the last of those that the curve has joined with it."""
+    for point in run.curve.points:
+        if step is not None and point.first <= step <= point.last:
+            return f"{point.learning_rate:.3g}"
+    return "–"
+
+
 def epochs(run: Run) -> Html | None:
     """A table of the epochs: the last twenty, and that of the model in any case."""
     if not run.epochs:
@@ -131,10 +139,10 @@ def epochs(run: Run) -> Html | None:
             join(number + 1, " ", kept), score(epoch.get("loss"), 4), score(checked.get("loss"), 4),
             percent(checked.get("accuracy"), 2), score(checked.get("f1_macro")),
             score(checked.get("roc_auc")), count(epoch.get("reviews_per_s")),
-            duration(epoch.get("seconds")),
+            rate_at(run, epoch.get("step")), duration(epoch.get("seconds")),
         ])
     head = ["epoch", "training loss", "validation loss", "accuracy", "macro F1", "ROC AUC",
-            "reviews/s", "time"]
+            "reviews/s", "last learning rate", "time"]
     left = len(numbers) - len(shown)
     note = el("p", f"{left} earlier epochs are left out.") if left else None
     return el("figure", el("figcaption", el("h3", "Epochs"), note), table(head, rows),

@@ -1,6 +1,6 @@
 """The page about predictions: labels over time, by product and by file, with intervals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from math import sqrt
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from reports.drawing import INK, SERIES, Chart
-from reports.html import Html, count, el, percent, table
+from reports.html import Html, count, el, join, percent, short, table
 from reports.parts import grid, header, page, section, settings
 from reports.studies.summary_file import read_summary
 
@@ -114,11 +114,13 @@ def _over_time(days: Counts, labels: Sequence[str], watched: str) -> Html | None
     def draw_sizes(axes: Axes) -> None:
         axes.bar(range(len(sizes)), sizes, color=SERIES[0])
         axes.set_xticks(ticks, shown)
+        axes.yaxis.set_major_formatter(lambda value, _: short(value))
         axes.grid(axis="y")
 
-    return grid(
-        Chart("time", f"Share of {watched} reviews by {name}", draw, "Band: 95 % interval."),
-        Chart("sizes", f"Reviews by {name}", draw_sizes))
+    return join(
+        grid(Chart("time", f"Share of {watched} reviews by {name}", draw, "Band: 95 % interval."),
+             Chart("sizes", f"Reviews by {name}", draw_sizes)),
+        _table(f"Labels by {name}", name, counts.items(), labels, number))
 
 
 def _products(summary: Summary, watched: str) -> Html | None:
@@ -133,12 +135,14 @@ def _products(summary: Summary, watched: str) -> Html | None:
     dropped = summary["dropped_products"]
     note = (f" Of {count(dropped)} more products with few reviews nothing is kept."
             if dropped else "")
-    return grid(
+    chosen = {name: counts[name] for name in dict.fromkeys([*largest, *lowest])}
+    charts = grid(
         _shares("most", f"The {len(largest)} products with the most reviews",
                 f"Line: 95 % interval.{note}", {name: counts[name] for name in largest}, number),
         _shares("low", f"Products with the lowest share of {watched} reviews",
                 "In the order of the upper end of the interval.",
                 {name: counts[name] for name in lowest}, number))
+    return join(charts, _table("Labels by product", "product", chosen.items(), labels, number))
 
 
 def _shares(name: str, title: str, says: str, counts: Counts, number: int) -> Chart:
@@ -164,13 +168,20 @@ def _shares(name: str, title: str, says: str, counts: Counts, number: int) -> Ch
 def _files(counts: Counts, labels: Sequence[str], watched: str) -> Html | None:
     if len(counts) < 2:
         return None
-    number = list(labels).index(watched)
+    return _table("Labels by file", "file", [(Path(path).name, n) for path, n in counts.items()],
+                  labels, list(labels).index(watched))
+
+
+def _table(
+    title: str, unit: str, counts: Iterable[tuple[str, list[int]]], labels: Sequence[str],
+    number: int,
+) -> Html:
+    """Counts of each label, and the share of one of them with its interval."""
     rows = []
-    for path, numbers in counts.items():
+    for name, numbers in counts:
         low, high = interval(numbers[number], sum(numbers))
-        rows.append([Path(path).name, count(sum(numbers)), *map(count, numbers),
+        rows.append([name, count(sum(numbers)), *map(count, numbers),
                      percent(numbers[number] / sum(numbers)),
                      f"{percent(low)} to {percent(high)}"])
-    head = ["file", "reviews", *labels, f"share {watched}", "95 % interval"]
-    return el("figure", el("figcaption", el("h3", "Labels by file")), table(head, rows),
-              cls="card wide")
+    head = [unit, "reviews", *labels, f"share {labels[number]}", "95 % interval"]
+    return el("figure", el("figcaption", el("h3", title)), table(head, rows), cls="card wide")

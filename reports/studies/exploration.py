@@ -12,23 +12,28 @@ from matplotlib.axes import Axes
 from reports.drawing import INK, SERIES, Chart
 from reports.html import Html, count, el, join, percent, score, short, table
 from reports.parts import grid
+from reports.predictions import interval
 from reviews.errors import UserError
 from reviews.features import MISSING, column_names
 from reviews.store import Store
 
 Array = np.ndarray
 ROWS = 500_000  # training reviews that are looked at
-LISTED = 20  # columns with a correlation
+LISTED = 20  # columns with a correlation, and with mutual information
+LENGTH = "length in token ids"
+_AS_IT_IS = {"mean": 0.0, "scale": 1.0, "kind": "number"}
 BINS, VALUES, PERIODS = 6, 10, 36  # groups of a number, a category and a time
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Training reviews: features (n, F), labels (n,), ratings (n,), NaN where there is none."""
+    """Training reviews: features (n, F), labels (n,), ratings (n,), NaN where there is none, and
+    the numbers of token ids that are kept (n,)."""
 
     features: Array
     labels: Array
     ratings: Array
+    lengths: Array
 
 
 @dataclass(frozen=True)
@@ -40,11 +45,16 @@ class Group:
     share: float
     rating: float | None  # mean
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the share."""
+        return interval(round(self.share * self.n), self.n)
+
 
 def read_sample(store: Store, rows: int = ROWS) -> Sample:
     """The first training reviews; a shard holds them by their hashes, so they are as good as any.
     """
-    columns: dict[str, list[Array]] = {"features": [], "label": [], "rating": []}
+    columns: dict[str, list[Array]] = {"features": [], "label": [], "rating": [], "length": []}
     left = rows
     for shard in store.shards("train"):
         try:
@@ -165,27 +175,36 @@ def exploration(store: Store) -> Html:
     target = (sample.labels == len(store.classes) - 1).astype(np.float64)
     by_field = {(entry["field"], entry["kind"]): groups_of(entry, columns, target, sample.ratings)
                 for entry, columns in fields_of(store.feature_encoding, sample.features)}
+    by_field[LENGTH, "number"] = groups_of(
+        _AS_IT_IS, np.stack([sample.lengths, sample.lengths * 0], 1), target, sample.ratings)
     found = correlations(sample.features, target)
     order = np.argsort(-np.abs(found), kind="stable")[:LISTED]
     named = [(store.feature_names[column], float(found[column])) for column in order
              if found[column]]
     rows = [[f"{field}: {group.name}", count(group.n), percent(group.share),
+             f"{percent(group.interval[0], 0)} to {percent(group.interval[1], 0)}",
              score(group.rating, 2)]
             for (field, _), groups in by_field.items() for group in groups]
     nats = information_of(store.feature_encoding)
+    slots = max(len(groups) for (_, kind), groups in by_field.items() if kind != "time")
+    numbers = dict(named)
+    for name in sorted(nats, key=lambda name: -nats[name])[:LISTED]:
+        numbers.setdefault(name, float(found[store.feature_names.index(name)]))
     says = f"Of {count(len(target))} training reviews."
+    head = ["column", "correlation", *(["mutual information, nats"] if nats else [])]
     return join(
         el("div", _correlation_chart(named, watched).html(wide=True), cls="grid")
         if named else None,
-        grid(*(_chart(number, field, kind, groups, watched)
-               for number, ((field, kind), groups) in enumerate(by_field.items()))),
+        grid(*_charts(by_field, watched, slots)),
         el("div", el("figure", el("figcaption", el("h3", "Correlations, as numbers"),
                                   el("p", says)),
-                     table(["column", "correlation", *(["mutual information"] if nats else [])],
-                           [[name, f"{value:+.3f}", *([f"{nats[name]:.4f}"] if nats else [])]
-                            for name, value in named]), cls="card"),
+                     table(head,
+                           [[name, f"{value:+.3f}",
+                             *([f"{max(0.0, nats[name]):.4f}"] if nats else [])]
+                            for name, value in numbers.items()]), cls="card"),
            el("figure", el("figcaption", el("h3", f"Share of {watched} by value"), el("p", says)),
-              table(["", "reviews", "share", "mean rating"], rows), cls="card"), cls="grid"))
+              table(["", "reviews", "share", "95 % interval", "mean rating"], rows), cls="card"),
+           cls="grid"))
 
 
 def information_of(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -210,34 +229,58 @@ def _correlation_chart(named: Sequence[tuple[str, float]], watched: str) -> Char
                  height=70 + 22 * len(named))
 
 
-def _chart(
-    number: int, field: str, kind: str, groups: Sequence[Group], watched: str
-) -> Chart:
-    """Share of the last class by group: a line over time, else bars."""
-    shown = [group for group in groups if kind != "time" or group.name != MISSING]
-    ticks = list(range(0, len(shown), max(1, len(shown) // 6)))
+def _charts(
+    by_field: Mapping[tuple[str, str], Sequence[Group]], watched: str, slots: int
+) -> Iterator[Chart]:
+    """Share of the last class by group of each field, and over time also the mean rating."""
+    for number, ((field, kind), groups) in enumerate(by_field.items()):
+        if kind != "time":
+            yield _bars(f"feature-{number}", f"Share of {watched} by {field}", groups, slots)
+            continue
+        shown = [group for group in groups if group.name != MISSING]
+        yield _line(f"feature-{number}", f"Share of {watched} by {field}", shown,
+                    [group.share for group in shown], "Lines: 95 % intervals.",
+                    [group.interval for group in shown])
+        if any(group.rating is not None for group in shown):
+            yield _line(f"rating-{number}", f"Mean rating by {field}", shown, [
+                math.nan if group.rating is None else group.rating for group in shown])
 
+
+def _bars(name: str, title: str, groups: Sequence[Group], slots: int) -> Chart:
+    """Shares, one below the other, in as many slots as the longest list of a field has."""
     def draw(axes: Axes) -> None:
-        shares = [group.share for group in shown]
-        if kind == "time":
-            axes.plot(shares, "o-", color=SERIES[0], markersize=4)
-            axes.set_xticks(ticks, [shown[tick].name for tick in ticks])
-            axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
-            axes.grid(axis="y")
-            return
-        axes.barh(range(len(shown)), shares, 0.7, color=SERIES[0])
-        axes.set_yticks(range(len(shown)), [_cut(group.name) for group in shown],
+        axes.barh(range(len(groups)), [group.share for group in groups], 0.7, color=SERIES[0])
+        low, high = zip(*(group.interval for group in groups), strict=True)
+        axes.hlines(range(len(groups)), low, high, color=INK, linewidth=1.2)
+        axes.set_yticks(range(len(groups)), [_cut(group.name) for group in groups],
                         parse_math=False)
         axes.tick_params(axis="y", labelcolor=INK)
-        axes.invert_yaxis()
+        axes.set_ylim(slots - 0.5, -0.5)
         axes.set_xlim(0, 1)
         axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
         axes.grid(axis="x")
 
-    height = 230 if kind == "time" else 70 + 24 * len(shown)
-    return Chart(f"feature-{number}", f"Share of {watched} by {field}", draw, height=height)
+    return Chart(name, title, draw, "Lines: 95 % intervals.", height=70 + 24 * slots)
+
+
+def _line(
+    name: str, title: str, groups: Sequence[Group], values: Sequence[float], says: str = "",
+    bounds: Sequence[tuple[float, float]] = (),
+) -> Chart:
+    """Values over time; bounds, where there are some, are those of shares."""
+    ticks = list(range(0, len(groups), max(1, len(groups) // 6)))
+
+    def draw(axes: Axes) -> None:
+        axes.plot(values, "o-", color=SERIES[0], markersize=4)
+        if bounds:
+            axes.vlines(range(len(bounds)), *zip(*bounds, strict=True), color=INK, linewidth=1.2)
+            axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+        axes.set_xticks(ticks, [groups[tick].name for tick in ticks])
+        axes.grid(axis="y")
+
+    return Chart(name, title, draw, says, height=230)
 
 
 def _cut(name: str) -> str:
     """A name with room for it on an axis."""
-    return name if len(name) <= 26 else f"{name[:25]}…"
+    return name if len(name) <= 34 else f"{name[:16]}…{name[-17:]}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from reports.drawing import SERIES, Chart
 from reports.html import Html, count, el, join, short, table
@@ -56,27 +56,27 @@ def noise_scale(run: Run) -> Html | None:
     parts = parts_of(run)
     if not epochs and not parts:
         return None
-    line = (el("p", f"Epoch {epochs[-1] + 1}: "
-                    f"{noise_line(run.epochs[epochs[-1]]['noise_scale'])}.", cls="facts")
-            if epochs else None)
-    known = [part for part in parts if part.scale]
-    chart = _chart(known).html(wide=True) if len(known) > 1 else None
-    return join(line, el("div", chart, cls="grid") if chart else None,
-                _table(parts) if parts else None)
+    line = (f"Epoch {epochs[-1] + 1}: {noise_line(run.epochs[epochs[-1]]['noise_scale'])}."
+            if epochs else "")
+    chart = _chart(parts).html(wide=True) if any(part.scale for part in parts) else None
+    return join(el("div", chart, cls="grid") if chart else None, _table(parts, line))
 
 
 def _chart(parts: list[Part]) -> Chart:
     """The noise scale over updates on a logarithmic axis, with the band of its 95 % intervals."""
     at = np.array([(part.first + part.last) / 2 for part in parts])
-    scale = np.array([part.scale for part in parts], float)
+    scale = np.array([part.scale or np.nan for part in parts], float)
     half = NORMAL * np.array([part.error for part in parts], float)
     # A band that reaches 0 has no lower end on a logarithmic axis: it ends a decade below.
     low, high = np.maximum(scale - half, scale / 10), scale + half
 
     def draw(axes: Axes) -> None:
         axes.fill_between(at, low, high, color=SERIES[0], alpha=0.2, linewidth=0)
+        # A part between unknown ones has no width to fill.
+        axes.vlines(at, low, high, color=SERIES[0], alpha=0.4, linewidth=1)
         axes.plot(at, scale, "o-", color=SERIES[0], markersize=4)
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.set_xlim(0, parts[-1].last + 1)
         axes.set_xlabel("updates")
         axes.set_ylabel("reviews")
@@ -88,15 +88,16 @@ def _chart(parts: list[Part]) -> Chart:
 
     return Chart("noise", "Gradient noise scale", draw,
                  "Batches of up to about so many reviews need fewer updates almost in proportion; "
-                 "larger ones save little. Band: 95 % intervals.", height=250)
+                 "larger ones save little. Band: 95 % intervals; none where the gradient does not "
+                 "rise above its noise.", height=250)
 
 
-def _table(parts: list[Part]) -> Html:
+def _table(parts: list[Part], line: str) -> Html:
     rows = [[f"{count(part.first)} to {count(part.last)}", count(part.measured),
              _reviews(part.scale), _reviews(part.error), _reviews(part.batch_size)]
             for part in parts]
-    says = ("A dash: the gradient does not rise above its noise. Batch: the power of two next to "
-            "the noise scale.")
+    says = (f"{line} A dash: the gradient does not rise above its noise. Batch: the power of two "
+            "next to the noise scale.")
     return el("figure", el("figcaption", el("h3", "Gradient noise scale, as numbers"),
                            el("p", says)),
               table(["updates", "measured", "noise scale, reviews", "± standard error", "batch"],

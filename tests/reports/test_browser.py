@@ -66,15 +66,29 @@ def test_nothing_is_wider_than_the_window(
     assert tab.ask(outside) == []
 
 
+SCROLLED = """[...document.querySelectorAll('.scroll')].filter(e =>
+    e.scrollWidth > e.clientWidth).map(e => e.closest('figure').querySelector('h3').innerText)"""
+
+
+@pytest.mark.parametrize("name", ["whole", "long", "store", "comparison", "search", "scaling"])
+def test_no_table_is_cut_off_on_paper(tab: Tab, pages: dict[str, Path], name: str) -> None:
+    tab.open(pages[name], 700)  # A4 between its margins
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    assert tab.ask("getComputedStyle(document.querySelector('nav')).display") == "none"
+    assert tab.ask(SCROLLED) == []
+
+
+def test_long_words_leave_the_other_columns_in_sight(tab: Tab, pages: dict[str, Path]) -> None:
+    tab.open(pages["store"], 1200)
+    assert not [title for title in tab.ask(SCROLLED) if "words" in title]
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_table_of_a_whole_run_has_to_be_scrolled_but_that_of_the_epochs(
     tab: Tab, pages: dict[str, Path], width: int
 ) -> None:
     tab.open(pages["whole"], width)
-    scrolled = """[...document.querySelectorAll('.scroll')].filter(e =>
-        e.scrollWidth > e.clientWidth).map(
-            e => e.closest('figure').querySelector('h3').innerText)"""
-    assert set(tab.ask(scrolled)) <= ({"Epochs", "Ranks", "Splits"} if width < 720 else set())
+    assert set(tab.ask(SCROLLED)) <= ({"Epochs", "Ranks", "Splits"} if width < 720 else set())
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

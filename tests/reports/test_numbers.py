@@ -133,6 +133,21 @@ def test_the_splits_have_their_rows_labels_and_words(
     assert rows(card(page, "Splits")) == wanted
 
 
+def test_ratings_and_lengths_are_there_as_numbers(page: Element, summary: dict[str, Any]) -> None:
+    splits = summary["store"]["manifest"]["splits"]
+    every = sum(split["rows"] for split in splits.values())
+    assert rows(card(page, "Ratings, as numbers")) == [
+        [rating, *(f"{split['ratings'][rating]:,}" for split in splits.values()),
+         percent(sum(split["ratings"][rating] for split in splits.values()) / every)]
+        for rating in ("1", "2", "4", "5")]
+    lengths = rows(card(page, "Review lengths, as numbers"))
+    upto = {bound: sum(dict(split["lengths"])[bound] for split in splits.values())
+            for bound, _ in splits["train"]["lengths"]}
+    assert lengths[0] == ["1 to 10", f"{upto[10]:,}", percent(upto[10] / every)]
+    assert lengths[2][:2] == ["21 to 50", f"{upto[30] + upto[40] + upto[50]:,}"]
+    assert sum(int(row[1].replace(",", "")) for row in lengths) == every
+
+
 def test_the_chart_of_ratings_has_the_part_of_each(page: Element, summary: dict[str, Any]) -> None:
     splits = summary["store"]["manifest"]["splits"].values()
     rated = {r: sum(split["ratings"][r] for split in splits) for r in ("1", "2", "4", "5")}
@@ -169,6 +184,7 @@ def test_every_epoch_has_its_row_and_that_of_the_model_is_marked(
     page: Element, summary: dict[str, Any], records: list[dict[str, Any]]
 ) -> None:
     wanted = []
+    rates = {step["step"]: step["learning_rate"] for step in of_kind(records, "step")}
     for epoch in of_kind(records, "epoch"):
         checked = epoch["validation"]
         kept = " kept" if epoch["epoch"] == summary["best"]["epoch"] else ""
@@ -176,7 +192,7 @@ def test_every_epoch_has_its_row_and_that_of_the_model_is_marked(
             f"{epoch['epoch'] + 1}{kept}", f"{epoch['loss']:.4f}", f"{checked['loss']:.4f}",
             percent(checked["accuracy"], 2), f"{checked['f1_macro']:.3f}",
             f"{checked['roc_auc']:.3f}", f"{epoch['reviews_per_s']:,.0f}",
-            f"{epoch['seconds']:.1f} s",
+            f"{rates[epoch['step']]:.3g}", f"{epoch['seconds']:.1f} s",
         ])
     assert rows(card(page, "Epochs")) == wanted
 

@@ -14,6 +14,7 @@ from reports.predictions import (
     watched_label,
 )
 from reviews.errors import UserError
+from tests.reports.document import card, parse, rows
 
 
 def test_an_interval_is_wilsons() -> None:
@@ -47,9 +48,19 @@ def summary(**others: object) -> dict[str, object]:
 def test_parts_without_counts_are_left_out() -> None:
     page = render_predictions(summary())
     assert "70.0\N{NO-BREAK SPACE}% of 10 reviews are positive" in page
-    assert "Share of positive" not in page and "Labels by file" not in page
-    page = render_predictions(summary(files={"a/x": [3, 2], "a/y": [0, 5]}))
-    assert "Labels by file" in page
+    assert "Share of positive" not in page and "Labels by" not in page
+
+
+def test_every_chart_has_its_numbers() -> None:
+    page = parse(render_predictions(summary(
+        files={"a/x": [3, 2], "b/x": [0, 5]}, days={"0": [3, 2], "1": [0, 5]},
+        products={"kettle": [3, 2], "tea": [0, 5]})))
+    for unit, names in (("file", ["x", "x"]), ("day", ["1970-01-01", "1970-01-02"]),
+                        ("product", ["kettle", "tea"])):
+        found = {tuple(row) for row in rows(card(page, f"Labels by {unit}"))}
+        low, high = (f"{100 * bound:.1f} %" for bound in interval(2, 5))
+        assert found >= {(names[0], "5", "3", "2", "40.0 %", f"{low} to {high}")}
+        assert {row[:5] for row in found} >= {(names[1], "5", "0", "5", "100.0 %")}
 
 
 def test_the_lowest_products_are_those_that_surely_are() -> None:

@@ -10,6 +10,7 @@ import pytest
 from mapreduce.engines.options import EngineOptions
 from mapreduce.prepare import prepare
 from reports.data import render_store
+from reports.predictions import interval
 from reports.studies.exploration import (
     PERIODS,
     correlations,
@@ -108,12 +109,16 @@ def test_the_page_of_a_store_has_correlations_and_shares_by_value(store: Store) 
     train = store.rows("train")
     sample = read_sample(store)
     right = int((sample.labels == 1).sum())
-    assert shares["votes: 1"] == [str(right), "100.0 %", "5.00"]
-    assert shares["votes: 0"] == [str(train - right), "0.0 %", "1.00"]
+    low = f"{100 * interval(right, right)[0]:.0f} % to 100 %"
+    assert shares["votes: 1"] == [str(right), "100.0 %", low, "5.00"]
+    assert (shares["votes: 0"][:2], shares["votes: 0"][3]) == (
+        [str(train - right), "0.0 %"], "1.00")
+    assert shares["length in token ids: 3"][0] == str(train)
     assert {"origin: here", "origin: there", "origin: missing"} <= set(shares)
     assert "unixReviewTime: 2020-09" in shares
     for title in ("Correlation with positive", "Share of positive by votes",
-                  "Share of positive by origin", "Share of positive by unixReviewTime"):
+                  "Share of positive by origin", "Share of positive by unixReviewTime",
+                  "Mean rating by unixReviewTime", "Share of positive by length in token ids"):
         assert card(page, title).all("svg")
 
 
