@@ -21,6 +21,8 @@ from reviews.errors import UserError
 from reviews.options import given
 from reviews.runtime.lifeline import DONE, FAILED, Lifeline
 
+LSTMS = ("lstm", "bilstm-attention")  # for which torch has no float16 on processors
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train; return the exit status: 3 when the loss stopped being a number.
@@ -58,12 +60,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check_exchange(config: TrainingConfig, communicator: Communicator) -> None:
     """Agree on a UserError where the hardware or the backend lacks what the options ask for."""
-    problem = None
-    if config.run.precision == "bf16" and not has_bf16(communicator.device):
+    problem, precision = None, config.run.precision
+    if precision == "bf16" and not has_bf16(communicator.device):
         problem = ("--precision bf16 is for hardware that multiplies such numbers: "
                    "give --precision fp32")
-        if communicator.size > 1:
-            problem = f"{platform.node()}: {problem}"
+    if precision == "fp16" and communicator.device.type == "cpu" and config.model in LSTMS:
+        problem = (f"--precision fp16 trains --model {config.model} on GPUs alone: "
+                   "give --precision fp32")
+    if problem and communicator.size > 1:
+        problem = f"{platform.node()}: {problem}"
     communicator.agree(problem)
     exchange = config.exchange.exchange
     if exchange != "full" and communicator.backend in ("mpi", "shm"):

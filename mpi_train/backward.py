@@ -16,11 +16,15 @@ from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import Batch
 from mpi_train.exchange.gradient_exchange import GradientExchange
 from mpi_train.monitoring.phase_timer import PhaseTimer
+from mpi_train.optimization.loss_scale import LossScale
 from mpi_train.optimization.losses import Loss
 from mpi_train.optimization.noise_scale import RowSample
 from reviews.errors import UserError
 
 Array = np.ndarray
+
+# Types of the layers' products, by precision; others are the weights' own.
+ROUNDED = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class _TooLarge(Exception):
@@ -45,6 +49,7 @@ class BackPropagation:
     """Adds up gradients of one rank.
 
     Attributes:
+        loss_scale: factor of the losses, and so of all gradients here.
         max_tokens: padded tokens of a micro-batch, at most; halved where the memory is too small.
         seconds: of the last part's micro-batches: what its tokens took, without what an update
             takes at all.
@@ -56,6 +61,8 @@ class BackPropagation:
     ) -> None:
         self._config, self._model, self._gradients = config, model, gradients
         self._device, self._loss, self._timer = device, Loss.of(config.loss), timer
+        self.loss_scale = LossScale.of(config.run)
+        self._rounded = ROUNDED.get(config.run.precision)
         self.max_tokens = config.data.micro_batch_tokens
         self.seconds = 0.0
         self._fitting = 0  # tokens of the largest micro-batch that went through
@@ -189,8 +196,8 @@ class BackPropagation:
         self._timer.mark("data")
         positions = on_device(np.arange(len(batch.lengths))[where], self._device)
         draws = DropoutRandom.of(self._config.run.seed, *place, positions)
-        rounds = self._config.run.precision == "bf16"
-        with torch.autocast(self._device.type, torch.bfloat16, rounds):
+        rounds = self._rounded is not None
+        with torch.autocast(self._device.type, self._rounded, rounds):
             logits = self._model(*tensors, draws=draws)
         if rounds:
             logits = logits.float()
@@ -202,7 +209,8 @@ class BackPropagation:
             loss = loss * 0
         self._timer.mark("forward")
         # All weights of a batch may be 0; then so is its loss.
-        (loss / (self._loss.denominator(batch.labels) or 1.0)).backward()
+        mean = loss / (self._loss.denominator(batch.labels) or 1.0)
+        (mean * self.loss_scale.value).backward()
         return loss.detach()
 
 

@@ -24,6 +24,7 @@ from mpi_train.exchange.gradient_exchange import Reduction
 from mpi_train.exchange.group import Group
 from mpi_train.monitoring.phase_timer import PhaseTimer
 from mpi_train.optimization.ema import EMA
+from mpi_train.optimization.loss_scale import LossScale
 from mpi_train.optimization.noise_scale import RowSample
 from mpi_train.optimization.optimizers import make_optimizer, step_at
 from reviews.store import Store
@@ -31,8 +32,9 @@ from reviews.store import Store
 Array = np.ndarray
 Tensors = dict[str, Tensor]
 
-# Type of the weights; bf16 is for the layers alone (`mpi_train.backward`).
-PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.float32}
+# Type of the weights; bf16 and fp16 are for the layers alone (`mpi_train.backward`).
+PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.float32,
+              "fp16": torch.float32}
 
 
 def new_model(
@@ -96,6 +98,11 @@ class Replica:
                    if parameter.requires_grad)
 
     @property
+    def loss_scale(self) -> LossScale:
+        """Factor of the losses in the backward pass."""
+        return self._backward.loss_scale
+
+    @property
     def seconds(self) -> float:
         """Seconds of the last part's micro-batches."""
         return self._backward.seconds
@@ -116,7 +123,7 @@ class Replica:
     ) -> float:
         """Squared norm of the signed sum over sampled reviews (`BackPropagation.add_signed`)."""
         self._backward.add_signed(batch, sample, place)
-        return self._gradients.own_square()
+        return self._gradients.own_square() / self.loss_scale.value**2
 
     def square(self) -> float:
         """Squared norm of the summed gradient."""
@@ -124,7 +131,7 @@ class Replica:
 
     def reduce(self, ratios: Array) -> Reduction:
         """Sum the gradients over the group, whose ranks did (R,) parts of the update."""
-        return self._gradients.finish(ratios)
+        return self._gradients.finish(ratios, 1 / self.loss_scale.value)
 
     def step(self, rate: float) -> None:
         """Update the parameters from the summed gradient at a learning rate."""
@@ -152,7 +159,11 @@ class Replica:
                 yield self.model, blocks
 
     def broadcast(self) -> None:
-        """Broadcast parameters and optimizer state from rank 0 to the group."""
+        """Broadcast parameters, optimizer state and loss scale from rank 0 to the group."""
+        if scale := self.loss_scale.state():
+            numbers = np.array([*scale.values()], np.float64)
+            value, finite, overflows = self._group.broadcast(numbers).tolist()
+            self.loss_scale.restore(value, int(finite), int(overflows))
         for parameter in self.model.parameters():
             moments = self._optimizer.state[parameter]
             self._broadcast([parameter, *(moments[name] for name in sorted(moments))])

@@ -1,6 +1,5 @@
 """The training loop: one plan, whoever works on it."""
 
-import math
 import platform
 import signal
 import time
@@ -12,7 +11,6 @@ from typing import Any, NoReturn
 from safetensors import SafetensorError
 
 from mpi_train.balance.balancer import UnusableTimes
-from mpi_train.balance.efficiency import efficiency
 from mpi_train.checkpoint import CheckpointWriter, last_checkpoint
 from mpi_train.chosen_rows import ChosenRows
 from mpi_train.configuration.config import TrainingConfig
@@ -34,7 +32,7 @@ from mpi_train.smote import synthetic_rows
 from mpi_train.train_state import EpochTotals, TrainState
 from mpi_train.update import NotFinite, Update, Updater
 from reviews.errors import UserError, disk_is_full
-from reviews.run_folder import noise_line
+from reviews.run_folder import loss_scale_line, noise_line
 from reviews.storage.files import is_remote
 from reviews.storage.folders import join
 from reviews.storage.mirror import RunMirror
@@ -158,6 +156,8 @@ class Run:
             self.communicator.agree(
                 f"{self.config.files.store} is not the store that {out} was trained on")
         self.state = state
+        if state.loss_scale:
+            self.replica.loss_scale.restore(**state.loss_scale)
         self.replica.load(checkpoint.tensors)
 
     def greet(self) -> None:
@@ -260,7 +260,8 @@ class Run:
             seconds = epoch.seconds + time.perf_counter() - self._epoch_started
             epoch = replace(epoch, seconds=seconds)
         state = replace(self.state, seconds=self._seconds(), epoch=epoch,
-                        balancer=self.updater.coordinator.state())
+                        balancer=self.updater.coordinator.state(),
+                        loss_scale=self.replica.loss_scale.state())
         if self.communicator.rank == 0:
             self._lock.check()
         self.writer.write(state, self.replica.full_state)
@@ -287,24 +288,14 @@ class Run:
         state.epoch.reviews += reviews
         if update.noise:
             state.epoch.noise.add(*update.noise)
-        reached = efficiency(update.reviews, update.compute_s, update.reduction_s, update.step_s)
         if update.renewed:
             self.run_log.record(
                 "rebalance", step=self.step, shares=update.reviews.tolist(),
                 share_tokens=update.tokens.tolist(), **self.updater.coordinator.lines())
-        self.run_log.record(
-            "step", step=self.step, epoch=epoch, loss=update.loss, learning_rate=rate,
-            reviews=reviews, tokens=int(update.tokens.sum()), step_s=update.step_s,
-            reviews_per_s=reviews / update.step_s, shares=update.reviews.tolist(),
-            share_tokens=update.tokens.tolist(), compute_s=update.compute_s.tolist(),
-            wait_s=update.wait_s.tolist(), reduction_s=update.reduction_s.tolist(),
-            predicted_s=None if math.isnan(update.predicted_s) else update.predicted_s,
-            efficiency=reached, ceiling=self.updater.coordinator.ceiling(update.tokens,
-                                                                     update.reduction_s),
-            phases=update.phases, skipped=update.skipped,
-            **({"noise": update.noise._asdict()} if update.noise else {}),
-        )
-        self.run_log.advance(reviews, update.loss, reached)
+        ceiling = self.updater.coordinator.ceiling(update.tokens, update.reduction_s)
+        self.run_log.record("step", step=self.step, epoch=epoch, learning_rate=rate,
+                            ceiling=ceiling, **update.record())
+        self.run_log.advance(reviews, update.loss, update.efficiency)
         if self.profiler is not None:
             self.profiler.after_update(update.phases)
 
@@ -321,15 +312,19 @@ class Run:
             figures = self._evaluate(epoch, ratios)
         loss, speed, noise = done.loss / reviews, reviews / seconds, done.noise.figures()
         self.state.noise_scale = noise or self.state.noise_scale
+        scale = self.replica.loss_scale.state()
         self.run_log.record("epoch", epoch=epoch, step=self.step, loss=loss, reviews=reviews,
                             seconds=seconds, reviews_per_s=speed, validation=figures,
                             **{name: [rank[name] for rank in used] for name in used[0]},
-                            **({"noise_scale": noise} if noise else {}))
+                            **({"noise_scale": noise} if noise else {}),
+                            **({"loss_scale": scale} if scale else {}))
         accuracy = f", validation accuracy {figures['accuracy']:.2%}" if figures else ""
         self.run_log.log(f"epoch {epoch + 1}/{config.duration.epochs}: loss {loss:.4f}, "
                          f"{speed:,.0f} reviews/s{accuracy}")
         if noise:
             self.run_log.log(noise_line(noise))
+        if scale:
+            self.run_log.log(loss_scale_line(scale))
         if self.step == (epoch + 1) * self.plan.updates:
             self.state.epoch = EpochTotals()
         else:  # --max-steps ends the run inside the epoch
@@ -387,6 +382,8 @@ class Run:
             "device": ranks.device.type, "hosts": ranks.hosts,
             "store": store_entry(self.store), "environment": environment(),
         }
+        if scale := self.replica.loss_scale.state():
+            summary["loss_scale"] = scale
         if state.noise_scale:
             summary["noise_scale"] = state.noise_scale
         if self.replica.sharded:

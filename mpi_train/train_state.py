@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self, TypedDict
 
+from mpi_train.optimization.loss_scale import LossScaleState
 from reviews.runtime.noise_sums import NoiseSums
 
 
@@ -51,6 +52,7 @@ class TrainState:
         reviews: number of reviews over all updates.
         step_seconds: seconds of all updates.
         skipped: updates without a step.
+        loss_scale: state of the loss scale (`LossScale.state`).
         noise_scale: figures of the last epoch with any (`NoiseSums.figures`).
         balancer: state of the balancer (`ShareCoordinator.state`).
         epoch: totals of the epoch under way.
@@ -66,6 +68,7 @@ class TrainState:
     reviews: int = 0
     step_seconds: float = 0.0
     skipped: int = 0
+    loss_scale: LossScaleState | None = None
     noise_scale: dict[str, Any] | None = None
     balancer: dict[str, Any] | None = None
     epoch: EpochTotals = field(default_factory=EpochTotals)
@@ -86,4 +89,4 @@ class TrainState:
 
 
 # Fields that checkpoints of the first version lack.
-_LATER = ("rows", "skipped", "noise_scale")
+_LATER = ("rows", "skipped", "loss_scale", "noise_scale")

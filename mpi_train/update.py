@@ -3,21 +3,23 @@
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from models.micro_batches import prefix_cost
+from mpi_train.balance.efficiency import efficiency
 from mpi_train.balance.share_coordinator import Rest, Return, ShareCoordinator, Trial
 from mpi_train.configuration.config import TrainingConfig
-from mpi_train.data import BatchReader
+from mpi_train.data import Batch, BatchReader
 from mpi_train.exchange.communicator import Communicator
 from mpi_train.exchange.group import Group
 from mpi_train.exchange.step_report import StepReport, StepTimes
 from mpi_train.monitoring.noise_meter import NoiseMeter
 from mpi_train.monitoring.phase_timer import PhaseTimer
+from mpi_train.optimization.loss_scale import LossScaleState
 from mpi_train.optimization.losses import Loss
 from mpi_train.optimization.noise_scale import GradientNoise
 from mpi_train.plan import cut
@@ -33,9 +35,10 @@ Array = np.ndarray
 class NotFinite(Exception):
     """The loss or the gradient of an update is no number; no rank has changed its weights."""
 
-    def __init__(self, what: str, ranks: Array) -> None:
+    def __init__(self, what: str, ranks: Array, scaled: bool = False) -> None:
         super().__init__(f"the {what} of {{}} is not finite on rank "
-                         + ", ".join(map(str, ranks)))
+                         + ", ".join(map(str, ranks))
+                         + ", at the smallest loss scale" * scaled)
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Update:
         skipped: True where the class weights of all reviews are 0: no step was made.
         asked: signal that asked a rank to end, or 0.
         noise: on rank 0, estimates for the gradient noise scale where they were made.
+        loss_scale: state of the loss scale with which the update was done, where it has one.
+        overflows: number of times that the update was done again with half of it.
     """
 
     loss: float
@@ -73,6 +78,31 @@ class Update:
     skipped: bool
     asked: int
     noise: GradientNoise | None
+    loss_scale: LossScaleState | None
+    overflows: int
+
+    def record(self) -> dict[str, Any]:
+        """Fields of its line of metrics.jsonl (`StepRecord`) that are its own."""
+        reviews = int(self.reviews.sum())
+        found = {
+            "loss": self.loss, "reviews": reviews, "tokens": int(self.tokens.sum()),
+            "step_s": self.step_s, "reviews_per_s": reviews / self.step_s,
+            "shares": self.reviews.tolist(), "share_tokens": self.tokens.tolist(),
+            "compute_s": self.compute_s.tolist(), "wait_s": self.wait_s.tolist(),
+            "reduction_s": self.reduction_s.tolist(),
+            "predicted_s": None if math.isnan(self.predicted_s) else self.predicted_s,
+            "efficiency": self.efficiency, "phases": self.phases, "skipped": self.skipped,
+        }
+        if self.noise:
+            found["noise"] = self.noise._asdict()
+        if self.loss_scale:
+            found |= {"loss_scale": self.loss_scale["value"], "overflows": self.overflows}
+        return found
+
+    @property
+    def efficiency(self) -> float:
+        """Throughput as a fraction of the sum of the ranks' own."""
+        return efficiency(self.reviews, self.compute_s, self.reduction_s, self.step_s)
 
 
 def make_replica(
@@ -131,30 +161,15 @@ class Updater:
         rank = self._communicator.rank
         part = (int(cuts[rank]), int(cuts[rank + 1]))
 
-        begun, cpu_begun = time.perf_counter(), time.thread_time()
-        sampled = self._noise.sample(batch, part, (epoch, number))
-        own_loss = self.replica.back_propagate(batch, part, (epoch, number))
-        backward_s, cpu_s = time.perf_counter() - begun, time.thread_time() - cpu_begun
-        assert own_loss is not None, "nobody interrupts an update"
-        # Ranks of a sharded model wait for each other in every layer, where only the processor's
-        # time is their own.
-        waited_s = max(backward_s - cpu_s, 0.0) if self.replica.sharded else 0.0
-        reduction = self.replica.reduce(decision.ratios)
-        times = StepTimes(
-            read_s=read - started, decide_s=decision.own_s,
-            idle_s=begun - read - decision.own_s + waited_s, backward_s=backward_s - waited_s,
-            backward_cpu_s=cpu_s, tokens_s=self.replica.seconds - waited_s,
-            optimizer_s=self._optimizer_s)
-        # All ranks hear of all before anything changes.
-        report = times.report(own_loss, reduction, asked, sampled)
-        reports = StepReport(*self.group.all_gather(report).T)  # (R,) each
-        self.timer.mark("exchange")
+        idle_s = time.perf_counter() - read - decision.own_s
+        before = StepTimes(read_s=read - started, decide_s=decision.own_s, idle_s=idle_s,
+                           optimizer_s=self._optimizer_s)
+        scale = self.replica.loss_scale
+        earlier = scale.overflows
+        reports = self._sum_finite(batch, part, (epoch, number), decision.ratios, before, asked)
+        used = scale.state()
+        scale.keep()
         weight = self._loss.denominator(batch.labels)
-        loss = float(np.sum(reports.loss)) / (weight or 1.0)
-        if not math.isfinite(loss):
-            raise NotFinite("loss", np.flatnonzero(~np.isfinite(reports.loss)))
-        if np.any(reports.broken):
-            raise NotFinite("gradient", np.flatnonzero(reports.broken))
         noise = self._noise.estimate(len(batch.lengths), reports.sampled) if not rank else None
         tokens = np.diff(prefix[cuts])
         self.coordinator.observe(tokens, reports)
@@ -170,10 +185,55 @@ class Updater:
         if heard:
             self._communicator.lifeline.say(CHECKPOINT)
         return Update(
-            loss=loss, reviews=np.diff(cuts), tokens=tokens, compute_s=reports.compute_s,
-            wait_s=reports.wait_s, reduction_s=reports.reduction_s, step_s=stepped - started,
-            phases=self.timer.take(), predicted_s=decision.predicted_s, renewed=decision.renewed,
-            skipped=not weight, asked=heard, noise=noise if weight else None)
+            loss=float(np.sum(reports.loss)) / (weight or 1.0), reviews=np.diff(cuts),
+            tokens=tokens, compute_s=reports.compute_s, wait_s=reports.wait_s,
+            reduction_s=reports.reduction_s, step_s=stepped - started, phases=self.timer.take(),
+            predicted_s=decision.predicted_s, renewed=decision.renewed, skipped=not weight,
+            asked=heard, noise=noise if weight else None, loss_scale=used,
+            overflows=scale.overflows - earlier)
+
+    def _sum_finite(
+        self, batch: Batch, part: tuple[int, int], place: tuple[int, int], ratios: Array,
+        before: StepTimes, asked: int,
+    ) -> StepReport:
+        """Sum the gradient of an update (`_sum_gradient`), and after an overflow again with half
+        the loss scale, on all ranks; NotFinite where that is the smallest, or the loss no number.
+        """
+        scale = self.replica.loss_scale
+        while True:
+            reports = self._sum_gradient(batch, part, place, ratios, before, asked)
+            if not math.isfinite(np.sum(reports.loss)):
+                raise NotFinite("loss", np.flatnonzero(~np.isfinite(reports.loss)))
+            if not np.any(reports.broken):
+                return reports
+            if not scale.halve():
+                raise NotFinite("gradient", np.flatnonzero(reports.broken), bool(scale.state()))
+
+    def _sum_gradient(
+        self, batch: Batch, part: tuple[int, int], place: tuple[int, int], ratios: Array,
+        before: StepTimes, asked: int,
+    ) -> StepReport:
+        """Sum the gradient of an update; all ranks' reports, (R,) each, which all have before
+        anything changes.
+
+        before: times of what came before the first micro-batch.
+        """
+        begun, cpu_begun = time.perf_counter(), time.thread_time()
+        sampled = self._noise.sample(batch, part, place)
+        own_loss = self.replica.back_propagate(batch, part, place)
+        backward_s, cpu_s = time.perf_counter() - begun, time.thread_time() - cpu_begun
+        assert own_loss is not None, "nobody interrupts an update"
+        # Ranks of a sharded model wait for each other in every layer, where only the processor's
+        # time is their own.
+        waited_s = max(backward_s - cpu_s, 0.0) if self.replica.sharded else 0.0
+        reduction = self.replica.reduce(ratios)
+        times = before._replace(
+            idle_s=before.idle_s + waited_s, backward_s=backward_s - waited_s,
+            backward_cpu_s=cpu_s, tokens_s=self.replica.seconds - waited_s)
+        report = times.report(own_loss, reduction, asked, sampled)
+        reports = StepReport(*self.group.all_gather(report).T)
+        self.timer.mark("exchange")
+        return reports
 
     def barrier(self) -> None:
         """Barrier of all ranks that are not parked."""

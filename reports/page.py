@@ -13,6 +13,7 @@ from reports.run import Run
 from reports.studies.noise_scale import noise_scale
 from reports.studies.resources import resources
 from reports.verdict import evaluate_command, tiles, validation_majority, verdict
+from reviews.run_folder import loss_scale_line
 
 
 def render(run: Run) -> str:
@@ -112,6 +113,7 @@ def training(run: Run) -> list[Html | None]:
              charts.throughput(run), charts.shares(run), charts.waiting(run)),
         resources(run),
         noise_scale(run),
+        loss_scale(run),
         epochs(run),
     ]
 
@@ -122,6 +124,15 @@ def rate_at(run: Run, step: int | None) -> str:
         if step is not None and point.first <= step <= point.last:
             return f"{point.learning_rate:.3g}"
     return "–"
+
+
+def loss_scale(run: Run) -> Html | None:
+    """The loss scale of the latest epoch that has one."""
+    known = [number for number in sorted(run.epochs) if run.epochs[number].get("loss_scale")]
+    if not known:
+        return None
+    return el("p", f"Epoch {known[-1] + 1}: "
+                   f"{loss_scale_line(run.epochs[known[-1]]['loss_scale'])}.", cls="facts")
 
 
 def epochs(run: Run) -> Html | None:

@@ -45,6 +45,8 @@ class StepRecord(TypedDict):
     phases: dict[str, float]
     skipped: bool
     noise: NotRequired[dict[str, float]]
+    loss_scale: NotRequired[float]
+    overflows: NotRequired[int]
 
 
 class EpochRecord(TypedDict):
@@ -63,6 +65,7 @@ class EpochRecord(TypedDict):
     gpu_percent: list[float | None]
     gpu_memory_bytes: list[int | None]
     noise_scale: NotRequired[dict[str, Any]]
+    loss_scale: NotRequired[dict[str, Any]]
 
 
 class RebalanceRecord(TypedDict):
@@ -120,3 +123,8 @@ def noise_line(figures: Mapping[str, Any]) -> str:
                 "gradient does not rise above its noise")
     return (f"gradient noise scale {figures['scale']:,.0f} ± {figures['error']:,.0f} reviews, "
             f"which suggests batches of {figures['batch_size']:,}")
+
+
+def loss_scale_line(state: Mapping[str, Any]) -> str:
+    """Loss scale of an epoch or a summary (their `loss_scale`) in words."""
+    return f"loss scale {state['value']:,.0f}, {state['overflows']:,} overflows so far"

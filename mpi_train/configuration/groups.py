@@ -15,6 +15,7 @@ from reviews.errors import UserError
 from reviews.options import Search, check_bounds, flag, option
 from reviews.storage.mirror import local_folder
 
+LARGEST_LOSS_SCALE = 1 << 24
 MOST_TIMES = 1000  # that an epoch trains on one review
 ROWS_ARE_CHOSEN = ("--rows does not go with --smote or with classes balanced by the store's "
                    "numbers: give numbers of your own")
@@ -324,8 +325,16 @@ class RunOptions(OptionGroup):
         "auto", "device of each rank: cpu; cuda, the GPU of its number; cuda:N; auto: GPUs where "
         "--backend is nccl, or is auto and every rank has one of its own", later=True)
     precision: str = option(
-        "fp32", "floating-point type; bf16: of the layers' products, weights and sums stay fp32",
-        ("fp32", "fp64", "bf16"), fixed=True)
+        "fp32", "floating-point type; bf16, fp16: of the layers' products, weights and sums stay "
+        "fp32; fp16 has a loss scale, for GPUs without bf16",
+        ("fp32", "fp64", "bf16", "fp16"), fixed=True)
+    loss_scale: int = option(
+        1 << 16, "factor of the losses that a run begins with, a power of two; halved after an "
+        "overflow, and the batch is done again", at_least=1, at_most=LARGEST_LOSS_SCALE,
+        fixed=True, later=True, only_if={"precision": ("fp16",)})
+    loss_scale_window: int = option(
+        2000, "number of updates without an overflow after which the loss scale doubles",
+        at_least=1, fixed=True, later=True, only_if={"precision": ("fp16",)})
     threads: int = option(
         0, "number of threads per rank; 0: OMP_NUM_THREADS, else the cores divided "
         "by the ranks of the host", at_least=0)
@@ -347,6 +356,9 @@ class RunOptions(OptionGroup):
 
     def _check(self) -> None:
         check_device(self.device)
+        if self.loss_scale & (self.loss_scale - 1):
+            raise UserError(f"--loss-scale is {self.loss_scale}: give a power of two, such as "
+                            f"{1 << self.loss_scale.bit_length() - 1}")
 
 
 def shown(numbers: tuple[float, ...]) -> str:

@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from models.nets.embedding import Embedding
 from mpi_train.exchange.gradient_exchange import Reduction, WholeGradients
 from mpi_train.exchange.group import Group, Handle
-from mpi_train.exchange.shared_gradients import SharedGradients, all_finite, clip, square
+from mpi_train.exchange.shared_gradients import (
+    SharedGradients,
+    all_finite,
+    clip,
+    multiply,
+    square,
+)
 from mpi_train.exchange.table_gradients import TableGradients
 
 Array = np.ndarray
@@ -131,7 +137,7 @@ class GradientBuckets:
             values = self._picked[number] = self._grad(number).index_select(0, self._rows)
         self._handles.append(self._group.all_reduce(values, self._rounded))
 
-    def finish(self, ratios: Array) -> Reduction:
+    def finish(self, ratios: Array, factor: float = 1.0) -> Reduction:
         """Launch what is not under way, on a rank that had no reviews; wait (GradientExchange).
 
         Sums that travel cost every rank the same, whatever its part of the work. All threads of
@@ -143,10 +149,11 @@ class GradientBuckets:
             self._launch()
         for handle in self._handles:
             handle.wait()
+        self._tables.finish()
+        multiply([*self._sums(), *self._tables.values()], factor)
         for number, values in self._picked.items():
             assert self._rows is not None
             self._grad(number).index_copy_(0, self._rows, values)
-        self._tables.finish()
         # On a GPU, a wait only keeps later kernels back; this look waits for them all.
         finite = all_finite([*self._sums(), *self._tables.values()])
         cpu_s = time.process_time() - cpu_started

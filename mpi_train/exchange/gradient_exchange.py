@@ -45,11 +45,12 @@ class GradientExchange(Protocol):
     def arm(self) -> None:
         """Allow the next backward pass, the last of the update, to launch what it completes."""
 
-    def finish(self, ratios: Array) -> Reduction:
+    def finish(self, ratios: Array, factor: float = 1.0) -> Reduction:
         """Wait for the sums over the group; every parameter's `.grad` holds them afterwards.
 
         Args:
             ratios: (R,) parts of the update's work, adding up to 1; 0 for ranks outside.
+            factor: of the sums, a power of two.
         """
 
     def clip(self, limit: float) -> None:

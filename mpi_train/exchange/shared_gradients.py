@@ -51,23 +51,25 @@ class SharedGradients:
     def arm(self) -> None:
         """The next backward pass is the last of the update; nothing is launched for it."""
 
-    def finish(self, ratios: Array) -> Reduction:
+    def finish(self, ratios: Array, factor: float = 1.0) -> Reduction:
         """Sum over the group (GradientExchange).
 
         Only the CPU time of this thread counts as its own: others may read the next batch.
         """
         started, cpu_started = time.perf_counter(), time.thread_time()
         if self._group.size > 1:
-            finite = self._add_up(ratios)
+            finite = self._add_up(ratios, factor)
             self._show(self._sum)
         else:
+            multiply([self._own], factor)
             finite = all_finite([self._own])
         self._tables.finish()
+        multiply(self._tables.values(), factor)
         finite &= all_finite(self._tables.values())
         return Reduction(time.perf_counter() - started, time.thread_time() - cpu_started, finite)
 
-    def _add_up(self, ratios: Array) -> bool:
-        """Add up this rank's part of the rows; False where a sum is no number."""
+    def _add_up(self, ratios: Array, factor: float) -> bool:
+        """Add up this rank's part of the rows, times a factor; False where a sum is no number."""
         self._group.barrier()
         bounds = np.rint(np.append(0, np.cumsum(ratios)) * (len(self._sum) / LINE)) * LINE
         first, last = bounds[self._group.rank : self._group.rank + 2].astype(int).tolist()
@@ -79,6 +81,7 @@ class SharedGradients:
             total.copy_(self._rows[self._group.ranks[0], piece])
             for rank in self._group.ranks[1:]:
                 total += self._rows[rank, piece]
+            multiply([total], factor)
             finite &= all_finite([total])
         self._group.barrier()
         return finite
@@ -111,6 +114,13 @@ class SharedGradients:
 def all_finite(parts: Iterable[Tensor]) -> bool:
     """False where a number of the parts is nan or infinite: a sum has to be one, too."""
     return all(math.isfinite(part.sum()) for part in parts)
+
+
+def multiply(parts: Iterable[Tensor], factor: float) -> None:
+    """Multiply the parts of a gradient in place."""
+    if factor != 1:
+        for part in parts:
+            part.mul_(factor)
 
 
 def square(parts: Iterable[Tensor]) -> float:

@@ -36,19 +36,19 @@ class StepTimes(NamedTuple):
         read_s: getting the batch.
         decide_s: deciding the shares, on rank 0.
         idle_s: between these and the first micro-batch, waiting for the shares.
+        optimizer_s: optimizer's step of the update before, which comes after its report.
         backward_s, backward_cpu_s: forward and backward of all micro-batches: by the clock, and
             CPU time of the main thread.
         tokens_s: of backward_s, the micro-batches alone.
-        optimizer_s: optimizer's step of the update before, which comes after its report.
     """
 
     read_s: float
     decide_s: float
     idle_s: float
-    backward_s: float
-    backward_cpu_s: float
-    tokens_s: float
     optimizer_s: float
+    backward_s: float = 0.0
+    backward_cpu_s: float = 0.0
+    tokens_s: float = 0.0
 
     def report(
         self, loss: float, reduction: Reduction, asked: int, sampled: float = 0.0

@@ -45,14 +45,14 @@ class NoiseMeter:
 
     def estimate(self, rows: int, squares: Array) -> GradientNoise | None:
         """Estimates of an update, when the gradients are summed and not yet clipped; None where it
-        was not measured.
+        was not measured, or where the sample's own gradient overflowed.
 
         Args:
             rows: reviews of the batch, n.
             squares: (R,) of the ranks' `sample`: of losses that are divided as the batch's.
         """
         drawn = len(self._sample.positions)
-        if self._replica is None or not drawn:
+        if self._replica is None or not drawn or not np.isfinite(squares).all():
             return None
         of_one_review = float(np.sum(squares)) * rows**2 / drawn
         return estimate_noise(1, of_one_review, rows, self._replica.square())

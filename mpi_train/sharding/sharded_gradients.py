@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mpi_train.exchange.gradient_exchange import Reduction
 from mpi_train.exchange.group import Group
-from mpi_train.exchange.shared_gradients import all_finite
+from mpi_train.exchange.shared_gradients import all_finite, multiply
 from mpi_train.sharding.shards import local_gradient
 
 Array = np.ndarray
@@ -41,11 +41,12 @@ class ShardedGradients:
     def arm(self) -> None:
         """The next backward pass is the last of the update; every one sums."""
 
-    def finish(self, ratios: Array) -> Reduction:
+    def finish(self, ratios: Array, factor: float = 1.0) -> Reduction:
         """Show the sums as gradients of the own shards."""
         started = time.perf_counter()
         for parameter, own in self._pairs:
             own.grad = local_gradient(parameter, own)
+        multiply(self._shards(), factor)
         finite = all_finite(self._shards())
         seconds = time.perf_counter() - started
         return Reduction(seconds, seconds, finite)

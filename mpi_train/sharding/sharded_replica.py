@@ -17,6 +17,7 @@ from mpi_train.data import Batch
 from mpi_train.exchange.gradient_exchange import Reduction
 from mpi_train.exchange.group import Group
 from mpi_train.monitoring.phase_timer import PhaseTimer
+from mpi_train.optimization.loss_scale import LossScale
 from mpi_train.optimization.optimizers import make_optimizer, step_at
 from mpi_train.replica import PRECISIONS, Tensors, copies
 from mpi_train.sharding.predict_in_step import InStep
@@ -71,6 +72,11 @@ class ShardedReplica:
                 "optimizer": nbytes(value for value in moments if isinstance(value, Tensor))}
 
     @property
+    def loss_scale(self) -> LossScale:
+        """Factor of the losses in the backward pass."""
+        return self._backward.loss_scale
+
+    @property
     def seconds(self) -> float:
         """Seconds of the last part's micro-batches, other ranks' gathers and sums included."""
         return self._backward.seconds
@@ -86,7 +92,7 @@ class ShardedReplica:
 
     def reduce(self, ratios: Array) -> Reduction:
         """The summed gradients, as those of the own shards."""
-        return self._gradients.finish(ratios)
+        return self._gradients.finish(ratios, 1 / self.loss_scale.value)
 
     def step(self, rate: float) -> None:
         """Update this rank's rows from the summed gradient at a learning rate."""

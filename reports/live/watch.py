@@ -9,7 +9,7 @@ from typing import TextIO
 from reports.live.run_follower import Record, RunFollower
 from reviews.errors import UserError
 from reviews.options import make_parser
-from reviews.run_folder import CONFIG, noise_line
+from reviews.run_folder import CONFIG, loss_scale_line, noise_line
 from reviews.runtime.progress import left
 
 CLEAR = "\033[H\033[J"
@@ -90,6 +90,8 @@ def _learned(run: RunFollower, steps: Sequence[Record]) -> str:
             text += f", validation accuracy {run.epoch['validation']['accuracy']:.2%}"
         if run.epoch.get("noise_scale"):
             text += f"\n{noise_line(run.epoch['noise_scale'])}"
+        if run.epoch.get("loss_scale"):
+            text += f"\n{loss_scale_line(run.epoch['loss_scale'])}"
     return text
 
 

@@ -53,6 +53,23 @@ def test_bf16_learns_as_fp32_does(store: Store, tmp_path: Path) -> None:
     assert losses(rounded) == pytest.approx(losses(exact), rel=3e-2)
 
 
+def test_fp16_learns_as_fp32_does_and_goes_on_after_overflows(
+    store: Store, tmp_path: Path
+) -> None:
+    options = {"device": "cuda", "precision": "fp16", "loss_scale": 1 << 24,
+               "loss_scale_window": 4}
+    exact = train(store, tmp_path / "exact", device="cuda")
+    whole = train(store, tmp_path / "whole", **options)
+    train(store, tmp_path / "run", **options, max_steps=13)
+    run = train(store, tmp_path / "run", **options, resume=True, max_steps=20)
+    for each in (whole, run):
+        assert losses(each) != losses(exact)
+        assert losses(each) == pytest.approx(losses(exact), rel=3e-2)
+        assert sum(step["overflows"] for step in records(each, "step")) > 0
+    assert ([step["loss_scale"] for step in records(run, "step")]
+            == [step["loss_scale"] for step in records(whole, "step")])
+
+
 @pytest.mark.parametrize("model", ["lstm", "bag"])
 def test_a_run_is_resumed_on_the_gpu_with_its_optimizers_state(
     model: str, store: Store, tmp_path: Path

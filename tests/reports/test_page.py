@@ -244,3 +244,12 @@ def test_a_place_that_cannot_be_written_is_refused(
     assert "report.html cannot be written" in refused(str(folder), capsys=capsys)
     assert sorted(path.name for path in folder.iterdir()) == [
         "config.yaml", "metrics.jsonl", "report.html", "summary.json"]
+
+
+def test_the_loss_scale_of_the_latest_epoch_is_there(tmp_path: Path, page: Element) -> None:
+    run = read_run(make_run(tmp_path / "run"))
+    for number in (0, 1):
+        run.epochs[number]["loss_scale"] = {
+            "value": 2.0**15 / (number + 1), "finite": 7, "overflows": number}
+    assert "Epoch 2: loss scale 16,384, 1 overflows so far." in parse(render(run)).text
+    assert "loss scale" not in page.text

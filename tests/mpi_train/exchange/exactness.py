@@ -82,6 +82,8 @@ def cases() -> list[Case]:
     # Without the hardware, recurrent layers have no bf16 at all.
     for model in ("bilstm", "cnn") if has_bf16(torch.device("cpu")) else ("cnn",):
         found += [Case(3, "gloo", SHARES[3][-1], model, "bce", "bf16")]
+    found += [Case(3, backend, SHARES[3][-1], model, "bce", "fp16")
+              for backend in ("gloo", "shm") for model in ("bigru", "cnn", "bag")]
     found += [Case(ranks, "gloo", shares[-1], "lstm", "bce", "fp32-bf16")
               for ranks, shares in SHARES.items()]
     for backend, ranks, model in itertools.product(
@@ -169,7 +171,7 @@ def divided_gradient(
         batch = reader.batch(*place)
         bounds = cut(prefix_cost(batch.lengths, config.data.micro_batch_tokens), shares)
         backward.run(batch, (int(bounds[rank]), int(bounds[rank + 1])), place)
-        gradients.finish(np.array(shares) / sum(shares))
+        gradients.finish(np.array(shares) / sum(shares), 1 / backward.loss_scale.value)
     return [parameter.grad.to_dense() for parameter in model.parameters()
             if parameter.requires_grad]
 

@@ -102,3 +102,9 @@ def test_a_measured_noise_scale_is_shown(run: Path) -> None:
         append_record(run, "epoch", {"epoch": 0, "loss": 0.5, "validation": None,
                                      "noise_scale": scale})
         assert any(line.startswith(said) for line in "\n".join(seen(run)).splitlines())
+
+
+def test_a_loss_scale_is_shown(run: Path) -> None:
+    append_record(run, "epoch", {"epoch": 0, "loss": 0.5, "validation": None, "loss_scale": {
+        "value": 32768.0, "finite": 7, "overflows": 3}})
+    assert "loss scale 32,768, 3 overflows so far" in "\n".join(seen(run)).splitlines()
