@@ -5,6 +5,7 @@ from setuptools import setup
 setup(
     packages=[
         "benchmarks",
+        "benchmarks.minibatch",
         "benchmarks.peers",
         "benchmarks.ranks",
         "benchmarks.scaling",

@@ -15,6 +15,7 @@ BENCHMARKS = {
     "accuracy": ("benchmarks.accuracy", "beside fastText and a plain BiLSTM"),
     "score": ("benchmarks.score", "beside torch and ONNX Runtime, and over HTTP"),
     "scaling": ("benchmarks.scaling.command", "strong and weak scaling over nodes"),
+    "minibatch": ("benchmarks.minibatch.command", "rules of scaling at large batch sizes"),
     "balance": ("benchmarks.balance", "unequal ranks, beside the sum of their speeds"),
 }
 

@@ -1,0 +1,1 @@
+"""`reviewmill bench minibatch`: accuracy at large batch sizes under rules of scaling."""
