@@ -36,7 +36,8 @@ def main(argv: Sequence[str]) -> int:
     print(f"{machine()}; --config {CONFIG}, {options.rows:,} reviews of length {store.length}, "
           f"{options.epochs} epochs; rates {base.learning_rate:g} (lamb {base.lamb_rate:g}) and "
           f"{base.warmup_epochs:g} warm-up epochs at batch {base.batch_size}; accuracy on "
-          f"{store.rows('validation'):,} validation reviews\n", flush=True)
+          f"{store.rows('validation'):,} validation reviews ({_largest_class(store)})\n",
+          flush=True)
     runs: Runs = {}
     for seed in range(options.seeds):
         for batch in options.batches:
@@ -124,6 +125,12 @@ def _conclusions(runs: Runs) -> list[str]:
     return [*lines, f"suggested by --noise-scale: {noise['batch_size']:,} (gradient noise scale "
             f"{noise['scale']:,.0f} ± {noise['error']:,.0f} reviews in the last epoch at batch "
             f"{batch:,}, {title}: the most accurate run in which it is sure)"]
+
+
+def _largest_class(store: Store) -> str:
+    labels: dict[str, int] = store.manifest["splits"]["validation"]["labels"]
+    largest = max(labels, key=lambda name: labels[name])
+    return f"{labels[largest] / store.rows('validation'):.2%} are {largest}"
 
 
 def _mean(results: Sequence[Result]) -> float | None:

@@ -1,5 +1,6 @@
 """Rules by which learning rate and warm-up follow the batch size."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 RULES = {
@@ -28,7 +29,7 @@ class Base:
     warmup_epochs: float
 
 
-def rules_at(batch_size: int, rules: list[str], base: Base) -> list[tuple[str, str]]:
+def rules_at(batch_size: int, rules: Sequence[str], base: Base) -> list[tuple[str, str]]:
     """Pairs (rule that is run, its title) at a batch size: rules that are the same are one.
 
     At the base batch size all rules but lamb are none.

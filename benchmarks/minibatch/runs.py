@@ -15,7 +15,7 @@ from reviews.errors import UserError
 from reviews.storage.folders import write_atomically
 from reviews.store import Store
 
-SETTINGS, RESULT, LOG, ROWS = "settings.json", "result.json", "log.txt", "rows.parquet"
+SETTINGS, RESULT, LOG, ROWS = "settings.json", "result.json", "output.txt", "rows.parquet"
 CONFIG = "plain-lstm"
 DIVERGED = "is not finite"  # train's words for a loss or a gradient that is no number
 
@@ -98,6 +98,7 @@ class Study:
             run_measured(command, folder / LOG)
         except CommandFailed as error:
             if DIVERGED in (folder / LOG).read_text(errors="replace"):
+                shutil.rmtree(out)
                 return Result(None, 0, {})
             raise UserError(f"{folder / LOG}: the training failed: {error}") from None
         summary = json.loads((out / "summary.json").read_bytes())
