@@ -179,7 +179,7 @@ def write_shard(path: Path, splits: Mapping[str, Columns]) -> None:
     """Write one shard: a group for each split; the same columns give the same bytes."""
     with h5py.File(path, "w", libver="v110", locking=False) as file:
         for split in SPLITS:
-            group = file.create_group(split).id
+            group = h5py.h5g.create(file.id, split.encode(), gcpl=_group_layout())
             for name, values in splits[split].items():
                 _write_column(group, name, values)
 
@@ -203,6 +203,14 @@ def _write_column(group: h5py.h5g.GroupID, name: str, values: Array) -> None:
         shuffled = _byte_planes(np.ascontiguousarray(block))
         offset = (first,) + (0,) * len(more)
         data.write_direct_chunk(offset, isal_zlib.compress(shuffled, 1))
+
+
+@lru_cache(1)
+def _group_layout() -> Any:
+    """HDF5's creation properties of a group."""
+    properties = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
+    properties.set_obj_track_times(False)
+    return properties
 
 
 @lru_cache(64)

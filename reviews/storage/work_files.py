@@ -18,6 +18,7 @@ from reviews.storage.input_file import read_range
 Array = np.ndarray
 Found = TypeVar("Found")
 SUFFIX = ".parcels"
+_BUFFER = 1 << 20  # bytes, since most parcels are small
 _READS = 8  # requests at a time, where each takes its time
 _ALIGNED = 8  # bytes: parts of a parcel begin at multiples, so that arrays in them are aligned
 
@@ -51,10 +52,9 @@ class WorkFileWriter:
         offset = file.tell()
         for table in tables:
             schema, batch = table.schema.serialize(), _one_batch(table).serialize()
-            file.write(np.array([schema.size, batch.size], np.int64).tobytes())
-            for part in (schema, batch):
-                file.write(part)
-                file.write(bytes(-part.size % _ALIGNED))
+            sizes = np.array([schema.size, batch.size], np.int64)
+            file.writelines([sizes.data, schema, bytes(-schema.size % _ALIGNED), batch,
+                             bytes(-batch.size % _ALIGNED)])
         return self._location(offset)
 
     def write_bytes(self, data: pa.Buffer | Array) -> Location:
@@ -76,7 +76,7 @@ class WorkFileWriter:
         if is_remote(self.path):
             return tempfile.NamedTemporaryFile(prefix="reviewmill-")  # type: ignore[return-value]
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)
-        return open(self.path, "wb")
+        return open(self.path, "wb", buffering=_BUFFER)
 
     def close(self) -> None:
         """All bytes are in the file before any line that names them is emitted.
