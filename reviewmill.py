@@ -37,8 +37,9 @@ COMMANDS = {
 }
 
 # What other packages import where they find it, and nothing of `prepare` uses: numba for linear
-# algebra, pyarrow for data frames, mrjob through distutils, which Python 3.12 has no more.
-UNUSED = ["scipy", "pandas"] + ["setuptools"] * (sys.version_info < (3, 12))
+# algebra and C functions, pyarrow for data frames, mrjob through distutils, which Python 3.12 has
+# no more.
+UNUSED = ["scipy", "pandas", "cffi"] + ["setuptools"] * (sys.version_info < (3, 12))
 
 # What a command needs beside the core install: the extra, and the modules it brings.
 EXTRAS = {"train": ("torch", "mpi4py", "safetensors"), "report": ("matplotlib",),
@@ -72,8 +73,9 @@ def _stage(module: str) -> Any:
     if module == COMMANDS["prepare"][0]:
         with _Without(UNUSED):  # a third of a short run
             found = importlib.import_module(module)
-            # These two look when they are first used.
+            # These look when they are first used.
             importlib.import_module("numba.np.arraymath")
+            importlib.import_module("numba.core.typing.cffi_utils")
             importlib.import_module("pyarrow").array([0]).to_numpy()
     else:
         found = importlib.import_module(module)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from mapreduce.partitions.gather_summary import fate_text
-from models.inspect_model import inspect_model, is_model
 from reviews.errors import UserError
 from reviews.options import make_parser
 from reviews.recipe import SPLITS
@@ -20,6 +19,8 @@ _NAMED = 10  # sources in a line
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; return the exit status."""
+    from models.inspect_model import inspect_model, is_model  # `prepare` needs none of it
+
     parser = make_parser("reviewmill inspect", "Show what is in a store or a model.")
     parser.add_argument("store", help="folder of the store, or its address; a run or a bundle")
     parser.add_argument("--verify", action="store_true", help="check every sha256 and invariant")

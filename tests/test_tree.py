@@ -146,7 +146,8 @@ def test_a_preparation_node_never_loads_what_trains_or_draws(statement: str) -> 
 def test_prepare_never_loads_what_only_other_packages_would_use(tmp_path: Path) -> None:
     (tmp_path / "reviews.json").write_text('{"reviewText": "good tea", "overall": 5}\n' * 9)
     call = f"reviewmill.main(['prepare', '{tmp_path}/reviews.json', '--out', '{tmp_path}/store'])"
-    assert loaded_by(f"import reviewmill; {call}") & {"pandas", "scipy", "setuptools"} == set()
+    assert loaded_by(f"import reviewmill; {call}") & {
+        "cffi", "models", "pandas", "scipy", "setuptools"} == set()
 
 
 def test_training_never_loads_what_compiles_models(tmp_path: Path) -> None:

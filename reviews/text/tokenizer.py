@@ -74,7 +74,7 @@ _BATCH = 256  # tokens looked up at a time
 
 def pattern(tokens: str, unspaced_characters: bool = False) -> str:
     """The regular expression whose matches in `fold(text)` are the words of a text."""
-    alone = _unspaced() if unspaced_characters else frozenset()
+    alone = frozenset(_unspaced().tolist() if unspaced_characters else ())
     letter, marks = _ranges("LN", alone), _ranges("M")
     word = f"[{letter}][{letter}{marks}]*"
     word += f"(?:'{word})*"
@@ -88,11 +88,26 @@ def pattern(tokens: str, unspaced_characters: bool = False) -> str:
 
 
 @cache
-def _unspaced() -> frozenset[int]:
-    """The code points of letters of scripts without spaces."""
-    codes = (code for first, last in UNSPACED for code in range(first, last + 1))
-    kinds = ((code, category(chr(code))) for code in codes)
-    return frozenset(code for code, kind in kinds if kind[0] == "L" or kind == "Nl")
+def _categories() -> Array:
+    """The two letters (TABLE_SIZE, 2) uint8 of the general category of every code point."""
+    every = "".join(map(category, _characters()))
+    return np.frombuffer(every.encode(), np.uint8).reshape(-1, 2)
+
+
+def _characters() -> str:
+    """All code points below TABLE_SIZE."""
+    return np.arange(TABLE_SIZE, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
+
+
+@cache
+def _unspaced() -> Array:
+    """The code points (n,) of letters of scripts without spaces, in order."""
+    there = np.zeros(TABLE_SIZE, bool)
+    for first, last in UNSPACED:
+        there[first : last + 1] = True
+    major, minor = _categories().T
+    letters = (major == ord("L")) | (major == ord("N")) & (minor == ord("l"))
+    return np.flatnonzero(there & letters)
 
 
 @cache
@@ -120,17 +135,17 @@ def fold(text: str) -> str:
 def _character_tables(tokens: str, unspaced_characters: bool) -> tuple[Array, Array]:
     """Class (uint8) and lower-cased code point (int32) of every code point below TABLE_SIZE."""
     # All at once: U+0130 alone would become two, and U+03A3 looks at its neighbours.
-    every = "".join(map(chr, range(TABLE_SIZE))).replace("\u0130", "i").replace("\u03a3", "\u03c3")
-    small = every.lower()
-    lower = np.frombuffer(small.encode("utf-32-le", "surrogatepass"), np.int32).copy()
+    every = _characters().replace("\u0130", "i").replace("\u03a3", "\u03c3")
+    lower = np.frombuffer(every.lower().encode("utf-32-le", "surrogatepass"), np.int32).copy()
     if tokens == "letters":
         kind = np.where((lower >= ord("a")) & (lower <= ord("z")), WORD, SEPARATOR).astype(np.uint8)
     else:
-        what = {"L": WORD, "N": WORD, "M": COMBINING}
-        classes = (what.get(category(character)[0], SEPARATOR) for character in small)
-        kind = np.fromiter(classes, np.uint8, TABLE_SIZE)
+        first = _categories()[lower, 0]
+        kind = np.full(TABLE_SIZE, SEPARATOR, np.uint8)
+        for letter, what in (("L", WORD), ("N", WORD), ("M", COMBINING)):
+            kind[first == ord(letter)] = what
         if unspaced_characters:
-            kind[list(_unspaced())] = ALONE
+            kind[_unspaced()] = ALONE
     if tokens != "letters":
         lower[0x2019] = ord("'")
         kind[[ord("'"), 0x2019]] = APOSTROPHE
