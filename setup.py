@@ -5,6 +5,7 @@ from setuptools import setup
 setup(
     packages=[
         "benchmarks",
+        "benchmarks.imbalance",
         "benchmarks.minibatch",
         "benchmarks.peers",
         "benchmarks.ranks",

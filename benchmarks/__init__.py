@@ -16,6 +16,7 @@ BENCHMARKS = {
     "score": ("benchmarks.score", "beside torch and ONNX Runtime, and over HTTP"),
     "scaling": ("benchmarks.scaling.command", "strong and weak scaling over nodes"),
     "minibatch": ("benchmarks.minibatch.command", "rules of scaling at large batch sizes"),
+    "imbalance": ("benchmarks.imbalance.command", "remedies for a rare class"),
     "balance": ("benchmarks.balance", "unequal ranks, beside the sum of their speeds"),
 }
 

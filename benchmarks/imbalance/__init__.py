@@ -1,0 +1,1 @@
+"""`reviewmill bench imbalance`: remedies for a rare class."""
