@@ -34,6 +34,7 @@ setup(
         "mpi_train.exchange",
         "mpi_train.monitoring",
         "mpi_train.optimization",
+        "mpi_train.pipelining",
         "mpi_train.sharding",
         "reports",
         "reports.live",

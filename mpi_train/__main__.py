@@ -12,6 +12,8 @@ os.environ.update({**WAITING, **os.environ})
 # Else every rank warns of each peer whose address no name server knows.
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
+import torch
+
 from mpi_train.configuration.config import TrainingConfig, make_training_parser
 from mpi_train.configuration.resolve import resolve
 from mpi_train.exchange.communicator import Communicator, Stopped
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prepare_process(config.run.threads, communicator.core_sharers, communicator.local_rank,
                         config.run.pin)
         communicator.connect(config.exchange.backend, config.exchange.interface,
-                             config.run.device, memory=config.exchange.parallel == "data")
+                             config.run.device, memory=config.exchange.parallel != "fsdp")
         _check_exchange(config, communicator)
         try:
             train(config, communicator)
@@ -67,6 +69,13 @@ def _check_exchange(config: TrainingConfig, communicator: Communicator) -> None:
     if precision == "fp16" and communicator.device.type == "cpu" and config.model in LSTMS:
         problem = (f"--precision fp16 trains --model {config.model} on GPUs alone: "
                    "give --precision fp32")
+    if config.exchange.parallel == "model":
+        threads = torch.get_num_threads()
+        if communicator.device.type != "cpu":
+            problem = "--parallel model is for processors: give --device cpu, or --parallel data"
+        elif threads < 2:
+            problem = (f"--parallel model is for ranks of two threads or more, and here one has "
+                       f"{threads}: give --threads 2, or --parallel data")
     if problem and communicator.size > 1:
         problem = f"{platform.node()}: {problem}"
     communicator.agree(problem)

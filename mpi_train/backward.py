@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,7 +28,16 @@ Array = np.ndarray
 ROUNDED = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class _TooLarge(Exception):
+class Inputs(NamedTuple):
+    """A micro-batch on the device: arguments of the model, labels, a teacher's logits."""
+
+    tensors: list[Tensor]
+    draws: DropoutRandom
+    labels: Tensor
+    teacher: Tensor | None
+
+
+class TooLarge(Exception):
     """A micro-batch did not fit into the memory."""
 
     def __init__(self, rows: int, tokens: int) -> None:
@@ -98,7 +108,7 @@ class BackPropagation:
             self._timer.mark("backward")
             try:
                 return self._run(batch, part, place, interrupted, rounds)
-            except _TooLarge as problem:
+            except TooLarge as problem:
                 rows, tokens = problem.rows, problem.tokens
             # What was added up so far may lack a piece.
             self._halve(rows, tokens)
@@ -120,7 +130,7 @@ class BackPropagation:
                     piece = slice(first, last)
                     self._fitted(batch, positions[piece], place, signs=signs[piece])
                 return
-            except _TooLarge as problem:
+            except TooLarge as problem:
                 rows, tokens = problem.rows, problem.tokens
             self._halve(rows, tokens)
 
@@ -175,7 +185,7 @@ class BackPropagation:
         self, batch: Batch, where: slice | Array, place: tuple[int, int], counts: bool = True,
         signs: Tensor | None = None,
     ) -> Tensor:
-        """Summed loss of a micro-batch; raises _TooLarge when there is no memory for it."""
+        """Summed loss of a micro-batch; raises TooLarge when there is no memory for it."""
         try:
             loss = self._micro_batch(batch, where, place, counts, signs)
             self._timer.mark("backward")  # what the forward pass kept is free
@@ -184,34 +194,51 @@ class BackPropagation:
             if not is_out_of_memory(error):
                 raise
             lengths = batch.lengths[where]
-            raise _TooLarge(len(lengths), len(lengths) * int(lengths[-1])) from None
+            raise TooLarge(len(lengths), len(lengths) * int(lengths[-1])) from None
 
     def _micro_batch(
         self, batch: Batch, where: slice | Array, place: tuple[int, int], counts: bool,
         signs: Tensor | None,
     ) -> Tensor:
+        inputs = self._inputs(batch, where, place)
+        self._timer.mark("data")
+        with self._autocast():
+            logits = self._model(*inputs.tensors, draws=inputs.draws)
+        loss, scaled = self._losses(logits, inputs, batch, counts, signs)
+        self._timer.mark("forward")
+        scaled.backward()
+        return loss.detach()
+
+    def _inputs(
+        self, batch: Batch, where: slice | Array, place: tuple[int, int]
+    ) -> Inputs:
         rows = batch.pick(where)
         tensors = to_tensors(rows, self._device)
         labels = on_device(rows.labels, self._device)
-        self._timer.mark("data")
         positions = on_device(np.arange(len(batch.lengths))[where], self._device)
         draws = DropoutRandom.of(self._config.run.seed, *place, positions)
-        rounds = self._rounded is not None
-        with torch.autocast(self._device.type, self._rounded, rounds):
-            logits = self._model(*tensors, draws=draws)
-        if rounds:
+        teacher = None if rows.teacher is None else on_device(rows.teacher, self._device)
+        return Inputs(tensors, draws, labels, teacher)
+
+    def _autocast(self) -> torch.autocast:
+        """Context of a forward pass in this thread."""
+        return torch.autocast(self._device.type, self._rounded, self._rounded is not None)
+
+    def _losses(
+        self, logits: Tensor, inputs: Inputs, batch: Batch, counts: bool = True,
+        signs: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Summed loss of a micro-batch, and what its gradient is taken of."""
+        if self._rounded is not None:
             logits = logits.float()
         if signs is not None:
             logits.register_hook(partial(_times_signs, signs))
-        teacher = None if rows.teacher is None else on_device(rows.teacher, self._device)
-        loss = self._loss.sum(logits, labels, teacher)
+        loss = self._loss.sum(logits, inputs.labels, inputs.teacher)
         if not counts:
             loss = loss * 0
-        self._timer.mark("forward")
         # All weights of a batch may be 0; then so is its loss.
         mean = loss / (self._loss.denominator(batch.labels) or 1.0)
-        (mean * self.loss_scale.value).backward()
-        return loss.detach()
+        return loss, mean * self.loss_scale.value
 
 
 def _times_signs(signs: Tensor, gradient: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from mpi_train.optimization.ema import EMA
 from mpi_train.optimization.loss_scale import LossScale
 from mpi_train.optimization.noise_scale import RowSample
 from mpi_train.optimization.optimizers import make_optimizer, step_at
+from mpi_train.pipelining.pipelined_backward import PipelinedBackPropagation
 from reviews.store import Store
 
 Array = np.ndarray
@@ -89,7 +90,9 @@ class Replica:
         averaged = config.keep.keep == "average"
         self._average = EMA(self.model, config.keep.average_decay) if averaged else None
         self._gradients = gradients_of(self.model, group, config.exchange.exchange)
-        self._backward = BackPropagation(config, self.model, self._gradients, device, timer)
+        pipelined = config.exchange.parallel == "model"
+        kind = PipelinedBackPropagation if pipelined else BackPropagation
+        self._backward = kind(config, self.model, self._gradients, device, timer)
 
     @property
     def parameters(self) -> int:

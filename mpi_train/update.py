@@ -110,7 +110,7 @@ def make_replica(
     timer: PhaseTimer,
 ) -> "Replica | ShardedReplica":
     """The model as this rank holds it, whole or a shard."""
-    if config.exchange.parallel == "data":
+    if config.exchange.parallel != "fsdp":
         return Replica(config, model, group, device, timer)
     from mpi_train.sharding.sharded_replica import ShardedReplica  # imports much of torch
 

@@ -28,13 +28,31 @@ class BilstmAttention(nn.Module):
         self, tokens: Tensor, lengths: Tensor, draws: DropoutRandom | None = None
     ) -> Tensor:
         """Logits (n,) or (n, C); arguments as those of Recurrent."""
-        inside, dropout = inside_mask(tokens, lengths), self.options.dropout
-        x = word_vectors(self.embedding, tokens, inside, draws, self.options)
-        x = self.layers(x, inside, lengths, draws, dropout, turned_back=True)  # (T, n, 2 H)
+        inside = inside_mask(tokens, lengths)
+        x = self.embed(tokens, inside, draws)
+        return self.read(self.recur(x, inside, lengths, draws), inside, tokens, lengths, draws)
+
+    def embed(self, tokens: Tensor, inside: Tensor, draws: DropoutRandom | None) -> Tensor:
+        """First stage: word vectors (T, n, E), with `inside` of `inside_mask`."""
+        return word_vectors(self.embedding, tokens, inside, draws, self.options)
+
+    def recur(
+        self, x: Tensor, inside: Tensor, lengths: Tensor, draws: DropoutRandom | None
+    ) -> Tensor:
+        """Second stage: outputs (T, n, 2 H) of the layers."""
+        outputs: Tensor = self.layers(
+            x, inside, lengths, draws, self.options.dropout, turned_back=True)
+        return outputs
+
+    def read(
+        self, x: Tensor, inside: Tensor, tokens: Tensor, lengths: Tensor,
+        draws: DropoutRandom | None,
+    ) -> Tensor:
+        """Third stage: logits of outputs x (T, n, 2 H)."""
         scores = torch.tanh(self.attention(x)) @ self.context  # (T, n)
         weights = scores.masked_fill(~inside, -torch.inf).softmax(0)
-        pooled = drop((weights[:, :, None] * x).sum(0), draws, POOLED, dropout)  # (n, 2 H)
-        logits = self.output(pooled)
+        pooled = drop((weights[:, :, None] * x).sum(0), draws, POOLED, self.options.dropout)
+        logits = self.output(pooled)  # of (n, 2 H)
         if self.ngrams is not None:
             logits = self.ngrams(logits, tokens, lengths, draws)
         return logits.squeeze(1)

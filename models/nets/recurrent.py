@@ -97,11 +97,29 @@ class Recurrent(nn.Module):
             lengths: (n,) int64, 1 to T.
             draws: random numbers of these reviews; None switches dropout off.
         """
-        inside, dropout = inside_mask(tokens, lengths), self.options.dropout
-        x = word_vectors(self.embedding, tokens, inside, draws, self.options)
-        x = self.layers(x, inside, lengths, draws, dropout, turned_back=False)
-        pooled = drop(self._pool(x, inside, lengths), draws, POOLED, dropout)  # (n, F)
-        logits = self.output(pooled)
+        inside = inside_mask(tokens, lengths)
+        x = self.embed(tokens, inside, draws)
+        return self.read(self.recur(x, inside, lengths, draws), inside, tokens, lengths, draws)
+
+    def embed(self, tokens: Tensor, inside: Tensor, draws: DropoutRandom | None) -> Tensor:
+        """First stage: word vectors (T, n, E), with `inside` of `inside_mask`."""
+        return word_vectors(self.embedding, tokens, inside, draws, self.options)
+
+    def recur(
+        self, x: Tensor, inside: Tensor, lengths: Tensor, draws: DropoutRandom | None
+    ) -> Tensor:
+        """Second stage: outputs (T, n, W) of the layers."""
+        outputs: Tensor = self.layers(
+            x, inside, lengths, draws, self.options.dropout, turned_back=False)
+        return outputs
+
+    def read(
+        self, x: Tensor, inside: Tensor, tokens: Tensor, lengths: Tensor,
+        draws: DropoutRandom | None,
+    ) -> Tensor:
+        """Third stage: logits of outputs x (T, n, W)."""
+        pooled = drop(self._pool(x, inside, lengths), draws, POOLED, self.options.dropout)
+        logits = self.output(pooled)  # of (n, F)
         if self.ngrams is not None:
             logits = self.ngrams(logits, tokens, lengths, draws)
         return logits.squeeze(1)

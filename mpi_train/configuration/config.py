@@ -44,6 +44,9 @@ from reviews.store import Store
 # Environment variable: 1 when standard error, which mpirun passes on, ends in a terminal.
 TERMINAL = "REVIEWMILL_TERMINAL"
 
+# Models whose recurrent layers have a stage of their own.
+IN_STAGES = ("lstm", "gru", "bilstm-attention")
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -89,6 +92,9 @@ class TrainingConfig:
             raise UserError("--freeze-vectors is about --word-vectors store")
         if self.exchange.parallel == "fsdp":
             self._check_fsdp()
+        if self.exchange.parallel == "model" and self.model not in IN_STAGES:
+            raise UserError(f"--parallel model is for {', '.join(IN_STAGES)}, whose recurrent "
+                            "layers are most of the work: give --parallel data")
 
     def _check_fsdp(self) -> None:
         """Raise UserError for choices that a sharded model does not have."""

@@ -274,8 +274,10 @@ class ExchangeOptions(OptionGroup):
     """Parallelism over the ranks, and the all-reduce of gradients."""
 
     parallel: str = option(
-        "data", "parallelism over the ranks: data, each has the whole model; or fsdp, each has a "
-        "shard of its parameters, gradients and optimizer state", ("data", "fsdp"), later=True)
+        "data", "parallelism: data, each rank has the whole model; model, the cores of each are "
+        "two groups, of which one has the recurrent layers and the other the rest; fsdp, each has "
+        "a shard of the parameters, gradients and optimizer state", ("data", "model", "fsdp"),
+        later=True)
     backend: str = option(
         "auto", "backend of the all-reduce of gradients; nccl trains on GPUs, gloo and mpi on CPUs "
         "and so does shm, in memory that the ranks of one host share",

@@ -1,0 +1,1 @@
+"""Tests of mpi_train.sharding."""
