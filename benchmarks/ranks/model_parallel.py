@@ -7,15 +7,29 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
+import torch
+
 from benchmarks.inputs import store_or_generated
 from benchmarks.measure import machine, measure, table
+from models.micro_batches import micro_batches
+from models.nets import build
+from models.nets.dropout import DropoutRandom
+from models.nets.predict import to_tensors
+from models.nets.recurrent import Recurrent
+from mpi_train.backward import Inputs
+from mpi_train.configuration.config import TrainingConfig
+from mpi_train.data import BatchReader
+from mpi_train.pipelining.pipelined_backward import MicroBatch
 from reviews.errors import UserError
 from reviews.options import make_parser
 from reviews.run_folder import read_records
+from reviews.store import Store
 
 WARM_UP = 3  # updates that are not counted
 GROUPS = 2  # groups of cores of a rank under --parallel model
@@ -37,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="reviewmill-bench-") as folder:
         store = store_or_generated(options.store, Path(folder), 30_000)
         print(f"{machine()}\nlstm, batch {options.batch_size}; median of {options.repeat}\n")
+        part = recurrent_part(Store(store), options.batch_size)
+        print(f"CPU time of forward and backward passes in the recurrent layers: {part:.0%}; two "
+              f"groups are at most {1 / max(part, 1 - part):.2f} times as fast as one core\n")
         ways = list(_ways(len(cores)))
         found: dict[tuple[str, int], list[float]] = {way[:2]: [] for way in ways}
         for _ in range(options.repeat):
@@ -51,6 +68,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         [name, str(used), f"{speed:,.0f}", f"{speed / alone:.2f}", f"{speed / alone / used:.0%}"]
         for (name, used), speed in speeds.items()]))
     return 0
+
+
+def recurrent_part(store: Store, batch_size: int) -> float:
+    """Part of the recurrent layers in the CPU time of a batch's forward and backward passes."""
+    config = TrainingConfig.of(batch_size=batch_size)
+    model = build(config.model_options(store))
+    assert isinstance(model, Recurrent)
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    batch = BatchReader(store, "train", batch_size, 0, 1).batch(0, 0)
+    bounds = micro_batches(batch.lengths, config.data.micro_batch_tokens).tolist()
+    seconds = {"recurrent": 0.0, "others": 0.0}
+    for first, last in pairwise(bounds):
+        rows = batch.take(first, last)
+        draws = DropoutRandom.of(0, 0, 0, torch.arange(first, last))
+        piece = MicroBatch(model, Inputs(
+            to_tensors(rows, torch.device("cpu")), draws, torch.from_numpy(rows.labels), None))
+        for group, stage in (
+                ("others", piece.embed), ("recurrent", piece.recur),
+                ("others", lambda piece=piece: piece.logits().sum().backward()),
+                ("recurrent", piece.recur_back), ("others", piece.embed_back)):
+            started = time.thread_time()
+            stage()
+            seconds[group] += time.thread_time() - started
+    return seconds["recurrent"] / sum(seconds.values())
 
 
 def _ways(cores: int) -> list[tuple[str, int, int, int]]:
