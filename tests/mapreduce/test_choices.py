@@ -11,7 +11,7 @@ from reviews.encoding import encode_files
 from reviews.options import replace_flat
 from reviews.recipe import SPLITS, Recipe
 from reviews.storage.verify import verify_store
-from reviews.text.tokenizer import fold, pattern
+from reviews.text.word_rules import fold, pattern
 from tests.mapreduce.corpus import make_reviews, run, stored_rows, write_reviews
 
 

@@ -12,7 +12,8 @@ import reviewmill
 from mapreduce.clean_reviews import clean_block
 from reviews.options import flag
 from reviews.recipe import Recipe
-from reviews.text.tokenizer import Tokenizer, fold, pattern
+from reviews.text.tokenizer import Tokenizer
+from reviews.text.word_rules import fold, pattern
 from tests.mapreduce.corpus import make_reviews, write_reviews
 
 

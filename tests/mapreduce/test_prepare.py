@@ -17,7 +17,7 @@ from reviews.errors import UserError
 from reviews.recipe import KEYS, SPLITS, Recipe
 from reviews.storage.verify import verify_store
 from reviews.store import Store
-from reviews.text.tokenizer import fold, pattern
+from reviews.text.word_rules import fold, pattern
 from tests.mapreduce.corpus import (
     bytes_of,
     label_fractions,

@@ -10,7 +10,7 @@ import pytest
 import scoring.encode
 from reviews.bundle import read_bundle
 from reviews.recipe import Recipe
-from reviews.text.tokenizer import fold, pattern
+from reviews.text.word_rules import fold, pattern
 from scoring.encode import TextEncoder
 from tests.scoring.bundles import LENGTH, TEXTS, WORDS, make_bundle
 

@@ -3,14 +3,11 @@
 import gzip
 import json
 import re
-import sys
 from pathlib import Path
-from unicodedata import category
 
 import numpy as np
 import pyarrow as pa
 import pytest
-import regex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from nltk.tokenize import RegexpTokenizer
@@ -18,7 +15,8 @@ from nltk.tokenize import RegexpTokenizer
 from reviews.options import replace_flat
 from reviews.recipe import Recipe, Tokenization
 from reviews.text.strings import hash_strings, mix_hashes
-from reviews.text.tokenizer import OVERREAD, TABLE_SIZE, Tokenizer, fold, pattern
+from reviews.text.tokenizer import OVERREAD, Tokenizer
+from reviews.text.word_rules import fold, pattern
 from reviews.text.word_table import WordTable
 from tests.requirements import need
 
@@ -73,29 +71,10 @@ def test_characters_of_scripts_without_spaces_are_words_by_themselves(
     assert words_of([*texts, " " * OVERREAD], recipe) == [*expected, []]
 
 
-def test_the_scripts_without_spaces_are_those_of_unicode() -> None:
-    scripts = ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar")
-    unspaced = regex.compile("[" + "".join(rf"\p{{scx={name}}}" for name in scripts) + "]")
-    letters = [chr(code) for code in range(TABLE_SIZE)
-               if category(chr(code))[0] == "L" or category(chr(code)) == "Nl"]
-    single = re.compile(pattern("words", unspaced_characters=True))
-    found = {c for c in letters if single.findall(fold(c + c)) == [fold(c), fold(c)]}
-    # A modifier letter that Thai shares with many scripts.
-    assert found == {c for c in letters if unspaced.match(c)} - {"\u02bc"}
-
-
 def test_a_chinese_clause_is_read_by_its_characters() -> None:
     assert words_of(["房间good差。"], Recipe.of(unspaced_characters=True)) == [
         ["房", "间", "good", "差"]]
     assert words_of(["房间good差。"], Recipe()) == [["房间good差"]]
-
-
-def test_nothing_above_the_table_begins_or_continues_a_word() -> None:
-    above = [chr(code) for code in range(TABLE_SIZE, sys.maxunicode + 1)]
-    assert not any(category(c)[0] in "LN" or c.lower() != c for c in above)
-    # Supplementary variation selectors choose a glyph; they are not part of the spelling.
-    marks = {ord(c) for c in above if category(c)[0] == "M"}
-    assert marks == set(range(0xE0100, 0xE01F0))
 
 
 @pytest.mark.parametrize("rule", RULES)
