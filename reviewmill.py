@@ -117,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if name not in COMMANDS:
         known = ", ".join(COMMANDS)
-        print(f"reviewmill: no command {name!r}{near(name, COMMANDS) or f'; {known}'}",
+        print(f"reviewmill: no command {name!r}{near(name, [*COMMANDS, '--help']) or f'; {known}'}",
               file=sys.stderr)
         return 2
     os.environ.update({**WAITING, **os.environ})

@@ -16,17 +16,18 @@ from reviews.errors import UserError
 from reviews.options import make_parser
 
 REVIEWS = 3_600_000
-JOBS = {"clean": "lower case, letters only, spaces squeezed, to Parquet",
+JOBS = {"load": "labels and texts of all reviews in memory",
+        "clean": "lower case, letters only, spaces squeezed, to Parquet",
         "store": "from raw text to a store of token ids"}
 # Bytes that pandas holds for each review; it gets as many as three quarters of the memory take.
-HELD = {"clean": 4_000, "store": 12_000}
+HELD = {"load": 4_000, "clean": 4_000, "store": 12_000}
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the benchmark and print its two tables."""
+    """Run the benchmark and print its tables."""
     parser = make_parser(
         "reviewmill bench dask",
-        "Polarity reviews in fastText's format, cleaned alone and prepared into a store.")
+        "Polarity reviews in fastText's format: loaded, cleaned, and prepared into a store.")
     parser.add_argument("--reviews", type=int, default=REVIEWS, metavar="N",
                         help=f"reviews generated (default: {REVIEWS:,})")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes, and cores")
@@ -71,19 +72,10 @@ def _compare(
 
     pandas reads the part, the others the source.
     """
-    (recipe := folder / "recipe.yaml").write_text(RECIPE.to_yaml())
-    python, target = [sys.executable, "-m"], folder / "out"
-    peer = [*python, "benchmarks.peers.polarity"]
-    ours = [*python, "reviewmill", {"clean": "clean", "store": "prepare"}[job], str(source),
-            "--recipe", str(recipe), "--out", str(target), "--workers", str(workers)]
-    commands = {
-        "pandas": [*peer, "pandas", job, str(part), str(target)],
-        "plain Dask": [*peer, "dask", job, str(source), str(target), "--workers", str(workers)],
-        "reviewmill, dask": [*ours, "--runner", "dask"],
-        "reviewmill, local": [*ours, "--runner", "local"],
-    }
+    target = folder / "out"
+    commands = _commands(folder, source, part, job, target, ["--workers", str(workers)])
     cores = set(sorted(os.sched_getaffinity(0), reverse=True)[:workers])
-    measure([*python, "mapreduce.compile_kernels"])
+    measure([sys.executable, "-m", "mapreduce.compile_kernels"])
     found: dict[str, list[float] | str] = {name: [] for name in commands}
     for _ in range(repeat):
         # In turns, so that a slow minute of the machine hits all of them.
@@ -98,6 +90,31 @@ def _compare(
                 found[name] = str(error)
             shutil.rmtree(target, ignore_errors=True)
     return found
+
+
+def _commands(
+    folder: Path, source: Path, part: Path, job: str, target: Path, workers: list[str]
+) -> dict[str, list[str]]:
+    """The command of each side for a job; all write to the target, but for loading alone."""
+    python = [sys.executable, "-m"]
+    if job == "load":
+        peer = [*python, "benchmarks.peers.loading"]
+        return {
+            "pandas": [*peer, "pandas", str(part)],
+            "plain Dask": [*peer, "dask", str(source), *workers],
+            "reviewmill, dask": [*peer, "reviewmill-dask", str(source), *workers],
+            "reviewmill, local": [*peer, "reviewmill-local", str(source), *workers],
+        }
+    (recipe := folder / "recipe.yaml").write_text(RECIPE.to_yaml())
+    peer = [*python, "benchmarks.peers.polarity"]
+    ours = [*python, "reviewmill", {"clean": "clean", "store": "prepare"}[job], str(source),
+            "--recipe", str(recipe), "--out", str(target), *workers]
+    return {
+        "pandas": [*peer, "pandas", job, str(part), str(target)],
+        "plain Dask": [*peer, "dask", job, str(source), str(target), *workers],
+        "reviewmill, dask": [*ours, "--runner", "dask"],
+        "reviewmill, local": [*ours, "--runner", "local"],
+    }
 
 
 def speeds(found: dict[str, list[float] | str], reviews: int, few: int) -> str:

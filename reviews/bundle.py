@@ -18,6 +18,7 @@ from reviews.options import from_mapping
 from reviews.recipe import Recipe
 from reviews.storage.files import reason
 from reviews.storage.folders import check_plain, replace_folder, write_atomically
+from reviews.storage.kinds import instead, kind_of_format
 from reviews.vocabulary import read_vocabulary
 
 FORMAT = "reviewmill-bundle/1"
@@ -170,10 +171,13 @@ def read_bundle(path: str | Path, weights: bool = True) -> Bundle:
         manifest = json.loads(_small(folder / "manifest.json"))
         version, files = manifest["format"], dict(manifest["files"])
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path} is neither a run with a model nor a bundle") from None
+        raise UserError(
+            f"{path} is neither a run with a model nor a bundle{instead(path)}") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{path} is not a bundle: its manifest.json cannot be read") from None
     if version != FORMAT:
+        if kind_of_format(version) == "a store":
+            raise UserError(f"{path} is neither a run with a model nor a bundle; it is a store")
         raise UserError(f"{path} has the format {version}; this program reads {FORMAT}")
     if absent := set(FILES) - set(files) - ({WEIGHTS} if ONNX in files else set()):
         raise UserError(f"{path} is not a bundle: its manifest has no {min(absent)}")

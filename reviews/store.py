@@ -28,6 +28,7 @@ from reviews.storage.folders import (
     whole_file,
     write_whole,
 )
+from reviews.storage.kinds import instead, kind_of_format
 from reviews.storage.staging import cache_folder, staged_file
 from reviews.vocabulary import PADDING, UNKNOWN
 
@@ -82,11 +83,14 @@ class Store:
             raw = read_whole(join(self.address, "manifest.json"))
             self.manifest: dict[str, Any] = json.loads(raw)
             version = self.manifest["format"]
-        except FileNotFoundError:
-            raise UserError(f"{path} is not a store: it has no manifest.json") from None
+        except (FileNotFoundError, NotADirectoryError):
+            raise UserError(
+                f"{path} is not a store: it has no manifest.json{instead(path)}") from None
         except (OSError, ValueError, KeyError, TypeError):
             raise UserError(f"{path} is not a store: its manifest.json cannot be read") from None
         if version != FORMAT:
+            if (kind := kind_of_format(version)) not in (None, "a store"):
+                raise UserError(f"{path} is not a store; it is {kind}")
             raise UserError(f"{path} has the format {version}; this program reads {FORMAT}")
         if absent := NEEDED - set(self.manifest):
             raise UserError(f"{path} is not a store: its manifest.json has no {min(absent)!r}")

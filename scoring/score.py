@@ -146,7 +146,7 @@ def score_files(
     summary = Summary(decision.names) if options.summary is not None else None
     scorer = FileScorer(bundle, model, recipe, decision, options.key_field,
                         options.workers or len(os.sched_getaffinity(0)), summary)
-    splits = plan_splits(inputs, recipe)
+    splits = _plan(inputs, inputs, recipe)
     PROGRESS.begin("predictions", raw_bytes(splits), "score")
     try:
         if is_folder(out):
@@ -168,6 +168,14 @@ def score_files(
     return scorer.tally
 
 
+def _plan(paths: Sequence[str], inputs: Sequence[str], recipe: Recipe) -> list[InputSplit]:
+    """The input splits of the files; UserError, with their names as given, where all are empty."""
+    splits = plan_splits(paths, recipe)
+    if not splits:
+        raise UserError(f"{', '.join(inputs)}: nothing but empty files")
+    return splits
+
+
 def _score_to_folder(
     scorer: FileScorer, splits: Sequence[InputSplit], out: str, options: ScoreOptions,
     plan: dict[str, Any], part_bytes: int,
@@ -185,7 +193,7 @@ def _score_on_spark(
     options: ScoreOptions,
 ) -> Tally:
     job = Job(absolute(out), recipe, decision, options.key_field)
-    splits = plan_splits([*map(absolute, inputs)], recipe)  # as nodes have to say it
+    splits = _plan([*map(absolute, inputs)], inputs, recipe)  # as nodes have to say it
     begin(job.folder, plan_of(bundle, sizes_of(splits), recipe, options), False,
           options.overwrite)
     tasks = [Task(part_name(number), split) for number, split in enumerate(splits)]

@@ -9,7 +9,8 @@ words numbered, rows cut or padded, written to HDF5.
 
 import argparse
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,16 @@ def encode_partition(frame: Any, common: Any, folder: str, partition_info: Any =
     return pd.Series([len(frame)], name="rows")
 
 
+@contextmanager
+def dask_cluster(workers: int) -> Iterator[Any]:
+    """A client of a Dask of this machine, with so many processes."""
+    from distributed import Client, LocalCluster
+
+    alone = {"threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(n_workers=workers, **alone) as cluster, Client(cluster) as client:
+        yield client
+
+
 WAYS: dict[tuple[str, str], Callable[[Path, Path], None]] = {
     ("pandas", "clean"): clean_pandas, ("pandas", "store"): store_pandas,
     ("dask", "clean"): clean_dask, ("dask", "store"): store_dask,
@@ -141,10 +152,7 @@ def main() -> None:
     if options.peer == "pandas":
         way(options.source, options.target)
         return
-    from distributed import Client, LocalCluster
-
-    alone = {"threads_per_worker": 1, "dashboard_address": None}
-    with LocalCluster(n_workers=options.workers, **alone) as cluster, Client(cluster):
+    with dask_cluster(options.workers):
         way(options.source, options.target)
 
 

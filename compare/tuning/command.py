@@ -123,7 +123,8 @@ def ask_for_space(train_options: Sequence[str]) -> dict[str, Any]:
     command = [sys.executable, "-P", "-m", "mpi_train.configuration.search_space", *train_options]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise UserError(done.stderr.strip().splitlines()[-1])
+        raise UserError(
+            done.stderr.strip().splitlines()[-1].removeprefix("reviewmill tune: "))
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 

@@ -11,6 +11,7 @@ from reviews.errors import UserError
 from reviews.options import make_parser
 from reviews.run_folder import CONFIG, loss_scale_line, noise_line
 from reviews.runtime.progress import left
+from reviews.storage.kinds import instead
 
 CLEAR = "\033[H\033[J"
 SILENT_S = 60.0  # without a line, after which the view says so
@@ -30,7 +31,7 @@ def main(
     options = parser.parse_args(argv)
     run, out = Path(options.run), out or sys.stdout
     if not (run / CONFIG).is_file():
-        raise UserError(f"{run} is no run folder: it has no {CONFIG}")
+        raise UserError(f"{run} is no run folder: it has no {CONFIG}{instead(run)}")
     if not options.interval > 0:
         raise UserError(f"--interval is {options.interval:g}: give more than 0 seconds")
     follower = RunFollower(run)

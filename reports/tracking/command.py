@@ -12,6 +12,7 @@ from reports.tracking.trackers import MLflow, TensorBoard
 from reviews.errors import UserError
 from reviews.options import make_parser
 from reviews.run_folder import CONFIG, SUMMARY
+from reviews.storage.kinds import instead
 
 EXPERIMENT, DATABASE = "reviewmill", "sqlite:///mlflow.db"
 
@@ -38,7 +39,7 @@ def main(
     options = parser.parse_args(argv)
     run = Path(options.run)
     if not (run / CONFIG).is_file():
-        raise UserError(f"{run} is no run folder: it has no {CONFIG}")
+        raise UserError(f"{run} is no run folder: it has no {CONFIG}{instead(run)}")
     if bool(options.tensorboard) == bool(options.mlflow):
         raise UserError("give either --tensorboard DIR or --mlflow [URI]")
     if not options.interval > 0:

@@ -2,8 +2,11 @@
 
 import argparse
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any, NoReturn
+
+_CHOICE = re.compile(r"argument .*: invalid choice: '(.*)' \(choose from (.*)\)")
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,6 +23,8 @@ class Parser(argparse.ArgumentParser):
         if unknown != message:
             name = unknown.split()[0].split("=")[0]
             message = f"unknown argument {name}{near(name, self._option_string_actions)}"
+        if choice := _CHOICE.fullmatch(message):
+            message += near(choice[1], re.findall(r"'([^']*)'", choice[2]))
         self.exit(2, f"{self.prog}: {message}\n")
 
 

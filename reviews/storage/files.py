@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from xml.etree import ElementTree
 
 from reviews.errors import UserError
+from reviews.storage.kinds import folder_kind
 from reviews.storage.retries import RETRIES, again, errors_of, kind_of, of_status
 
 T = TypeVar("T")
@@ -93,6 +94,8 @@ def _find(name: str) -> list[str]:
 def _find_local(name: str) -> list[str]:
     files = []
     for path in [name] if os.path.lexists(name) else sorted(glob.glob(name, recursive=True)):
+        if kind := folder_kind(path):
+            raise UserError(f"{path} is {kind}: give files of reviews")
         below = _files_below(path) if os.path.isdir(path) else [path]
         if not below:
             raise UserError(f"{path}: a folder without files")

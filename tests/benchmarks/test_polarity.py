@@ -7,9 +7,17 @@ import pandas as pd
 import pytest
 
 from benchmarks.on_dask import first_lines, held_in_memory, speeds
-from benchmarks.peers.polarity import RECIPE, clean_pandas, store_pandas, write_polarity
+from benchmarks.peers.loading import SIDES, label_and_text
+from benchmarks.peers.polarity import (
+    LINES,
+    RECIPE,
+    clean_pandas,
+    store_pandas,
+    write_polarity,
+)
 from mapreduce.clean import clean_files
 from mapreduce.engines.options import EngineOptions
+from reviews.corpora import plan_splits, read_blocks
 from tests.mapreduce.corpus import run
 
 
@@ -38,3 +46,21 @@ def test_pandas_keeps_the_texts_and_rows_that_reviewmill_keeps(tmp_path: Path) -
     records = run([str(source)], tmp_path / "store", RECIPE).manifest["records"]
     with h5py.File(tmp_path / "rows" / "rows.h5") as file:
         assert len(file["label"]) == records["stored"]
+
+
+@pytest.mark.parametrize("side", [
+    "pandas", "reviewmill-local", pytest.param("dask", marks=pytest.mark.soak),
+    pytest.param("reviewmill-dask", marks=pytest.mark.soak)])
+def test_every_side_loads_all_reviews(tmp_path: Path, side: str) -> None:
+    write_polarity(tmp_path / "reviews.txt", 400)
+    assert SIDES[side](tmp_path / "reviews.txt", 1) == 400
+
+
+def test_pandas_loads_the_labels_and_texts_that_reviewmill_loads(tmp_path: Path) -> None:
+    write_polarity(source := tmp_path / "reviews.txt", 300)
+    theirs = label_and_text(pd.read_csv(source, dtype_backend="pyarrow", **LINES))
+    [split] = plan_splits([str(source)], RECIPE)
+    [block] = read_blocks(split, RECIPE)
+    assert theirs["text"].tolist() == block.reviews["text"].to_pylist()
+    assert [label == "2" for label in theirs["label"]] == [
+        bool(label) for label in block.reviews["label"].to_pylist()]

@@ -199,6 +199,10 @@ def test_mistakes_are_one_line_and_leave_nothing(
         capsys, *line, "--threshold", "0.1", "--unsure", "0.1,0.2")
     assert "no review; 3 missing_text" in refused(
         capsys, model, tmp_path / "bad.jsonl", "--out", out)
+    (tmp_path / "empty.jsonl").touch()
+    assert "empty.jsonl: nothing but empty files" in refused(
+        capsys, model, tmp_path / "empty.jsonl", "--out", out)
+    (tmp_path / "empty.jsonl").unlink()
     assert "no such file" in refused(capsys, model, tmp_path / "nothing", "--out", out)
     assert "neither a run" in refused(capsys, tmp_path, tmp_path / "in.jsonl", "--out", out)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.jsonl", "in.jsonl"]

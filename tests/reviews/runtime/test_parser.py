@@ -17,6 +17,8 @@ def test_an_option_has_dashes_for_underscores() -> None:
 @pytest.mark.parametrize(("arguments", "message"), [
     (["one", "--cuont=3"], "tool one: unknown argument --cuont; did you mean --count?"),
     (["one", "--coun", "3"], "tool one: unknown argument --coun; did you mean --count?"),
+    (["one", "--kind", "lage"], "tool one: argument --kind: invalid choice: 'lage' (choose from "
+     "'large', 'small'); did you mean large?"),
     (["one", "--count"], "tool one: argument --count: expected one argument"),
 ])
 def test_a_mistake_in_a_subcommand_is_one_line_and_exit_status_2(
@@ -25,6 +27,7 @@ def test_a_mistake_in_a_subcommand_is_one_line_and_exit_status_2(
     parser = make_parser("tool", "Tool.")
     one = parser.add_subparsers().add_parser("one")
     one.add_argument("--count")
+    one.add_argument("--kind", choices=["large", "small"])
     with pytest.raises(SystemExit) as stop:
         one.parse_args(arguments[1:])
     assert stop.value.code == 2
