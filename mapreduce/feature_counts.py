@@ -22,6 +22,13 @@ from reviews.storage.work_files import WorkFileWriter, read_tables
 
 Array = np.ndarray
 
+def check_best(recipe: Recipe) -> None:
+    """Raise UserError where the best of no features are asked for."""
+    if recipe.input.best_features and not recipe.input.features:
+        raise UserError(f"best_features is {recipe.input.best_features}, and there are no features "
+                        "to choose from: name fields with --features")
+
+
 def count_feature(
     values: pa.ChunkedArray, labels: Array | None, feature: Feature, writer: WorkFileWriter
 ) -> FeatureCounts:

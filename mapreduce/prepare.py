@@ -17,7 +17,7 @@ from mapreduce.cut_files import CUT_ABOVE, CutFiles, files_to_cut, pieces_of
 from mapreduce.encode_reviews import EncodeReviews, merge_words
 from mapreduce.engines.options import EngineOptions
 from mapreduce.engines.run_job import ENGINES, Engine, log_to_stderr, run_job
-from mapreduce.feature_counts import read_encoding
+from mapreduce.feature_counts import check_best, read_encoding
 from mapreduce.findings import (
     find_escapes,
     progress,
@@ -155,6 +155,7 @@ def prepare(
     options.check()
     started = time.time()
     words.check()
+    check_best(recipe)
     tokenizer = _check_tokenizer(recipe, words)
     is_done = options.resume and is_in_place(out)
     if not is_done:

@@ -111,7 +111,7 @@ def file_blocks(
         features = Encoding(bundle.model["feature_encoding"])
     else:
         # What no model reads, files need not have.
-        recipe = replace_flat(recipe, features=(), best_features=0)
+        recipe = replace_flat(recipe, features=())
     encoded = encode_files(
         request.inputs, recipe, bundle.vocabulary, features, bundle.tokenizer_file)
     for number, block in enumerate(encoded):

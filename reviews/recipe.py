@@ -102,9 +102,6 @@ class InputFormat(Rules):
             raise UserError(f"delimiter is {self.delimiter!r}: give one ASCII character, or tab")
         if len(set(self.features)) < len(self.features) or "" in self.features:
             raise UserError(f"features {','.join(self.features)}: name each field once")
-        if self.best_features and not self.features:
-            raise UserError(f"best_features is {self.best_features}, and there are no features to "
-                            "choose from: name fields with --features")
         if len(set(self.keep_keys)) < len(self.keep_keys) or set(self.keep_keys) - set(KEYS):
             raise UserError(f"keep_keys {','.join(self.keep_keys)}: name some of "
                             f"{', '.join(KEYS)}, each once")

@@ -107,7 +107,7 @@ class FileScorer:
                                 "from fields; train it again")
             self._features = Encoding(bundle.model["feature_encoding"])
         else:  # what no model reads, files need not have
-            recipe = replace_flat(recipe, features=(), best_features=0)
+            recipe = replace_flat(recipe, features=())
         # Nothing is de-duplicated or split, so that reviewer, product and time are read for a
         # summary alone.
         self._summary = summary
