@@ -6,7 +6,6 @@ What one thread does is measured by its CPU time, which other programs of the ma
 import http.client
 import itertools
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -22,8 +21,10 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from benchmarks.measure import machine, measure, table
+from benchmarks.measure import machine, table
+from benchmarks.scaling.score_rates import cores_line, spark_line
 from benchmarks.service.load import Load, load_lines
+from cluster.spark import LocalSpark
 from models.nets.load_model import load_model as load_torch_model
 from models.records import RECORDS, onnx_file, options_of
 from reviews.bundle import WEIGHTS, Bundle, read_bundle
@@ -54,6 +55,9 @@ def main(argv: Sequence[str]) -> int:
                         "capacity")
     parser.add_argument("--load-seconds", default="60,300,120", metavar="S,S,S",
                         help="load: seconds of these three parts (60,300,120)")
+    parser.add_argument("--spark", action="store_true",
+                        help="measure a Spark of two executors of one core instead, beside two "
+                        "runs that share nothing")
     options = parser.parse_args(argv)
     if min(options.reviews, options.repeat) < 1:
         raise UserError("--reviews and --repeat are 1 or more")
@@ -61,6 +65,8 @@ def main(argv: Sequence[str]) -> int:
     cores = sorted(os.sched_getaffinity(0))
     if options.load and len(cores) < 2:
         raise UserError("--load needs two cores: one for the server, one for its calls")
+    if options.spark:
+        return _on_spark(options.model, options.input, cores)
     predictor = load(options.model)
     texts = first_texts(predictor, options.input, options.reviews)
     rows = predictor.encoder.encode(texts)
@@ -84,6 +90,15 @@ def main(argv: Sequence[str]) -> int:
                 print(line)
     finally:
         os.sched_setaffinity(0, cores)
+    return 0
+
+
+def _on_spark(path: str, inputs: Sequence[str], cores: Sequence[int]) -> int:
+    if len(cores) < 2:
+        raise UserError("--spark needs two cores: one for each executor")
+    print(f"{machine()}; {path}")
+    with tempfile.TemporaryDirectory() as folder, LocalSpark(Path(folder)) as master:
+        print(spark_line(path, inputs, cores[:2], master))
     return 0
 
 
@@ -225,24 +240,6 @@ def raw_line(path: str, predictor: Predictor, inputs: Sequence[str], repeat: int
     return (f"raw files to predictions, one core, by CPU time: {n / median(raw):,.0f} reviews/s, "
             f"{median(ids) / median(raw):.1%} of ids to predictions ({n:,} reviews; loading "
             f"{median(loading):.2f} s apart)")
-
-
-def cores_line(path: str, inputs: Sequence[str], cores: Sequence[int]) -> str:
-    """Two threads on two cores, beside two runs that share nothing."""
-    line = [sys.executable, "-m", "reviewmill", "score", path, *inputs]
-
-    def rate(folder: str, name: str, use: Sequence[int]) -> float:
-        done = measure([*line, "--out", f"{folder}/{name}.parquet", "--workers", str(len(use))],
-                       use)
-        found = re.search(r"([\d,]+) reviews/s", done.output)
-        assert found, done.output
-        return float(found[1].replace(",", ""))
-
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
-        apart = sum(pool.map(lambda core: rate(folder, f"apart{core}", [core]), cores))
-        both = rate(folder, "both", cores)
-    return (f"two cores: {both:,.0f} reviews/s, {both / apart:.1%} of two runs that share "
-            f"nothing ({apart:,.0f})")
 
 
 @contextmanager

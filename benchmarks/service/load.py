@@ -66,16 +66,19 @@ def load_lines(load: Load, seconds: Sequence[float]) -> Iterator[str]:
     latencies, statuses = load.run(seconds[0], rate=0.7 * capacity, seed=1)
     half, late = np.percentile(latencies, (50, 99))
     yield (f"at 70 % of capacity, Poisson arrivals, {seconds[0]:g} s: p50 {1000 * half:.2f} ms, "
-           f"p99 {1000 * late:.2f} ms, {late / alone:.1f} calls' time alone; {_shares(statuses)}")
+           f"p99 {1000 * late:.2f} ms, {late / alone:.1f} calls' time alone; "
+           f"{describe_statuses(statuses)}")
     _, statuses = load.run(seconds[1], rate=0.9 * capacity, seed=2)
-    yield f"at 90 % of capacity, {seconds[1]:g} s: {_shares(statuses)}"
+    yield f"at 90 % of capacity, {seconds[1]:g} s: {describe_statuses(statuses)}"
     with _MemorySamples(load) as samples:
         latencies, statuses = load.run(seconds[2], rate=3 * capacity, seed=3)
     after = _capacity(load, 1.0)
-    quarter, last = samples.found[len(samples.found) // 4], samples.found[-1]
-    yield (f"at 300 % of capacity, {seconds[2]:g} s: {_shares(statuses)}; memory {quarter:,.0f} MB "
-           f"after a quarter of the time, {last:,.0f} MB at the end")
-    yield f"in the second after it: {after / capacity:.0%} of capacity"
+    found = samples.found
+    yield f"at 300 % of capacity, {seconds[2]:g} s: {describe_statuses(statuses)}"
+    yield (f"memory of the server then: {found[0]:,.0f} MB at the start, "
+           f"{found[len(found) // 4]:,.0f} MB after a quarter of the time, {found[-1]:,.0f} MB at "
+           f"the end, {max(found):,.0f} MB at most")
+    yield f"in the second after the last answer: {after / capacity:.0%} of capacity"
 
 
 def _capacity(load: Load, seconds: float) -> float:
@@ -83,11 +86,14 @@ def _capacity(load: Load, seconds: float) -> float:
     return load.run(seconds, connections=CLOSED)[1][200] / seconds
 
 
-def _shares(statuses: Counter[int]) -> str:
+def describe_statuses(statuses: Counter[int]) -> str:
+    """Statuses of calls, of which 0 is a call without an answer: shares of 200 and 429, and the
+    numbers of all that must not be, though they are 0."""
     total = max(1, statuses.total())
-    shares = (f"{status or 'no answer'} {n / total:.2%}"
-              for status, n in sorted(statuses.items()) if n)
-    return f"{total:,} calls, " + ", ".join(shares)
+    errors = sum(n for status, n in statuses.items() if status >= 500)
+    others = total - statuses[200] - statuses[429] - errors - statuses[0]
+    return (f"{total:,} calls: 200 {statuses[200] / total:.2%}, 429 {statuses[429] / total:.2%}, "
+            f"5xx {errors}, others {others}, without an answer {statuses[0]}")
 
 
 class _MemorySamples:

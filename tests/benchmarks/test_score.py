@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pytest
 
 import reviewmill
 from benchmarks.score import int8_line
+from benchmarks.service.load import describe_statuses
 from reviews.bundle import put_file, read_bundle
 from scoring import load
 from tests.requirements import need
@@ -81,13 +83,19 @@ def test_the_load_figures_are_printed(tmp_path: Path, capsys: pytest.CaptureFixt
     for figure in (
         r"capacity: [\d,]+ calls/s on one core; a call alone takes [\d.]+ ms",
         r"at 70 % of capacity, Poisson arrivals, 1 s: p50 [\d.]+ ms, p99 [\d.]+ ms, "
-        r"[\d.]+ calls' time alone; [\d,]+ calls, 200 [\d.]+%",
-        r"at 90 % of capacity, 0.5 s: [\d,]+ calls, 200 ",
-        r"at 300 % of capacity, 1 s: [\d,]+ calls, 200 .*; memory [\d,]+ MB .*, [\d,]+ MB at the",
-        r"in the second after it: \d+% of capacity",
+        r"[\d.]+ calls' time alone; [\d,]+ calls: 200 [\d.]+%, 429 [\d.]+%, 5xx 0, ",
+        r"at 90 % of capacity, 0.5 s: [\d,]+ calls: 200 [\d.]+%",
+        r"at 300 % of capacity, 1 s: [\d,]+ calls: 200 .* 5xx 0, others 0, without an answer 0",
+        r"memory of the server then: [\d,]+ MB .* quarter .* end, [\d,]+ MB at most",
+        r"in the second after the last answer: \d+% of capacity",
     ):
         assert re.search(figure, shown), figure
     assert "torch" not in shown
+
+
+def test_statuses_that_must_not_be_are_counted_apart() -> None:
+    assert describe_statuses(Counter({200: 90, 429: 5, 503: 2, 500: 1, 422: 1, 0: 1})) == (
+        "100 calls: 200 90.00%, 429 5.00%, 5xx 3, others 1, without an answer 1")
 
 
 @pytest.mark.parametrize("seconds", ["1,2", "1,2,0", "1,2,inf", "a,b,c"])
