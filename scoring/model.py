@@ -74,7 +74,8 @@ def _check_names(bundle: Bundle, options: ModelOptions) -> None:
     for names in (classes, features):
         if not isinstance(names, list) or not all(map(_is_name, names)):
             raise UserError(f"{bundle.path}/model.json: no names of classes or features")
-    if len({*classes}) != len(classes) or len(classes) != max(2, options.outputs):
+    fits = options.outputs > 0 and len(classes) == max(2, options.outputs)
+    if len({*classes}) != len(classes) or not fits:
         raise UserError(f"{bundle.path}/model.json: {len(classes)} classes do not fit the "
                         f"model's {options.outputs} outputs")
     if len(features) != options.features:
@@ -141,6 +142,8 @@ class OnnxModel:
         self._inputs = [one.name for one in self._session.get_inputs()]
         if unknown := set(self._inputs) - set(INPUTS):
             raise UserError(f"{where} is refused: it reads {min(unknown)!r}")
+        if "rows" in self._inputs and options.ngrams < 1:
+            raise UserError(f"{where} does not fit model.json: it reads n-grams")
         self._options, self._where = options, where
 
     def logits(self, rows: EncodedTexts, features: Array | None = None) -> Array:
