@@ -27,8 +27,8 @@ class Installation:
     def reviewmill(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the installed command in the folder; no checkout is on its path.
 
-        Kernels are compiled anew there, which is quicker with little optimization; without any, numba
-        warns that it cannot keep them.
+        Kernels are compiled anew there, which is quicker with little optimization; without any,
+        numba warns that it cannot keep them.
         """
         return run([str(self.program), *arguments], self.folder,
                    env={"PYTHONPATH": "", "NUMBA_OPT": "1",
