@@ -42,6 +42,7 @@ class Connection(asyncio.Protocol):
         self._done, self._received, self._calls = done, b"", False
         self._transport: Any = None
         self.sent_at = 0.0
+        self.is_open = True  # servers close connections that have been idle for some seconds
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It can be used."""
@@ -65,6 +66,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The server has closed it, or the process ends."""
+        self.is_open = False
         if self._calls:
             self._calls = False
             self._done(self, 0)
@@ -108,6 +110,8 @@ async def open_loop(
         while time.perf_counter() < started + arrival:
             await asyncio.sleep(0)  # timers are late by up to a millisecond
         request = requests[number % len(requests)]
+        while idle and not idle[-1].is_open:
+            idle.pop()
         if idle:
             idle.pop().send(request, started + arrival)
         else:

@@ -12,7 +12,9 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 BUSY = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 3\r\n\r\n{ }"
 
 
-def against(answer: Answer, calls: Callable[[int], Awaitable[Answers]]) -> Answers:
+def against(
+    answer: Answer, calls: Callable[[int], Awaitable[Answers]], keeps_open: bool = True
+) -> Answers:
     """Run calls against a server whose answer to call number n is given; b"" closes."""
     number = 0
 
@@ -28,7 +30,7 @@ def against(answer: Answer, calls: Callable[[int], Awaitable[Answers]]) -> Answe
                 writer.write(data[:20])
                 await writer.drain()
                 writer.write(data[20:])
-                if not data:
+                if not data or not keeps_open:
                     break
         except asyncio.IncompleteReadError:
             pass
@@ -80,6 +82,16 @@ def test_calls_whose_connection_is_lost_are_counted() -> None:
         port, [request_of("{}")], rate=200, seconds=0.2, seed=1))
     assert found.statuses[0] == 1
     assert len(found.seconds) == found.statuses[200] == found.statuses.total() - 1
+
+
+def test_a_connection_that_was_closed_while_idle_gets_no_other_call() -> None:
+    async def answer(_: int) -> bytes:
+        return OK
+
+    # The calls of this seed are 20 ms apart, at least.
+    found = against(answer, lambda port: open_loop(
+        port, [request_of("{}")], rate=20, seconds=0.5, seed=39), keeps_open=False)
+    assert found.statuses == {200: 10, 0: 0}
 
 
 @pytest.mark.parametrize("connections", [1, 3])
