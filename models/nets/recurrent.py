@@ -58,34 +58,24 @@ class Layers(nn.ModuleList):
         return x
 
 
-def word_vectors(
-    embedding: Embedding, tokens: Tensor, inside: Tensor, draws: DropoutRandom | None,
-    options: ModelOptions,
-) -> Tensor:
-    """Vectors (T, n, E) of tokens (n, T) after word dropout; that of padding behind their end."""
-    tokens = drop_words(tokens, draws, options.word_dropout, options.unknown)
-    return embedding(tokens.t().contiguous().masked_fill(~inside, options.padding))
-
-
 def inside_mask(tokens: Tensor, lengths: Tensor) -> Tensor:
     """(T, n) bool: which places of tokens (n, T) are words of the review."""
     return torch.arange(tokens.shape[1], device=tokens.device)[:, None] < lengths
 
 
-class Recurrent(nn.Module):
-    """Embedding, recurrent layers, pooling over the real length, logits."""
+class Staged(nn.Module):
+    """Embedding, recurrent layers, pooling over the real length, logits: in three stages.
 
-    def __init__(self, options: ModelOptions) -> None:
-        super().__init__()
-        self.options = options
-        self.embedding = Embedding(options.vocabulary_size, options.embedding_dim)
-        kind = {"lstm": nn.LSTM, "gru": nn.GRU}[options.model]
-        directions = 2 if options.bidirectional else 1
-        self.layers = Layers(
-            kind, options.embedding_dim, options.hidden_dim, options.layers, directions)
-        width = options.hidden_dim * directions * (2 if options.pooling == "mean+max" else 1)
-        self.output = nn.Linear(width, options.outputs)
-        self.ngrams = NgramView(options) if options.ngrams else None
+    A net makes its own modules, and pools; its last layer's second direction is turned back where
+    `turned_back` says so.
+    """
+
+    turned_back = False
+    options: ModelOptions
+    embedding: Embedding
+    layers: Layers
+    output: nn.Linear
+    ngrams: NgramView | None
 
     def forward(
         self, tokens: Tensor, lengths: Tensor, draws: DropoutRandom | None = None
@@ -102,15 +92,18 @@ class Recurrent(nn.Module):
         return self.read(self.recur(x, inside, lengths, draws), inside, tokens, lengths, draws)
 
     def embed(self, tokens: Tensor, inside: Tensor, draws: DropoutRandom | None) -> Tensor:
-        """First stage: word vectors (T, n, E), with `inside` of `inside_mask`."""
-        return word_vectors(self.embedding, tokens, inside, draws, self.options)
+        """First stage: vectors (T, n, E) of tokens (n, T) after word dropout, with `inside` of
+        `inside_mask`; behind a review's end, that of padding."""
+        options = self.options
+        tokens = drop_words(tokens, draws, options.word_dropout, options.unknown)
+        return self.embedding(tokens.t().contiguous().masked_fill(~inside, options.padding))
 
     def recur(
         self, x: Tensor, inside: Tensor, lengths: Tensor, draws: DropoutRandom | None
     ) -> Tensor:
         """Second stage: outputs (T, n, W) of the layers."""
         outputs: Tensor = self.layers(
-            x, inside, lengths, draws, self.options.dropout, turned_back=False)
+            x, inside, lengths, draws, self.options.dropout, turned_back=self.turned_back)
         return outputs
 
     def read(
@@ -118,13 +111,33 @@ class Recurrent(nn.Module):
         draws: DropoutRandom | None,
     ) -> Tensor:
         """Third stage: logits of outputs x (T, n, W)."""
-        pooled = drop(self._pool(x, inside, lengths), draws, POOLED, self.options.dropout)
+        pooled = drop(self.pool(x, inside, lengths), draws, POOLED, self.options.dropout)
         logits = self.output(pooled)  # of (n, F)
         if self.ngrams is not None:
             logits = self.ngrams(logits, tokens, lengths, draws)
         return logits.squeeze(1)
 
-    def _pool(self, x: Tensor, inside: Tensor, lengths: Tensor) -> Tensor:
+    def pool(self, x: Tensor, inside: Tensor, lengths: Tensor) -> Tensor:
+        """Outputs (T, n, W) to a vector (n, F) for each review."""
+        raise NotImplementedError
+
+
+class Recurrent(Staged):
+    """LSTM or GRU layers in one direction or two, pooled by the last output, maximum or mean."""
+
+    def __init__(self, options: ModelOptions) -> None:
+        super().__init__()
+        self.options = options
+        self.embedding = Embedding(options.vocabulary_size, options.embedding_dim)
+        kind = {"lstm": nn.LSTM, "gru": nn.GRU}[options.model]
+        directions = 2 if options.bidirectional else 1
+        self.layers = Layers(
+            kind, options.embedding_dim, options.hidden_dim, options.layers, directions)
+        width = options.hidden_dim * directions * (2 if options.pooling == "mean+max" else 1)
+        self.output = nn.Linear(width, options.outputs)
+        self.ngrams = NgramView(options) if options.ngrams else None
+
+    def pool(self, x: Tensor, inside: Tensor, lengths: Tensor) -> Tensor:
         """(T, n, W) to (n, W) or, for mean+max, (n, 2 W).
 
         The second direction of the last layer is still reversed: its word at length - 1 is the

@@ -9,8 +9,7 @@ from itertools import islice, pairwise
 import torch
 from torch import Tensor, nn
 
-from models.nets.attention import BilstmAttention
-from models.nets.recurrent import Recurrent, inside_mask
+from models.nets.recurrent import Staged, inside_mask
 from mpi_train.backward import BackPropagation, Inputs, TooLarge, is_out_of_memory
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import Batch
@@ -32,7 +31,7 @@ class MicroBatch:
 
     read: "Future[Tensor]"
 
-    def __init__(self, model: Recurrent | BilstmAttention, inputs: Inputs) -> None:
+    def __init__(self, model: Staged, inputs: Inputs) -> None:
         self._model, self.inputs = model, inputs
         self._tokens, self._lengths = inputs.tensors[:2]
         self._inside = inside_mask(self._tokens, self._lengths)
@@ -76,7 +75,7 @@ class PipelinedBackPropagation(BackPropagation):
         device: torch.device, timer: PhaseTimer,
     ) -> None:
         super().__init__(config, model, gradients, device, timer)
-        assert isinstance(model, Recurrent | BilstmAttention)
+        assert isinstance(model, Staged)
         self._staged = model
         self._other = ThreadPoolExecutor(1, "embedding", torch.set_num_threads, (1,))
 
