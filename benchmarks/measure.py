@@ -3,11 +3,14 @@
 import os
 import platform
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from compare import peak
 from reviews.errors import UserError
 from reviews.runtime.processor import processor_name
 
@@ -31,24 +34,29 @@ def measure(
     Raises UserError with the end of its output if it fails.
     """
     cores = cores or os.sched_getaffinity(0)
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
+        file = Path(folder) / "peak"
         started = time.perf_counter()
         process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT,
+            [sys.executable, "-I", "-S", peak.__file__, str(file), *command],
+            stdout=output, stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
-        # wait4 tells the memory of this child and its own children, and of no other.
-        _, status, used = os.wait4(process.pid, 0)
+        # wait4 tells the time of this child and its own children, and of no other.
+        _, ended, used = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
+        process.returncode = os.waitstatus_to_exitcode(ended)
         output.seek(0)
         text = output.read().decode(errors="replace")
-        if process.returncode:
+        status, peak_kib = process.returncode, 0
+        if not status:
+            status, peak_kib = map(int, file.read_text("ascii").split())
+        if status:
             tail = text.strip()[-500:]
-            raise UserError(f"{' '.join(command[:4])} ... failed ({process.returncode}): {tail}")
+            raise UserError(f"{' '.join(command[:4])} ... failed ({status}): {tail}")
     cpu_s = used.ru_utime + used.ru_stime
-    return Usage(seconds, cpu_s, used.ru_maxrss * 1024 / 1e6, text)
+    return Usage(seconds, cpu_s, peak_kib * 1024 / 1e6, text)
 
 
 def machine() -> str:

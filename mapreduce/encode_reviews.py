@@ -37,7 +37,6 @@ from reviews.store import commit_store, empty_manifest, write_shard
 from reviews.text.sequences import cut, room_for_words
 from reviews.text.subwords import FILE as TOKENIZER
 from reviews.text.subwords import Subwords
-from reviews.text.word_table import WordTable
 from reviews.vocabulary import Coding, given_vocabulary, most_frequent
 
 Array = np.ndarray
@@ -73,14 +72,7 @@ class EncodeReviews(ReviewsJob):
 
     def mapper_init(self) -> None:
         self._load()
-        self.table = WordTable()
-        self.table.intern(self.coding.words)
-        self.common_ids = self._ids_of(self.common_words.words)
-
-    def _ids_of(self, words: pa.Array) -> Array:
-        """Ids (n,) of words, as `Coding.numbers` finds them, from a table that is made once."""
-        found = self.table.find(words)
-        return np.where(found < 0, self.coding.unknown, found + self.coding.first)
+        self.common_ids = self.coding.numbers(self.common_words.words)
 
     def mapper(
         self, number: int, line: PartitionFileLine | NoRowsLine
@@ -92,8 +84,7 @@ class EncodeReviews(ReviewsJob):
         split = self.gathered.splits(partition.rows)
         shard = f"shards/part-{number:05d}.h5"
         columns, statistics = encode(
-            partition, split, self.coding, self.common_ids, self._ids_of(partition.words),
-            self.recipe, self.encoding)
+            partition, split, self.coding, self.common_ids, self.recipe, self.encoding)
         # Attempts of one task write the same bytes, so either may win the name.
         with whole_file(join(self.options.store, shard)) as file:
             write_shard(file, columns)
@@ -171,17 +162,18 @@ def merge_words(
 
 
 def encode(
-    partition: Partition, split: Array, coding: Coding, common_ids: Array, own_ids: Array,
-    recipe: Recipe, encoding: Encoding,
+    partition: Partition, split: Array, coding: Coding, common_ids: Array, recipe: Recipe,
+    encoding: Encoding,
 ) -> tuple[dict[str, dict[str, Array]], dict[str, dict[str, Any]]]:
     """The columns of a shard for each split, and what the manifest says about them.
 
-    common_ids (c,) are what the common words become, own_ids (w,) the partition's own.
+    common_ids (c,) are what the common words become.
     """
     length, keep = recipe.encoding.length, recipe.encoding.keep
     room, classes = room_for_words(length, coding), len(recipe.labels.class_names)
     ids = partition.ids()
-    numbers = np.concatenate([common_ids, own_ids[partition.numbers]]).astype(coding.dtype)
+    own_ids = coding.numbers(partition.words)[partition.numbers]
+    numbers = np.concatenate([common_ids, own_ids]).astype(coding.dtype)
     rows = {name: np.asarray(partition.rows[name]) for name in ("label", "rating", "review_id")}
     if encoding.names:
         rows["features"] = encoding.encode(

@@ -22,6 +22,7 @@ from reviews.storage.work_files import WorkFileWriter, read_tables
 
 Array = np.ndarray
 
+
 def check_best(recipe: Recipe) -> None:
     """Raise UserError where the best of no features are asked for."""
     if recipe.input.best_features and not recipe.input.features:

@@ -12,18 +12,14 @@ os.environ.update({**WAITING, **os.environ})
 # Else every rank warns of each peer whose address no name server knows.
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
-import torch
-
 from mpi_train.configuration.config import TrainingConfig, make_training_parser
 from mpi_train.configuration.resolve import resolve
 from mpi_train.exchange.communicator import Communicator, Stopped
-from mpi_train.exchange.process_setup import has_bf16, prepare_process
+from mpi_train.exchange.process_setup import lacking, prepare_process
 from mpi_train.train import train
 from reviews.errors import UserError
 from reviews.options import given
 from reviews.runtime.lifeline import DONE, FAILED, Lifeline
-
-LSTMS = ("lstm", "bilstm-attention")  # for which torch has no float16 on processors
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,20 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check_exchange(config: TrainingConfig, communicator: Communicator) -> None:
     """Agree on a UserError where the hardware or the backend lacks what the options ask for."""
-    problem, precision = None, config.run.precision
-    if precision == "bf16" and not has_bf16(communicator.device):
-        problem = ("--precision bf16 is for hardware that multiplies such numbers: "
-                   "give --precision fp32")
-    if precision == "fp16" and communicator.device.type == "cpu" and config.model in LSTMS:
-        problem = (f"--precision fp16 trains --model {config.model} on GPUs alone: "
-                   "give --precision fp32")
-    if config.exchange.parallel == "model":
-        threads = torch.get_num_threads()
-        if communicator.device.type != "cpu":
-            problem = "--parallel model is for processors: give --device cpu, or --parallel data"
-        elif threads < 2:
-            problem = (f"--parallel model is for ranks of two threads or more, and here one has "
-                       f"{threads}: give --threads 2, or --parallel data")
+    problem = lacking(config, communicator.device)
     if problem and communicator.size > 1:
         problem = f"{platform.node()}: {problem}"
     communicator.agree(problem)

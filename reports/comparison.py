@@ -15,6 +15,7 @@ from reports.studies.learning_curve import learning_curve
 from reports.studies.precision_recall import of_comparison
 from reports.studies.summary_file import read_summary
 from reports.studies.wrong_labels import wrong_labels
+from reviews.metrics import NORMAL
 
 FILE, FORMAT = "compare.json", "reviewmill-comparison/1"
 TESTS = {
@@ -26,8 +27,6 @@ TESTS = {
     "product_bootstrap": "bootstrap over products",
     "reviewer_bootstrap": "bootstrap over reviewers",
 }
-# Half a 95 % interval in standard errors of a normal distribution.
-NORMAL = 1.96
 Comparison = Mapping[str, Any]
 
 

@@ -13,9 +13,9 @@ from reports.drawing import INK, SERIES, Chart
 from reports.html import Html, count, el, join, percent, short, table
 from reports.parts import grid, header, page, section, settings
 from reports.studies.summary_file import read_summary
+from reviews.metrics import NORMAL
 
 FORMAT = "reviewmill-summary/1"
-NORMAL = 1.96  # half a 95 % interval in standard errors of a normal distribution
 MOST_POINTS = 60  # points of time on the chart
 SHOWN = 20  # products of a list
 _PERIODS = {"day": "%Y-%m-%d", "month": "%Y-%m", "year": "%Y"}

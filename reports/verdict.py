@@ -7,6 +7,7 @@ from typing import Any
 
 from reports.html import count, percent, score
 from reports.run import Run
+from reviews.metrics import NORMAL
 
 
 def majority(matrix: Sequence[Sequence[int]]) -> tuple[int, float]:
@@ -24,7 +25,7 @@ def validation_majority(run: Run) -> float | None:
 
 def margin(accuracy: float, n: int) -> float:
     """Half the width of the 95 % interval of a fraction measured on n reviews."""
-    return 1.96 * math.sqrt(accuracy * (1 - accuracy) / n)
+    return NORMAL * math.sqrt(accuracy * (1 - accuracy) / n)
 
 
 def evaluate_command(run: Run) -> str:

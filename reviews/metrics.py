@@ -8,6 +8,7 @@ import numpy as np
 Array = np.ndarray
 WANTED = (0.8, 0.85, 0.9, 0.95, 0.98, 0.99)  # precisions of the table
 POINTS = 100  # at most, of a curve that is drawn
+NORMAL = 1.96  # half a 95 % interval in standard errors of a normal distribution
 
 
 def confusion_matrix(truth: Array, predicted: Array, classes: int) -> Array:

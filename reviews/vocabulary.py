@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,9 @@ import pyarrow.compute as pc
 
 from reviews.errors import UserError
 from reviews.recipe import SPLITS
+
+if TYPE_CHECKING:
+    from reviews.text.word_table import WordTable
 
 PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
 UNKNOWN_LIMIT = 0.2  # share of unknown words that a user is warned of
@@ -69,9 +73,17 @@ class Coding:
         return id_type(self.size - FIRST_WORD)
 
     def numbers(self, words: pa.Array) -> np.ndarray:
-        """Ids (n,) int32 of the words."""
-        found = pc.index_in(words, value_set=self.words)
-        return np.asarray(pc.add(found, self.first).fill_null(self.unknown), np.int32)
+        """Ids (n,) int32 of the words, by a table of the vocabulary that is made once."""
+        found = self._table.find(words)
+        return np.where(found < 0, self.unknown, found + self.first).astype(np.int32)
+
+    @cached_property
+    def _table(self) -> "WordTable":
+        from reviews.text.word_table import WordTable  # compiled; training needs none of it
+
+        table = WordTable()
+        table.intern(self.words)
+        return table
 
 
 def id_type(words: int) -> np.dtype:

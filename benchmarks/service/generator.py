@@ -79,6 +79,14 @@ def request_of(body: str) -> bytes:
             b"Content-Length: %d\r\n\r\n" % len(data)) + data
 
 
+def take_open(idle: list[Connection]) -> Connection | None:
+    """Take the connection that was used last, and drop those behind it that are closed."""
+    while idle:
+        if (connection := idle.pop()).is_open:
+            return connection
+    return None
+
+
 async def open_loop(
     port: int, requests: list[bytes], rate: float, seconds: float, seed: int
 ) -> Answers:
@@ -110,10 +118,8 @@ async def open_loop(
         while time.perf_counter() < started + arrival:
             await asyncio.sleep(0)  # timers are late by up to a millisecond
         request = requests[number % len(requests)]
-        while idle and not idle[-1].is_open:
-            idle.pop()
-        if idle:
-            idle.pop().send(request, started + arrival)
+        if connection := take_open(idle):
+            connection.send(request, started + arrival)
         else:
             task = loop.create_task(call_anew(request, started + arrival))
             opening.add(task)

@@ -4,7 +4,10 @@ import os
 
 import torch
 
+from mpi_train.configuration.config import TrainingConfig
 from reviews.runtime.memory import keep_freed_memory
+
+LSTMS = ("lstm", "bilstm-attention")  # for which torch has no float16 on processors
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -13,6 +16,24 @@ def has_bf16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.backends.cpu.get_cpu_capability().startswith("AVX512")
                 and torch.cpu._is_avx512_bf16_supported())
+
+
+def lacking(config: TrainingConfig, device: torch.device) -> str | None:
+    """Message about what the options ask for and this rank's hardware lacks, or None; called
+    after `prepare_process`."""
+    precision, threads = config.run.precision, torch.get_num_threads()
+    if precision == "bf16" and not has_bf16(device):
+        return ("--precision bf16 is for hardware that multiplies such numbers: "
+                "give --precision fp32")
+    if precision == "fp16" and device.type == "cpu" and config.model in LSTMS:
+        return (f"--precision fp16 trains --model {config.model} on GPUs alone: "
+                "give --precision fp32")
+    if config.exchange.parallel == "model" and device.type != "cpu":
+        return "--parallel model is for processors: give --device cpu, or --parallel data"
+    if config.exchange.parallel == "model" and threads < 2:
+        return (f"--parallel model is for ranks of two threads or more, and here one has "
+                f"{threads}: give --threads 2, or --parallel data")
+    return None
 
 
 def prepare_process(

@@ -9,9 +9,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from reports.drawing import GRID, SERIES, Chart
 from reports.html import Html, count, el, percent, short, table
 from reports.parts import section
+from reviews.metrics import NORMAL
 
-# Half a 95 % interval in standard errors of a normal distribution.
-NORMAL = 1.96
 Curve = Mapping[str, Any]
 
 

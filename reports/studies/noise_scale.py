@@ -9,12 +9,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from reports.drawing import SERIES, Chart
 from reports.html import Html, count, el, join, short, table
 from reports.run import Run
+from reviews.metrics import NORMAL
 from reviews.run_folder import noise_line
 from reviews.runtime.noise_sums import NoiseSums
 
 PARTS = 24  # of a run: each has a point of the chart and a row of the table
 LEAST = 8  # measured updates of a part, where the run has as many
-NORMAL = 1.96  # half a 95 % interval in standard errors of a normal distribution
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,17 @@ from typing import Any
 
 # Formats of manifest.json, without their versions.
 _MANIFESTS = {"reviewmill-store": "a store", "reviewmill-bundle": "the bundle of a model"}
-_FILES = {"compare.json": "a comparison", "tune.json": "a search", "metrics.jsonl": "a run"}
+# Files that such a folder has, all of them; one of these names alone may be a user's.
+_FILES = {"a comparison": ("compare.json", "plan.json"), "a search": ("tune.json", "tune.html"),
+          "a run": ("metrics.jsonl", "config.yaml")}
 _MOST = 64 << 20  # bytes of a manifest that are looked at
 
 
 def folder_kind(path: str | Path) -> str | None:
     """Kind of a local folder, such as 'a store'; None for one that no command made."""
     folder = Path(path)
-    for name, kind in _FILES.items():
-        if (folder / name).is_file():
+    for kind, names in _FILES.items():
+        if all((folder / name).is_file() for name in names):
             return kind
     manifest = folder / "manifest.json"
     if not manifest.is_file() or manifest.stat().st_size > _MOST:

@@ -54,6 +54,13 @@ def losses(run: Path) -> list[float]:
     return [step["loss"] for step in records(run, "step")]
 
 
+def norm(one: Weights, other: Weights) -> float:
+    """Norm of the difference of all weights together."""
+    assert one.keys() == other.keys()
+    return float(np.sqrt(sum(np.square(one[name] - other[name], dtype=np.float64).sum()
+                             for name in one)))
+
+
 def difference(one: Weights, other: Weights) -> float:
     assert one.keys() == other.keys()
     return max(float(np.abs(one[name] - other[name]).max()) for name in one)

@@ -5,16 +5,21 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from benchmarks.service.generator import Answers, closed_loop, open_loop, request_of
+from benchmarks.service.generator import (
+    Answers,
+    Connection,
+    closed_loop,
+    open_loop,
+    request_of,
+    take_open,
+)
 
 Answer = Callable[[int], Awaitable[bytes]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 BUSY = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 3\r\n\r\n{ }"
 
 
-def against(
-    answer: Answer, calls: Callable[[int], Awaitable[Answers]], keeps_open: bool = True
-) -> Answers:
+def against(answer: Answer, calls: Callable[[int], Awaitable[Answers]]) -> Answers:
     """Run calls against a server whose answer to call number n is given; b"" closes."""
     number = 0
 
@@ -30,7 +35,7 @@ def against(
                 writer.write(data[:20])
                 await writer.drain()
                 writer.write(data[20:])
-                if not data or not keeps_open:
+                if not data:
                     break
         except asyncio.IncompleteReadError:
             pass
@@ -85,13 +90,14 @@ def test_calls_whose_connection_is_lost_are_counted() -> None:
 
 
 def test_a_connection_that_was_closed_while_idle_gets_no_other_call() -> None:
-    async def answer(_: int) -> bytes:
-        return OK
-
-    # The calls of this seed are 20 ms apart, at least.
-    found = against(answer, lambda port: open_loop(
-        port, [request_of("{}")], rate=20, seconds=0.5, seed=39), keeps_open=False)
-    assert found.statuses == {200: 10, 0: 0}
+    first, second, third = (Connection(lambda *_: None) for _ in range(3))
+    third.connection_lost(None)
+    idle = [first, second, third]
+    assert take_open(idle) is second
+    assert idle == [first]
+    first.connection_lost(None)
+    assert take_open(idle) is None
+    assert idle == []
 
 
 @pytest.mark.parametrize("connections", [1, 3])

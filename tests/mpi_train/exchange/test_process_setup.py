@@ -8,7 +8,8 @@ import sys
 import pytest
 import torch
 
-from mpi_train.exchange.process_setup import processes_text
+from mpi_train.configuration.config import TrainingConfig
+from mpi_train.exchange.process_setup import lacking, processes_text
 
 PROGRAM = """
 import json, os, sys, torch
@@ -59,3 +60,20 @@ def test_the_log_says_how_many_ranks_and_threads_there_are(
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: number)
     assert processes_text(ranks, "gloo", torch.device(device)) == said
+
+
+@pytest.mark.parametrize(("options", "device", "said"), [
+    ({"model": "lstm", "precision": "fp16"}, "cpu", "fp16 trains --model lstm on GPUs alone"),
+    ({"model": "lstm", "precision": "fp16"}, "cuda", None),
+    ({"model": "gru", "precision": "fp16"}, "cpu", None),
+    ({"model": "gru", "parallel": "model"}, "cuda", "--parallel model is for processors"),
+    ({"model": "gru", "parallel": "model"}, "cpu", None),
+    ({"model": "gru"}, "cuda", None),
+])
+def test_what_the_hardware_lacks_is_said(
+    options: dict[str, str], device: str, said: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    found = lacking(TrainingConfig.of(**options), torch.device(device))
+    assert (found is None) == (said is None)
+    assert said is None or said in (found or "")

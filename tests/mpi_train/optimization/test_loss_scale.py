@@ -127,7 +127,7 @@ def test_a_loss_that_is_no_number_ends_the_run_at_any_scale(
 
 @pytest.mark.parametrize("model", ["lstm", "bilstm-attention"])
 def test_what_processors_lack_in_float16_is_refused(
-    model: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: str, store: Store, tmp_path: Path
 ) -> None:
     layer, words = torch.nn.LSTM(3, 2), torch.zeros(4, 1, 3, requires_grad=True)
     with torch.autocast("cpu", torch.float16), pytest.raises(RuntimeError):
@@ -161,9 +161,9 @@ def test_other_types_have_none() -> None:
 def test_the_options_are_powers_of_two_for_fp16(store: Store, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--loss-scale is 1000: give a power of two, such as 512"):
         train(store, tmp_path / "run", **FP16, loss_scale=1000)
-    for name in ("loss_scale", "loss_scale_window"):
-        with pytest.raises(UserError, match=r"is read with --precision fp16|--precision fp16"):
-            train(store, tmp_path / "run", **{name: 8})
+    for name in ("loss-scale", "loss-scale-window"):
+        with pytest.raises(UserError, match=f"--{name} is for --precision fp16: "):
+            main(arguments(store, tmp_path / "run", **{name: 8}))
 
 
 def test_the_gradient_noise_scale_is_that_of_fp32(store: Store, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Tests of mpi_train.sharding."""
+"""Tests of mpi_train.pipelining."""

@@ -4,7 +4,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -23,7 +22,14 @@ from mpi_train.pipelining.pipelined_backward import PipelinedBackPropagation
 from reviews.bundle import read_bundle
 from reviews.errors import UserError
 from reviews.store import Store
-from tests.mpi_train.runs import arguments, difference, losses, train, train_on_ranks
+from tests.mpi_train.runs import (
+    arguments,
+    difference,
+    losses,
+    norm,
+    train,
+    train_on_ranks,
+)
 from tests.stores import make_store
 
 CASES: dict[str, dict[str, Any]] = {
@@ -86,12 +92,6 @@ def test_ranks_of_two_groups_have_the_gradient_of_one_process(
         for name in ("dynamic", "gloo"):
             found = read_bundle(tmp_path / f"{precision} {name}").weights
             assert norm(one, found) < limit * moved
-
-
-def norm(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
-    assert one.keys() == other.keys()
-    return float(np.sqrt(sum(np.square(one[name] - other[name], dtype=np.float64).sum()
-                             for name in one)))
 
 
 def test_a_run_is_resumed_under_either(store: Store, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from reviews.bundle import read_bundle
 from reviews.errors import UserError
 from reviews.store import Store
 from tests.encoders import make_encoder, sentences
-from tests.mpi_train.runs import arguments, records, train_on_ranks
+from tests.mpi_train.runs import arguments, norm, records, train_on_ranks
 from tests.mpi_train.test_transformer import line_of, prepare
 from tests.stores import make_store
 
@@ -76,12 +76,6 @@ class Runs:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return Runs(tmp_path_factory.mktemp("sharded"))
-
-
-def norm(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
-    assert one.keys() == other.keys()
-    return float(np.sqrt(sum(np.square(one[name] - other[name], dtype=np.float64).sum()
-                             for name in one)))
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -59,6 +59,13 @@ def test_files_of_reviews_are_wanted(folders: dict[str, Path], name: str) -> Non
         find_files([str(folders[name])])
 
 
+@pytest.mark.parametrize("name", ["metrics.jsonl", "compare.json", "tune.json"])
+def test_a_file_of_the_users_with_such_a_name_is_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("{}")
+    assert folder_kind(tmp_path) is None
+    assert find_files([str(tmp_path)]) == [str(tmp_path / name)]
+
+
 def test_manifests_of_others_are_no_kind(tmp_path: Path) -> None:
     for text in ("[]", "{", '{"format": "reviews/1"}', "\xff"):
         (tmp_path / "manifest.json").write_text(text, "latin-1")
