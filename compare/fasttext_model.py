@@ -17,6 +17,13 @@ NGRAMS = {"fasttext": 2, "fasttext-raw-1": 1, "fasttext-raw-2": 2, "fasttext-raw
 MARKS = re.compile(r"([.!?,'/()])")
 
 
+def generator_seed(seed: int) -> int:
+    """fastText's seed for the seed of a run: its generator takes 0 for 1, and adds the number of
+    the thread, so that neighbours would share what they draw.
+    """
+    return 1 + 1_000 * seed
+
+
 def as_in_its_tutorial(text: str) -> str:
     """A raw text in lower case, marks as words of their own, all in one line."""
     return " ".join(MARKS.sub(r" \1 ", text.lower()).split())
@@ -32,7 +39,7 @@ def train(name: str, documents: Sequence[str], labels: Array, model: Path, seed:
             for text, label in zip(documents, labels, strict=True):
                 lines.write(f"__label__{label} {text}\n")
         fitted = fasttext.train_supervised(
-            str(file), thread=len(os.sched_getaffinity(0)), verbose=0, seed=seed,
+            str(file), thread=len(os.sched_getaffinity(0)), verbose=0, seed=generator_seed(seed),
             wordNgrams=NGRAMS[name], **OPTIONS)
     fitted.save_model(str(model))
 

@@ -22,7 +22,7 @@ import fasttext
 import numpy as np
 
 from compare import raw_texts
-from compare.fasttext_model import OPTIONS, as_in_its_tutorial
+from compare.fasttext_model import OPTIONS, as_in_its_tutorial, generator_seed
 from compare.rows import column, texts
 from reviews.store import Store
 
@@ -52,7 +52,7 @@ def main() -> None:
     def seconds(epochs: int) -> float:
         started = time.perf_counter()
         model[0] = fasttext.train_supervised(
-            str(file), thread=threads, verbose=0, seed=options.seed,
+            str(file), thread=threads, verbose=0, seed=generator_seed(options.seed),
             wordNgrams=options.ngrams, **{**OPTIONS, "epoch": epochs})
         return time.perf_counter() - started
 

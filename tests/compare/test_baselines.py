@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import root_mean_squared_error
 
 import reviewmill
-from compare import raw_texts, vader
+from compare import fasttext_model, raw_texts, vader
 from compare.baselines import Source, predict, predict_ratings, train, train_ratings
 from compare.learners import MOST_FEATURES, OF_FEATURES, Learner, mutual_information
 from compare.ratings import RATED
@@ -191,6 +191,19 @@ def test_texts_are_not_found_by_their_words_where_these_are_no_identity(tmp_path
     store, files = raw_store(tmp_path, dedupe="reviewer-product")
     with pytest.raises(UserError, match="prepared with --dedupe reviewer-product"):
         raw_texts.write(tmp_path / "texts.parquet", store, [str(file) for file in files])
+
+
+def test_seeds_of_fasttext_are_different_trainings_on_one_core_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need(importlib.util.find_spec("fasttext") is not None, "fasttext (extra bench)")
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    documents, labels = ["it is bad", "it is good"] * 50, np.arange(100) % 2
+    said = []
+    for seed in (0, 1):
+        fasttext_model.train("fasttext-raw-1", documents, labels, tmp_path / "model", seed)
+        said.append(fasttext_model.logits(documents, 2, tmp_path / "model"))
+    assert (said[0] != said[1]).all()
 
 
 @pytest.mark.parametrize("name", ["fasttext-raw-1", "fasttext-raw-2", "vader"])
