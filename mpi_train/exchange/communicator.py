@@ -22,7 +22,7 @@ import torch.distributed
 from mpi_train.exchange.addresses import find_interfaces
 from mpi_train.exchange.devices import Gpus, choose_device, idle_gpus_text
 from mpi_train.exchange.process_groups import make_process_group
-from mpi_train.exchange.shared_memory import share_memory
+from mpi_train.exchange.shared_memory.memory import share_memory
 from mpi_train.exchange.tcp_store_world import TcpStoreWorld, find_rendezvous
 from mpi_train.exchange.watchdog import Watchdog, own_identity
 from reviews.errors import UserError

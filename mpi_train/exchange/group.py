@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from mpi_train.exchange.communicator import Communicator
-from mpi_train.exchange.shared_memory import shared_memory
-from mpi_train.exchange.shared_memory_all_gather import SharedMemoryAllGather
+from mpi_train.exchange.shared_memory.memory import shared_memory
+from mpi_train.exchange.shared_memory.all_gather import SharedMemoryAllGather
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from mpi_train.exchange.shared_memory import share_memory
+from mpi_train.exchange.shared_memory.memory import share_memory
 from tests.mpi_train.ranks import run_ranks
 
 PROGRAM = """
 from mpi4py import MPI
-from mpi_train.exchange.shared_memory import share_memory
+from mpi_train.exchange.shared_memory.memory import share_memory
 world = MPI.COMM_WORLD
 memory = share_memory(world, 100)
 assert len(memory) == 100 and not memory.any()

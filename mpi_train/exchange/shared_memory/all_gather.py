@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mpi_train.exchange.shared_memory import shared_memory
+from mpi_train.exchange.shared_memory.memory import shared_memory
 
 Array = np.ndarray
 

@@ -8,8 +8,8 @@ MANY = """
 import itertools, os, signal
 import numpy as np
 from mpi4py import MPI
-from mpi_train.exchange.shared_memory_all_gather import SharedMemoryAllGather
-from mpi_train.exchange.shared_memory import share_memory
+from mpi_train.exchange.shared_memory.all_gather import SharedMemoryAllGather
+from mpi_train.exchange.shared_memory.memory import share_memory
 
 world = MPI.COMM_WORLD
 rank, everybody = world.rank, tuple(range(world.size))
