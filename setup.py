@@ -5,6 +5,7 @@ from setuptools import setup
 setup(
     packages=[
         "benchmarks",
+        "benchmarks.exchange",
         "benchmarks.imbalance",
         "benchmarks.minibatch",
         "benchmarks.peers",
@@ -32,6 +33,7 @@ setup(
         "mpi_train.calibration",
         "mpi_train.configuration",
         "mpi_train.exchange",
+        "mpi_train.exchange.shared_memory",
         "mpi_train.monitoring",
         "mpi_train.optimization",
         "mpi_train.pipelining",

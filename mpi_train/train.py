@@ -15,6 +15,7 @@ from mpi_train.checkpoint import CheckpointWriter, last_checkpoint
 from mpi_train.chosen_rows import ChosenRows
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import BatchReader, SplitReader, open_store
+from mpi_train.exchange.choose_backend import settle_backend
 from mpi_train.exchange.communicator import Communicator, Stopped
 from mpi_train.exchange.process_setup import processes_text
 from mpi_train.gather_logits import validate
@@ -109,8 +110,10 @@ class Run:
             config.schedule, data.batch_size, self.total, self.plan.updates)
 
         self.options = communicator.from_root(lambda: config.model_options(self.store))
-        self.updater = Updater(config, communicator, reader,
-                               new_model(config, self.options, self.store, communicator))
+        model = new_model(config, self.options, self.store, communicator)
+        config, self._choice = settle_backend(config, communicator, model)
+        self.config = config
+        self.updater = Updater(config, communicator, reader, model)
         self.replica = self.updater.replica
         # Ranks that have a part in averages, checkpoints and bundles.
         self._writes = self.replica.sharded or communicator.rank == 0
@@ -171,8 +174,8 @@ class Run:
             f"{self.plan.rows:,} reviews, {self.plan.updates:,} updates an epoch, "
             f"{self.replica.parameters:,} parameters{shards}, "
             f"{processes_text(ranks.size, ranks.backend, ranks.device)}")
-        if ranks.unused_gpus:
-            self.run_log.log(ranks.unused_gpus)
+        for line in filter(None, (self._choice, ranks.unused_gpus)):
+            self.run_log.log(line)
 
     def is_over(self) -> bool:
         """True when no update is left, or --patience is at its end; all ranks ask together."""

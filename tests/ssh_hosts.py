@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -156,6 +157,13 @@ def add_cable(host: SshHost, interface: str, address: str, port: str) -> None:
     host.network("ip", "link", "set", interface, "up")
 
 
+def shape(host: SshHost, rate: str) -> None:
+    """Let a host send no faster than tc's words for a rate say: 20mbit, 1gbit."""
+    burst = "1mb" if rate.endswith("gbit") else "32kbit"
+    host.network("tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", rate,
+                 "burst", burst, "latency", "50ms")
+
+
 def _write_configuration(folder: Path, names: Sequence[str], addresses: Sequence[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _make_key(folder / "key")
@@ -213,3 +221,18 @@ def elsewhere(host: SshHost) -> str:
     host.set_up(f"mount -t tmpfs tmpfs /mnt; mkdir /mnt/mill; mount --bind {sys.prefix} /mnt/mill; "
                 f"mount -t tmpfs tmpfs {sys.prefix}")
     return "/mnt/mill/bin/python"
+
+
+def main() -> int:
+    """Run `python -m tests.ssh_hosts RATE COMMAND...` on the first of two hosts, mill-a and mill-b,
+    between which links have that rate."""
+    rate, *command = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as folder, ssh_hosts(Path(folder), 2) as hosts:
+        for host in hosts:
+            shape(host, rate)
+        return subprocess.run(hosts[0].command(*command), cwd=ROOT,
+                              env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -111,7 +111,7 @@ class TrainingConfig:
         if self.balance.balance != "equal" and not self.balance.shares:
             raise UserError("--parallel fsdp has ranks wait for each other in every layer, so that "
                             "their own times cannot be told: give --balance equal, or --shares")
-        if exchange.backend in ("mpi", "shm") or exchange.exchange != "full":
+        if exchange.backend in ("mpi", "shm", "shm+gloo") or exchange.exchange != "full":
             raise UserError("--parallel fsdp is for --backend gloo or nccl, and --exchange full")
         if self.run.noise_scale:
             raise UserError("--noise-scale is for --parallel data: a sharded model's gradients of "

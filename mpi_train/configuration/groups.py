@@ -280,8 +280,10 @@ class ExchangeOptions(OptionGroup):
         later=True)
     backend: str = option(
         "auto", "backend of the all-reduce of gradients; nccl trains on GPUs, gloo and mpi on CPUs "
-        "and so does shm, in memory that the ranks of one host share",
-        ("auto", "nccl", "gloo", "mpi", "shm"),
+        "and so does shm, in memory that the ranks of one host share; shm+gloo: in two levels, in "
+        "the memory of each host and by gloo between hosts; auto: by the place of the ranks, and "
+        "on several hosts of CPUs by a measurement of a second, which a resume keeps",
+        ("auto", "nccl", "gloo", "mpi", "shm", "shm+gloo"),
     )
     exchange: str = option(
         "full", "precision of gradients in the all-reduce of gloo and nccl: full, or bf16, half "
@@ -289,7 +291,8 @@ class ExchangeOptions(OptionGroup):
     )
     interface: str = option(
         "", "network interface between hosts, such as eth0; by default the fastest by which all "
-        "hosts reach each other", one_start=True, only_if={"backend": ("auto", "gloo", "nccl")})
+        "hosts reach each other", one_start=True,
+        only_if={"backend": ("auto", "gloo", "nccl", "shm+gloo")})
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """The ranks: who and where they are, how they start, agree and end.
 
 mpi4py carries the control plane, or under torchrun gloo (`mpi_train.exchange.tcp_store_world`).
-Gradients go by torch.distributed (nccl, gloo), by MPI, or stay in memory that all ranks see (shm):
-`mpi_train.exchange.group`, `mpi_train.exchange.shared_gradients`.
+Gradients go by torch.distributed (nccl, gloo), by MPI, or stay in memory that all ranks see (shm),
+or the ranks of each host (shm+gloo): `mpi_train.exchange.group`,
+`mpi_train.exchange.shared_gradients`.
 """
 
 import contextlib
@@ -78,7 +79,13 @@ def check_size(environment: Mapping[str, str], size: int) -> None:
 
 
 class Communicator:
-    """All ranks of a start; `python -m mpi_train` without mpirun is one rank."""
+    """All ranks of a start; `python -m mpi_train` without mpirun is one rank.
+
+    Attributes:
+        machines: of each rank, a name: ranks of the same may see each other's memory.
+        backend: of the exchange of gradients, after `connect`.
+        candidates: backends that would do where `backend` was left open, itself the first.
+    """
 
     _gloo_interface = ""  # what a connection of this process has set for gloo
 
@@ -91,16 +98,19 @@ class Communicator:
         self.watchdog = Watchdog(processes, self.rank, self.lifeline)
         self.hosts: list[str] = [process.host for process in processes]
         # Two hosts may have one name, and containers of one machine several.
-        machines = [process.boot for process in processes]
-        self._machine = mine = machines[self.rank]
-        self.local_rank = machines[: self.rank].count(mine)
-        self.local_size = machines.count(mine)
+        boots = [process.boot for process in processes]
+        self._boot = mine = boots[self.rank]
+        self.local_rank = boots[: self.rank].count(mine)
+        self.local_size = boots.count(mine)
+        self.machines: list[str] = [process.machine for process in processes]
         cores = self.world.allgather(sorted(os.sched_getaffinity(0)))
         # Ranks of this host that may run on the same cores as this one, itself included.
-        self.core_sharers = sum(machine == mine and bool({*cores[self.rank]} & {*theirs})
-                                for machine, theirs in zip(machines, cores, strict=True))
+        self.core_sharers = sum(boot == mine and bool({*cores[self.rank]} & {*theirs})
+                                for boot, theirs in zip(boots, cores, strict=True))
         self.backend = "none"
+        self.candidates: tuple[str, ...] = ()
         self._store: Any = None
+        self._groups: dict[tuple[int, ...], Any] = {}
         self._has_mesh = False
         self.device = torch.device("cpu")
         self.unused_gpus: str | None = None
@@ -213,32 +223,53 @@ class Communicator:
         """Choose the device and set up the exchange of gradients, over the network interface of
         that name, or one by which all hosts reach each other.
 
-        memory: whether auto may choose memory that the ranks of one host share.
+        memory: whether auto may choose memory that ranks share, and MPI.
         """
         self.choose_device(device, backend)
         if backend == "mpi" and isinstance(self.world, TcpStoreWorld):
             self.agree("--backend mpi needs mpirun, or srun --mpi=pmix: give --backend gloo")
-        if backend == "auto":
-            on_cpu = self.device.type == "cpu"
-            if on_cpu and memory and self.size > 1 and self._see_each_other():
-                backend = "shm"
-            else:
-                backend = "nccl" if self._have_gpus_of_their_own() else "gloo"
-        elif backend == "shm" and not self._see_each_other():
+        if backend == "shm" and not self._see_each_other():
             self.agree("--backend shm is for ranks that see each other's memory, on one host: "
                        "give --backend gloo")
-        self.backend = backend
-        if self.size > 1 and backend in ("gloo", "nccl"):
+        if backend == "shm+gloo" and not self._see_neighbours():
+            self.agree("--backend shm+gloo is for ranks that see the memory of others of their "
+                       "host: give --backend gloo")
+        self.candidates = (backend,) if backend != "auto" else self._find_candidates(memory)
+        self.backend = self.candidates[0]
+        if self.size > 1 and {*self.candidates} & {"gloo", "nccl", "shm+gloo"}:
             self._store = self._start_store(interface)
+
+    def _find_candidates(self, memory: bool) -> tuple[str, ...]:
+        """Backends that auto may choose from here."""
+        on_cpu = self.device.type == "cpu"
+        if on_cpu and memory and self.size > 1 and self._see_each_other():
+            return ("shm",)
+        if self._have_gpus_of_their_own():
+            return ("nccl",)
+        if not (on_cpu and memory) or len({*self.machines}) == 1:
+            return ("gloo",)
+        several = len({*self.machines}) < self.size and self._see_neighbours()
+        return ("gloo", *["shm+gloo"] * several,
+                *["mpi"] * (not isinstance(self.world, TcpStoreWorld)))
+
+    def neighbours(self) -> list[int]:
+        """Ranks of this one's machine, itself among them."""
+        return [rank for rank, machine in enumerate(self.machines)
+                if machine == self.machines[self.rank]]
 
     def _have_gpus_of_their_own(self) -> bool:
         """True when all ranks are on GPUs, and no two on one."""
-        found = self.world.allgather((self.device.type, self._machine, self.device.index))
+        found = self.world.allgather((self.device.type, self._boot, self.device.index))
         return all(kind == "cuda" for kind, *_ in found) and len(set(found)) == len(found)
 
     def _see_each_other(self) -> bool:
         """True when all ranks can share memory."""
         return share_memory(self.world, 1) is not None
+
+    def _see_neighbours(self) -> bool:
+        """True when on each machine all ranks can share memory."""
+        neighbours = self.world.Create_group(self.world.Get_group().Incl(self.neighbours()))
+        return all(self.world.allgather(share_memory(neighbours, 1) is not None))
 
     def _start_store(self, interface: str) -> Any:
         """Store in which ranks find each other's addresses; it listens at one address alone."""
@@ -265,13 +296,18 @@ class Communicator:
         memory does, and for one rank.
 
         Not by torch's new_group: without the ranks that are left out, it names groups differently
-        on ranks that were in different groups before, and never returns.
+        on ranks that were in different groups before, and never returns. Groups stay: a second one
+        of the same ranks would find the addresses of the first.
         """
         if len(ranks) == 1 or self._store is None:
             return None
-        kind = "ProcessGroupNCCL" if self.backend == "nccl" else "ProcessGroupGloo"
-        store = torch.distributed.PrefixStore(",".join(map(str, ranks)), self._store)
-        return make_process_group(kind, store, ranks.index(self.rank), len(ranks))
+        members = tuple(ranks)
+        if members not in self._groups:
+            kind = "ProcessGroupNCCL" if self.backend == "nccl" else "ProcessGroupGloo"
+            store = torch.distributed.PrefixStore(",".join(map(str, members)), self._store)
+            self._groups[members] = make_process_group(
+                kind, store, members.index(self.rank), len(members))
+        return self._groups[members]
 
     def mesh(self) -> "DeviceMesh":
         """All ranks as a mesh of torch's default group, which FSDP2 needs; `close` ends it."""

@@ -62,6 +62,7 @@ class GradientBuckets:
                 filling = []
             filling.append(parameter)
         self._add(filling)
+        group.reserve(self._flat)
         for parameter in dense:
             parameter.register_post_accumulate_grad_hook(self._ready)
         for embedding in embeddings:

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from mpi_train.exchange.communicator import Communicator
-from mpi_train.exchange.shared_memory.memory import shared_memory
+from mpi_train.exchange.rounded_sum import RoundedSum
 from mpi_train.exchange.shared_memory.all_gather import SharedMemoryAllGather
+from mpi_train.exchange.shared_memory.memory import shared_memory
+from mpi_train.exchange.shared_memory.two_levels import TwoLevels
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -33,15 +35,20 @@ class Handle(Protocol):
 
 
 class Group:
-    """Some ranks of a communicator, rank 0 among them."""
+    """Some ranks of a communicator, rank 0 among them.
 
-    def __init__(self, communicator: Communicator) -> None:
-        self._all = communicator
+    Args:
+        backend: of the sums; empty: the communicator's.
+    """
+
+    def __init__(self, communicator: Communicator, backend: str = "") -> None:
+        self._all, self._backend = communicator, backend or communicator.backend
         self.rank, self.all_ranks = communicator.rank, communicator.size
         self.ranks = tuple(range(communicator.size))
-        # Groups stay: a second one of the same ranks would find the addresses of the first.
-        self._known: dict[tuple[int, ...], tuple[Any, Any]] = {}
+        self._known: dict[tuple[int, ...], Any] = {}
         self._board = SharedMemoryAllGather(communicator.world) if self.shares_memory else None
+        several = self._backend == "shm+gloo" and communicator.size > 1
+        self._levels = TwoLevels(communicator) if several else None
         self.set_ranks(self.ranks)
 
     @property
@@ -52,7 +59,7 @@ class Group:
     @property
     def shares_memory(self) -> bool:
         """True when all ranks, those outside too, are to sum in memory that they share."""
-        return self._all.backend == "shm" and self._all.size > 1
+        return self._backend == "shm" and self._all.size > 1
 
     def mesh(self) -> "DeviceMesh":
         """All ranks as torch's FSDP2 knows them; all ranks call this."""
@@ -62,10 +69,16 @@ class Group:
         """Shared memory (size,) uint8, zeros; all ranks call this, those outside too."""
         return shared_memory(self._all.world, size)
 
+    def reserve(self, tensors: Sequence[Tensor]) -> None:
+        """Make room for sums of these at the same time, or of parts of them; all ranks call this,
+        those outside too, and no sum is under way."""
+        if self._levels:
+            self._levels.reserve(sum(tensor.nbytes for tensor in tensors), len(tensors))
+
     @property
     def polls(self) -> bool:
         """True when waiting for a sum keeps a core busy."""
-        return self._all.backend == "mpi"
+        return self._backend == "mpi"
 
     def set_ranks(self, ranks: Sequence[int]) -> None:
         """Change the members (ascending ranks); the new and the former ones call this."""
@@ -77,8 +90,12 @@ class Group:
         if self.ranks not in self._known:
             world = self._all.world
             control = world.Create_group(world.Get_group().Incl(self.ranks))
-            self._known[self.ranks] = control, self._all.process_group(self.ranks)
-        self._control, self._data = self._known[self.ranks]
+            self._known[self.ranks] = control
+        self._control = self._known[self.ranks]
+        if self._levels:
+            self._levels.set_ranks(self.ranks)
+        else:
+            self._data = self._all.process_group(self.ranks)
 
     def barrier(self) -> None:
         """Barrier of the group; a rank that waits keeps no core busy."""
@@ -89,10 +106,13 @@ class Group:
 
     def all_reduce(self, values: Tensor, rounded: bool = False) -> Handle:
         """Start an all-reduce: `values` become their sum over the group when the handle has been
-        waited for. With nccl or gloo, they may travel rounded to bfloat16.
+        waited for, after those that were started before. With nccl or gloo, they may travel rounded
+        to bfloat16.
         """
+        if self._levels:
+            return self._levels.all_reduce(values, rounded)
         if rounded:
-            return _RoundedSum(self._data, values, self.size)
+            return RoundedSum(self._data, values, self.size)
         if self.polls:
             from mpi4py import MPI
 
@@ -154,26 +174,3 @@ class _Request:
 
     def wait(self) -> None:
         patiently(self._request)
-
-
-class _RoundedSum:
-    """A sum of numbers that travel as bfloat16, and are added up in the type they have.
-
-    Each rank adds up one piece, and hands it out: half the bytes of a ring of float32. All ranks
-    end up with the same numbers, since a rank takes its own piece rounded, too.
-    """
-
-    def __init__(self, data: Any, values: Tensor, size: int) -> None:
-        self._data, self._values, self._size = data, values, size
-        padded = -(-values.numel() // size) * size
-        self._sent = torch.zeros(padded, dtype=torch.bfloat16, device=values.device)
-        self._sent[: values.numel()] = values.view(-1)
-        self._pieces = torch.empty_like(self._sent)
-        self._scattered = data.alltoall_base(self._pieces, self._sent, [], [])
-
-    def wait(self) -> None:
-        """Return when the tensor holds the sum."""
-        self._scattered.wait()
-        own = self._pieces.view(self._size, -1).to(self._values.dtype).sum(0)
-        self._data._allgather_base(self._sent, own.to(torch.bfloat16)).wait()
-        self._values.view(-1).copy_(self._sent[: self._values.numel()])

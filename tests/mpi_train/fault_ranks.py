@@ -20,6 +20,7 @@ from mpi_train.data import BatchReader
 from mpi_train.exchange.communicator import Communicator
 from mpi_train.exchange.gradient_buckets import GradientBuckets
 from mpi_train.exchange.shared_gradients import SharedGradients
+from mpi_train.exchange.shared_memory.two_levels import TwoLevels
 from mpi_train.replica import Replica
 
 POINTS: dict[str, tuple[list[Any], str]] = {
@@ -29,6 +30,7 @@ POINTS: dict[str, tuple[list[Any], str]] = {
     "forward": ([BackPropagation], "_micro_batch"),
     "backward": ([BackPropagation], "run"),
     "exchange": ([SharedGradients, GradientBuckets], "finish"),
+    "across": ([TwoLevels], "_send"),  # in the thread of a host's leader
     "step": ([Replica], "step"),
     "validate": ([train], "validate"),
     "checkpoint": ([checkpoint], "_write"),
@@ -57,12 +59,26 @@ def failing(work: Callable[..., Any], kind: str, calls_before: int) -> Callable[
     return fail
 
 
+def pretend_hosts() -> None:
+    """Two ranks and two ranks are on hosts of their own, as far as the exchange goes."""
+    connect = Communicator.connect
+
+    def on_hosts(self: Communicator, *args: Any, **named: Any) -> None:
+        self.machines = [f"host {rank // 2}" for rank in range(self.size)]
+        connect(self, *args, **named)
+
+    Communicator.connect = on_hosts  # type: ignore[method-assign]
+
+
 def main() -> int:
     point, kind, rank, *arguments = sys.argv[1:]
     own = os.environ.get("OMPI_COMM_WORLD_RANK", os.environ.get("RANK", "0"))
+    if "--backend=shm+gloo" in arguments:
+        pretend_hosts()
     if own == rank:
         places, name = POINTS[point]
-        calls = CALLS_BEFORE if point in ("read", "forward", "backward", "exchange", "step") else 0
+        repeated = ("read", "forward", "backward", "exchange", "across", "step")
+        calls = CALLS_BEFORE if point in repeated else 0
         for place in places:
             setattr(place, name, failing(getattr(place, name), kind, calls))
     return command.main(arguments)

@@ -35,13 +35,18 @@ def train(store: Store, out: Path, **options: Any) -> Path:
     return out
 
 
-def train_on_ranks(ranks: int, runs: Sequence[Sequence[Any]]) -> None:
-    """One start of some ranks for runs one after the other, each given by its arguments."""
+def program_of(runs: Sequence[Sequence[Any]]) -> list[str]:
+    """Arguments of python for runs one after the other, each given by its arguments."""
     program = ("import json, sys\n"
                "from mpi_train.__main__ import main\n"
                "for arguments in json.loads(sys.argv[1]):\n"
                "    assert main(arguments) == 0\n")
-    done = run_ranks(ranks, "-c", program, json.dumps([[*map(str, run)] for run in runs]))
+    return ["-c", program, json.dumps([[*map(str, run)] for run in runs])]
+
+
+def train_on_ranks(ranks: int, runs: Sequence[Sequence[Any]]) -> None:
+    """One start of some ranks for such runs."""
+    done = run_ranks(ranks, *program_of(runs))
     assert done.returncode == 0, done.stderr
 
 

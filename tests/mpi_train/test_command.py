@@ -57,7 +57,7 @@ def test_a_pinned_rank_keeps_to_cores_of_its_own(store: Store, tmp_path: Path) -
         os.sched_setaffinity(0, cores)
 
 
-@pytest.mark.parametrize("backend", ["auto", "gloo", "mpi", "shm"])
+@pytest.mark.parametrize("backend", ["auto", "gloo", "mpi", "shm", "shm+gloo"])
 def test_the_backend_is_the_one_asked_for(store: Store, tmp_path: Path, backend: str) -> None:
     run = train(store, tmp_path / "run", max_steps=1, backend=backend)
     best = "nccl" if torch.cuda.is_available() else "gloo"
@@ -148,7 +148,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     [
         ("--learning-rat 1", "unknown argument --learning-rat; did you mean --learning-rate"),
         ("--optimizer adm", "invalid choice: 'adm' (choose from 'adam', 'adamw', "),
-        ("--backend tcp", "choose from 'auto', 'nccl', 'gloo', 'mpi', 'shm'"),
+        ("--backend tcp", "choose from 'auto', 'nccl', 'gloo', 'mpi', 'shm', 'shm+gloo'"),
         ("--ranks 0", "--ranks is 0: give 1 or more"),
         ("--ranks 2 --shares 1,2,3", "--shares names 3 ranks, but there are 2"),
         ("--ranks 2 --hostfile nothing-here", "no host file nothing-here"),

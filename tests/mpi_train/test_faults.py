@@ -24,10 +24,15 @@ SAMPLE = [
     (2, "mpi", "build", "ValueError"), (3, "shm", "step", "ValueError"),
     (1, "gloo", "forward", "ValueError"), (2, "shm", "validate", "oom"),
     (2, "shm", "checkpoint", "TypeError"), (2, "shm", "exchange", "kill"),
+    (3, "shm+gloo", "across", "kill"), (4, "shm+gloo", "exchange", "kill"),
 ]  # fmt: skip
 MATRIX = [(ranks, backend, point, kind)
           for ranks in (2, 3) for backend in ("shm", "gloo", "mpi") for point in POINTS
           for kind in KINDS]
+# The last rank adds up with others of its host, or is alone and talks across.
+MATRIX += [(ranks, "shm+gloo", point, kind)
+           for ranks, points in ((3, ("exchange", "across")), (4, ("exchange", "step")))
+           for point in points for kind in KINDS]
 
 
 @pytest.fixture(scope="module")

@@ -38,11 +38,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def start(
     host: SshHost, others: Sequence[SshHost], store: Store, out: Path,
-    host_timeout: int | None = HOST_TIMEOUT_S, **options: Any,
+    host_timeout: int | None = HOST_TIMEOUT_S, slots: int = 1, **options: Any,
 ) -> subprocess.Popen[str]:
-    """A run on these hosts with a rank each, started on the first."""
+    """A run on these hosts with so many ranks each, started on the first."""
     file = out.with_suffix(".hosts")
-    file.write_text("".join(f"{one.name} slots=1\n" for one in (host, *others)))
+    file.write_text("".join(f"{one.name} slots={slots}\n" for one in (host, *others)))
     values = {"epochs": 2000, "checkpoint_every": 2, "keep": "last", "balance": "equal", **options}
     command = [sys.executable, "-m", "reviewmill", "train", str(store.path),
                *arguments(store, out, **values)[1:], f"--hostfile={file}",
@@ -93,8 +93,8 @@ def kill_rank(hosts: list[SshHost]) -> None:
 def test_the_run_ends_with_a_line_and_leaves_a_checkpoint_and_no_process(
     fault: Callable[[list[SshHost]], None], hosts: list[SshHost], store: Store, tmp_path: Path
 ) -> None:
-    out = tmp_path / "run"
-    run = start(hosts[0], hosts[1:2], store, out)
+    out, levels = tmp_path / "run", {"slots": 2, "backend": "shm+gloo"}
+    run = start(hosts[0], hosts[1:2], store, out, **levels)
     wait_for_updates(out, 5)
     fault(hosts)
     _, errors = run.communicate(timeout=LIMIT_S)
@@ -108,7 +108,7 @@ def test_the_run_ends_with_a_line_and_leaves_a_checkpoint_and_no_process(
 
     # With other hosts, it goes on.
     before = losses(out)[: checkpoint.state.step]
-    resumed = start(hosts[0], hosts[2:], store, out, max_steps=len(before) + 2)
+    resumed = start(hosts[0], hosts[2:], store, out, max_steps=len(before) + 2, **levels)
     _, errors = resumed.communicate(timeout=LIMIT_S)
     assert resumed.returncode == 0, errors
     assert losses(out)[: len(before)] == before and len(losses(out)) == len(before) + 2

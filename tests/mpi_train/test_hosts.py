@@ -1,5 +1,6 @@
 """`reviewmill train --hostfile`: hosts of their own train as one process does."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from mpi_train.__main__ import main
 from reviews.store import Store
-from tests.mpi_train.runs import arguments, losses, train
-from tests.ssh_hosts import ROOT, SshHost, elsewhere, ssh_hosts
+from tests.mpi_train.runs import arguments, losses, program_of, train
+from tests.ssh_hosts import ROOT, SshHost, elsewhere, shape, ssh_hosts
 from tests.stores import make_store
 
 LIMIT_S = 240
@@ -40,6 +43,10 @@ def alone(store: Store, tmp_path_factory: pytest.TempPathFactory) -> list[float]
 RACE = re.compile(r"\[\S+\] plm:ssh: Warning: setpgid\(\d+,\d+\) failed in parent .*\n")
 
 
+def summary(run: Path) -> dict[str, Any]:
+    return json.loads((run / "summary.json").read_text())
+
+
 def train_on(
     hosts: Sequence[SshHost], store: Store, out: Path, lines: str, **options: Any
 ) -> subprocess.CompletedProcess[str]:
@@ -60,21 +67,49 @@ def test_two_hosts_of_which_one_has_the_package_at_another_path(
                      lines=f"mill-a slots=1\nmill-b slots=1 python={python}\n")
     assert ended.returncode == 0, ended.stderr
     assert losses(tmp_path / "run") == pytest.approx(alone, rel=1e-4)
-    assert "2 ranks (gloo)" in ended.stdout
+    assert re.search(r"2 ranks \((gloo|mpi)\)", ended.stdout)
     assert RACE.sub("", ended.stderr) == ""
 
 
-@pytest.mark.parametrize("backend", ["gloo", pytest.param("mpi", marks=pytest.mark.soak)])
+LAUNCHES = """
+import sys
+from cluster.mpirun import launch
+sys.exit(launch(None, [sys.executable, *sys.argv[2:]], sys.argv[1]))
+"""
+MEASURED = re.compile(r"a sum of \S+ MB over all ranks took \S+ ms by gloo, \S+ ms by shm\+gloo, "
+                      r"\S+ ms by mpi: --backend auto is (\S+) from now on")
+
+
 def test_two_ranks_on_each_of_two_hosts_behind_a_slow_link(
-    backend: str, hosts: list[SshHost], store: Store, alone: list[float], tmp_path: Path
+    hosts: list[SshHost], store: Store, alone: list[float], tmp_path: Path
 ) -> None:
     for host in hosts:
-        host.network("tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", "20mbit",
-                     "burst", "32kbit", "latency", "50ms")
-    ended = train_on(hosts, store, tmp_path / "run", epochs=1, backend=backend,
-                     lines="mill-a slots=2\nmill-b slots=2\n")
+        shape(host, "20mbit")
+    kinds: dict[str, dict[str, Any]] = {
+        "auto": {}, **{name: {"backend": name} for name in ("gloo", "shm+gloo", "mpi")},
+        "rounded": {"backend": "shm+gloo", "exchange": "bf16"},
+        "bag": {"backend": "shm+gloo", "model": "bag"}}
+    (tmp_path / "hosts.txt").write_text("mill-a slots=2\nmill-b slots=2\n")
+    runs = [arguments(store, tmp_path / name, epochs=1, **more) for name, more in kinds.items()]
+    ended = subprocess.run(
+        hosts[0].command(sys.executable, "-c", LAUNCHES, tmp_path / "hosts.txt",
+                         *program_of(runs)),
+        capture_output=True, text=True, cwd=ROOT, timeout=LIMIT_S,
+        env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert ended.returncode == 0, ended.stderr
-    assert losses(tmp_path / "run") == pytest.approx(alone, rel=1e-4)
+    for name in ("auto", "gloo", "shm+gloo", "mpi"):
+        assert losses(tmp_path / name) == pytest.approx(alone, rel=1e-4)
+    assert losses(tmp_path / "rounded") == pytest.approx(alone, rel=1e-2)
+    bag = train(store, tmp_path / "bag alone", epochs=1, model="bag")
+    assert losses(tmp_path / "bag") == pytest.approx(losses(bag), rel=1e-4)
+    assert "4 ranks (shm+gloo), " in (tmp_path / "shm+gloo" / "log.txt").read_text()
+
+    # What was measured for a second is told, and kept.
+    [told] = MEASURED.findall(ended.stdout)
+    kept = yaml.safe_load((tmp_path / "auto" / "config.yaml").read_text())["backend"]
+    assert kept == told and summary(tmp_path / "auto")["backend"] == kept
+    assert main(["--out", str(tmp_path / "auto"), "--resume", "--epochs", "2"]) == 0
+    assert summary(tmp_path / "auto")["backend"] == kept
 
 
 def test_a_fault_of_a_host_is_one_line_and_no_run_folder(

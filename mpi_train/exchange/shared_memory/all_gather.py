@@ -1,53 +1,38 @@
 """Barrier and all-gather of the ranks of one host, in the memory that they share."""
 
-import ctypes
-import errno
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from mpi_train.exchange.shared_memory.memory import shared_memory
+from mpi_train.exchange.shared_memory.semaphores import Semaphores
 
 Array = np.ndarray
 
-LINE = 64  # bytes of a cache line; a semaphore of POSIX fits
 WIDTH = 16  # numbers that a rank can show
 PAGES = 2
 
 
 class Barrier:
-    """Semaphores in shared memory, one for each pair of ranks.
+    """Barrier of some of the ranks, by semaphores.
 
     In round k each member tells the one 2^k places on, and waits for the one 2^k places back;
     after log2 of the members, everybody has heard of everybody (the dissemination barrier:
-    Hensgen, Finkel and Manber 1988). Who waits sleeps, and costs its core nothing.
+    Hensgen, Finkel and Manber 1988).
 
     Args:
         world: an MPI communicator whose ranks see each other's memory, and all call this.
     """
 
     def __init__(self, world: Any) -> None:
-        self._rank, size = world.Get_rank(), world.Get_size()
-        self._memory = shared_memory(world, size * size * LINE)  # the addresses point into it
-        library = ctypes.CDLL(None, use_errno=True)
-        self._post, self._wait = library.sem_post, library.sem_wait
-        places = self._memory.ctypes.data + np.arange(size * size).reshape(size, size) * LINE
-        self._semaphores = [[ctypes.c_void_p(int(place)) for place in row] for row in places]
-        for semaphore in self._semaphores[self._rank]:
-            if library.sem_init(semaphore, 1, 0):
-                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-        world.Barrier()
+        self._rank, self._semaphores = world.Get_rank(), Semaphores(world)
 
     def wait(self, members: Sequence[int]) -> None:
         """Return when all members (ascending, this rank among them) have called this."""
         for before, after in _rounds(members, self._rank):
-            self._post(self._semaphores[self._rank][after])
-            while self._wait(self._semaphores[before][self._rank]):
-                # A signal woke us; Python runs its handler here.
-                if ctypes.get_errno() != errno.EINTR:
-                    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+            self._semaphores.tell(after)
+            self._semaphores.wait_for(before)
 
 
 def _rounds(members: Sequence[int], own: int) -> Iterator[tuple[int, int]]:

@@ -72,7 +72,7 @@ class Case(NamedTuple):
 
 
 def cases() -> list[Case]:
-    """fp32, its exchange as bf16, mpi, shm and the losses on a part of the grid."""
+    """fp32, its exchange as bf16, mpi, shm, two levels and the losses on a part of the grid."""
     found = []
     for ranks, model, precision in itertools.product(SHARES, MODELS, ("fp32", "fp64")):
         for shares in SHARES[ranks] if precision == "fp64" else SHARES[ranks][1:2]:
@@ -86,8 +86,9 @@ def cases() -> list[Case]:
               for backend in ("gloo", "shm") for model in ("bigru", "cnn", "bag")]
     found += [Case(ranks, "gloo", shares[-1], "lstm", "bce", "fp32-bf16")
               for ranks, shares in SHARES.items()]
+    found += [Case(3, "shm+gloo", SHARES[3][-1], "lstm", "bce", "fp32-bf16")]
     for backend, ranks, model in itertools.product(
-            ("mpi", "shm"), (2, 3), ("lstm", "frozen", "bag")):
+            ("mpi", "shm", "shm+gloo"), (2, 3), ("lstm", "frozen", "bag")):
         for shares in SHARES[ranks]:
             found += [Case(ranks, backend, shares, model, "bce", "fp64")]
     return sorted(set(found))
@@ -199,6 +200,7 @@ def main() -> None:
         world = MPI.COMM_WORLD.Split(0 if inside else 1)
         if inside:
             communicator = Communicator(world)
+            communicator.machines = [f"pair {rank // 2}" for rank in range(members)]
             communicator.connect(backend)
             group = Group(communicator)
             with communicator.together():

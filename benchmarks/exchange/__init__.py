@@ -1,0 +1,1 @@
+"""Ways of summing gradients on the hosts at hand: `reviewmill bench exchange`."""
