@@ -11,6 +11,7 @@ from reviews.errors import UserError
 from reviews.options import make_parser
 
 BACKENDS = "gloo,shm+gloo"
+TRAINING = ("--model=cnn", "--batch-size=64")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -24,16 +25,15 @@ def main(argv: Sequence[str]) -> int:
                         help="number of ranks (default: all slots of the hosts)")
     parser.add_argument("--backends", default=BACKENDS, metavar="NAMES",
                         help=f"of gloo, shm+gloo and mpi (default: {BACKENDS})")
-    parser.add_argument("--model", default="cnn", help="kind of model (default: cnn)")
-    parser.add_argument("--batch-size", type=int, default=512, metavar="N",
-                        help="over all ranks (default: 512)")
     parser.add_argument("--turns", type=int, default=7, metavar="N",
                         help="of each backend, by which medians are taken (default: 7)")
     parser.add_argument("--updates", type=int, default=4, metavar="N",
                         help="of a turn (default: 4)")
-    options = parser.parse_args(argv)
-    if min(options.batch_size, options.turns, options.updates) < 1:
-        raise UserError("give --batch-size, --turns and --updates 1 or more")
+    parser.epilog = f"Options of `train` follow --; default: {' '.join(TRAINING)}"
+    own = [*argv, "--"].index("--")
+    options, training = parser.parse_args(argv[:own]), argv[own + 1 :]
+    if min(options.turns, options.updates) < 1:
+        raise UserError("give --turns and --updates 1 or more")
     if not {*options.backends.split(",")} <= {"gloo", "shm+gloo", "mpi"}:
         raise UserError(f"--backends are of gloo, shm+gloo and mpi, not {options.backends}")
     if not (options.ranks or options.hostfile):
@@ -42,6 +42,5 @@ def main(argv: Sequence[str]) -> int:
         store = store_or_generated(options.store, Path(folder), 10_000)
         return launch(options.ranks, [
             sys.executable, "-m", "benchmarks.exchange.rank", str(Path(store).resolve()),
-            *(f"--{name}={value}" for name, value in vars(options).items()
-              if name in ("backends", "model", "updates", "turns")),
-            f"--batch-size={options.batch_size}"], options.hostfile)
+            f"--backends={options.backends}", f"--turns={options.turns}",
+            f"--updates={options.updates}", "--", *(training or TRAINING)], options.hostfile)

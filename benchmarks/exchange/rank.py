@@ -1,22 +1,28 @@
 """One rank of `reviewmill bench exchange`: the trainer with each backend, in turns."""
 
 import argparse
+import os
 from statistics import median
 from typing import NamedTuple
+
+# Else every rank warns of each peer whose address no name server knows.
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
 import torch
 
 from benchmarks.measure import machine, table
 from models.nets import build
+from mpi_train.configuration.config import TrainingConfig, make_training_parser
 from mpi_train.configuration.resolve import layered
 from mpi_train.data import BatchReader
 from mpi_train.exchange.choose_backend import sum_seconds
 from mpi_train.exchange.communicator import Communicator
 from mpi_train.exchange.process_setup import prepare_process
 from mpi_train.update import Updater
+from reviews.options import given
 from reviews.store import Store
 
-HEADER = ["backend", "sum ms", "of the first", "exchange ms", "reviews/s", "of the first"]
+HEADER = ["backend", "sum ms", "ratio", "exchange ms", "ratio", "reviews/s", "ratio"]
 
 
 class Turn(NamedTuple):
@@ -38,11 +44,9 @@ class Trainer:
     """The trainer's own parts by one backend."""
 
     def __init__(
-        self, backend: str, options: argparse.Namespace, communicator: Communicator
+        self, backend: str, config: TrainingConfig, communicator: Communicator
     ) -> None:
-        config = layered({"model": options.model, "store": options.store, "balance": "equal",
-                          "batch_size": options.batch_size, "seed": 0})
-        store, data = Store(options.store), config.data
+        store, data = Store(config.files.store), config.data
         self._reader = BatchReader(store, "train", data.batch_size, 0, data.window)
         torch.manual_seed(0)
         model = build(config.model_options(store))
@@ -78,16 +82,22 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("store")
     parser.add_argument("--backends", required=True)
-    parser.add_argument("--model", required=True)
-    for name in ("--batch-size", "--turns", "--updates"):
-        parser.add_argument(name, type=int, required=True)
+    parser.add_argument("--turns", type=int, required=True)
+    parser.add_argument("--updates", type=int, required=True)
+    parser.add_argument("training", nargs="+")
     options = parser.parse_args()
     communicator = Communicator()
+
+    def start() -> TrainingConfig:
+        named = given(make_training_parser("train").parse_args(options.training), TrainingConfig)
+        return layered({"balance": "equal", **named, "store": options.store})
+
     with communicator.together():
-        prepare_process(0, communicator.core_sharers)
+        config = communicator.from_root(start)
+        prepare_process(config.run.threads, communicator.core_sharers)
         names = options.backends.split(",")
         communicator.connect("shm+gloo" if "shm+gloo" in names else "gloo", device="cpu")
-        trainers = {name: Trainer(name, options, communicator) for name in names}
+        trainers = {name: Trainer(name, config, communicator) for name in names}
         turns: dict[str, list[Turn]] = {name: [] for name in names}
         for number in range(options.turns + 1):
             for name, trainer in trainers.items():
@@ -96,19 +106,20 @@ def main() -> None:
     if communicator.rank == 0:
         hosts = len({*communicator.machines})
         print(f"{machine()}; {communicator.size} ranks on {hosts} host{'s' * (hosts > 1)}; "
-              f"{options.model}, gradient of {trainers[names[0]].megabytes:.1f} MB, batch "
-              f"{options.batch_size}; medians of {options.turns} turns\n")
+              f"{config.model}, gradient of {trainers[names[0]].megabytes:.1f} MB, batch "
+              f"{config.data.batch_size}; medians of {options.turns} turns\n")
         print(table(HEADER, [_row(name, turns[name], turns[names[0]]) for name in names]))
 
 
 def _row(name: str, turns: list[Turn], first: list[Turn]) -> list[str]:
     """A line of the table; ratios are medians of pairs."""
-    sums = median(turn.sum_s / other.sum_s for turn, other in zip(turns, first, strict=True))
-    speeds = median(turn.reviews_per_s / other.reviews_per_s
-                    for turn, other in zip(turns, first, strict=True))
-    return [name, f"{1e3 * median(turn.sum_s for turn in turns):.1f}", f"{sums:.2f}",
-            f"{1e3 * median(turn.exchange_s for turn in turns):.1f}",
-            f"{median(turn.reviews_per_s for turn in turns):,.0f}", f"{speeds:.2f}"]
+    def ratio(field: str) -> str:
+        pairs = zip(turns, first, strict=True)
+        return f"{median(getattr(one, field) / getattr(other, field) for one, other in pairs):.2f}"
+
+    sum_s, exchange_s, reviews_per_s = map(median, zip(*turns, strict=True))
+    return [name, f"{1e3 * sum_s:.1f}", ratio("sum_s"), f"{1e3 * exchange_s:.1f}",
+            ratio("exchange_s"), f"{reviews_per_s:,.0f}", ratio("reviews_per_s")]
 
 
 if __name__ == "__main__":

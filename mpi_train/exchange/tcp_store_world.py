@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -87,6 +88,7 @@ class TcpStoreWorld:
             "ProcessGroupGloo", torch.distributed.PrefixStore("gloo", self._store), self._rank,
             self._size)
         self._counts: dict[tuple[int, int, int], int] = {}  # messages of (source, target, tag)
+        self._made: Counter[tuple[int, ...]] = Counter()  # groups of these ranks
 
     @classmethod
     def join(cls, place: Rendezvous) -> "TcpStoreWorld":
@@ -118,7 +120,10 @@ class TcpStoreWorld:
         return tuple(ranks)
 
     def Create_group(self, ranks: tuple[int, ...]) -> "TcpStoreWorld":
-        return TcpStoreWorld(self._store, ranks, self._own)
+        # A second group of the same ranks must not find the addresses of the first.
+        self._made[ranks] += 1
+        store = torch.distributed.PrefixStore(str(self._made[ranks]), self._store)
+        return TcpStoreWorld(store, ranks, self._own)
 
     def Abort(self, status: int) -> NoReturn:
         """End this rank at once; torchrun and srun then end the others."""

@@ -60,6 +60,8 @@ def test_the_ranks_hear_the_same_of_each_other_whoever_started_them() -> None:
         "--backend mpi needs mpirun, or srun --mpi=pmix: give --backend gloo", 2]
     assert heard[0] == heard[1] == heard[2]
     assert [rank["ranks"] for rank in heard[0]] == [[2, 0, 2], [2, 1, 2]]
+    for machines in ("on one one", "on one two"):
+        assert heard[0][1][machines] == [[3.0, 4.0], [[0.0], [1.0]]]
     assert heard[0][0]["answer"] == [False, [{"call": 1}, {"call": 2}], "other", False]
 
 

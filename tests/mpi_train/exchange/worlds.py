@@ -74,6 +74,13 @@ def main() -> None:
                 group.all_gather([rank, 1.5]).tolist(), told.tolist(),
                 [part.tolist() for part in parts], summed.tolist(), shared.tolist())
         ranks.barrier()
+    for machines in ("one one", "one two"):
+        ranks.machines = machines.split()
+        levels = Group(ranks, "shm+gloo")
+        summed = torch.tensor([rank + 1.0, 2.0])
+        levels.reserve([summed])
+        levels.all_reduce(summed).wait()
+        heard[f"on {machines}"] = (summed.tolist(), levels.all_gather([rank]).tolist())
     every = world.gather(heard)
     if every is not None:
         print(json.dumps(every))
