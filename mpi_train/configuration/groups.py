@@ -292,7 +292,7 @@ class ExchangeOptions(OptionGroup):
     interface: str = option(
         "", "network interface between hosts, such as eth0; by default the fastest by which all "
         "hosts reach each other", one_start=True,
-        only_if={"backend": ("auto", "gloo", "nccl", "shm+gloo")})
+        only_if={"backend": ("auto", "nccl", "gloo", "mpi", "shm+gloo")})
 
 
 @dataclass(frozen=True)

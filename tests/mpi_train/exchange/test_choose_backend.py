@@ -56,7 +56,7 @@ def test_a_slow_network_ends_it_after_about_a_second() -> None:
     group = Sums(0.0, 1e-5)
     size, _ = measured({"gloo": group}, MOST)
     assert size < MOST // 32
-    assert 2 * sum(group.sizes) * 1e-5 <= LIMIT_S
+    assert 2 * sum(group.sizes[1:]) * 1e-5 <= LIMIT_S  # without the first, which connects
 
 
 @pytest.mark.parametrize("numbers", [0, 1, 1 << 13, 10 * MOST])
