@@ -1,6 +1,5 @@
 """The command line: a table of subcommands, each imported from its stage when it is called."""
 
-import gc
 import importlib
 import importlib.util
 import os
@@ -12,6 +11,7 @@ from reviews.errors import UserError
 from reviews.options import near
 from reviews.runtime.commands import usage
 from reviews.runtime.openmp import WAITING
+from reviews.runtime.quick_imports import Without, lasting_imports, meta_kernels_later
 
 VERSION = "0.1.0"
 
@@ -67,38 +67,18 @@ def check_extras(name: str) -> None:
 
 
 def _stage(module: str) -> Any:
-    """The module of a stage. What it imports stays, so that looking for garbage among it, now
-    or later, would be for nothing: a tenth of a short run."""
-    gc.disable()
-    if module == COMMANDS["prepare"][0]:
-        with _Without(UNUSED):  # a third of a short run
+    """The module of a stage."""
+    with lasting_imports():
+        if module != COMMANDS["prepare"][0]:
+            meta_kernels_later()
+            return importlib.import_module(module)
+        with Without(UNUSED):  # a third of a short run
             found = importlib.import_module(module)
             # These look when they are first used.
             importlib.import_module("numba.np.arraymath")
             importlib.import_module("numba.core.typing.cffi_utils")
             importlib.import_module("pyarrow").array([0]).to_numpy()
-    else:
-        found = importlib.import_module(module)
-    gc.freeze()
-    gc.enable()
-    return found
-
-
-class _Without:
-    """A finder of modules that has packages look as if they were not installed."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
-
-    def find_spec(self, name: str, *_: Any) -> None:
-        if name.partition(".")[0] in self._names:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-    def __enter__(self) -> None:
-        sys.meta_path.insert(0, self)
-
-    def __exit__(self, *_: Any) -> None:
-        sys.meta_path.remove(self)
+        return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,19 +7,22 @@ import sys
 from collections.abc import Sequence
 
 from reviews.runtime.openmp import WAITING
+from reviews.runtime.quick_imports import lasting_imports, meta_kernels_later
 
 os.environ.update({**WAITING, **os.environ})
 # Else every rank warns of each peer whose address no name server knows.
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
-from mpi_train.configuration.config import TrainingConfig, make_training_parser
-from mpi_train.configuration.resolve import resolve
-from mpi_train.exchange.communicator import Communicator, Stopped
-from mpi_train.exchange.process_setup import lacking, prepare_process
-from mpi_train.train import train
-from reviews.errors import UserError
-from reviews.options import given
-from reviews.runtime.lifeline import DONE, FAILED, Lifeline
+meta_kernels_later()
+with lasting_imports():
+    from mpi_train.configuration.config import TrainingConfig, make_training_parser
+    from mpi_train.configuration.resolve import resolve
+    from mpi_train.exchange.communicator import Communicator, Stopped
+    from mpi_train.exchange.process_setup import lacking, prepare_process
+    from mpi_train.train import train
+    from reviews.errors import UserError
+    from reviews.options import given
+    from reviews.runtime.lifeline import DONE, FAILED, Lifeline
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -25,6 +25,7 @@ from mpi_train.optimization.noise_scale import GradientNoise
 from mpi_train.plan import cut
 from mpi_train.replica import Replica
 from reviews.runtime.lifeline import CHECKPOINT
+from reviews.runtime.quick_imports import load_meta_kernels
 
 if TYPE_CHECKING:
     from mpi_train.sharding.sharded_replica import ShardedReplica
@@ -112,6 +113,7 @@ def make_replica(
     """The model as this rank holds it, whole or a shard."""
     if config.exchange.parallel != "fsdp":
         return Replica(config, model, group, device, timer)
+    load_meta_kernels()
     from mpi_train.sharding.sharded_replica import ShardedReplica  # imports much of torch
 
     return ShardedReplica(config, model, group, device, timer)

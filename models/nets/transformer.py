@@ -14,6 +14,7 @@ from models.nets.embedding import Embedding
 from models.options import EncoderShape, ModelOptions
 from models.transformer import HEAD_WIDTH
 from reviews.errors import UserError
+from reviews.runtime.quick_imports import load_meta_kernels
 from reviews.storage.files import reason
 
 
@@ -110,6 +111,7 @@ def with_special_ids(
 def _new_encoder(options: ModelOptions) -> Any:
     """The encoder with random weights; nothing is fetched from anywhere."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    load_meta_kernels()
     try:
         import transformers
     except ImportError:
