@@ -129,6 +129,11 @@ def _folder_elsewhere(home: Path, work_dir: str, keep: bool) -> str:
     if keep and note.is_file():
         return note.read_text()
     top = join(work_dir, f"reviewmill-{uuid.uuid4().hex[:12]}")
+    if not is_remote(top):
+        try:
+            Path(top).mkdir(parents=True)
+        except OSError as error:
+            raise UserError(f"--work-dir {work_dir} cannot be written to: {reason(error)}") from None
     if keep and not (home / RECORD).is_file():
         write_whole(str(note), top.encode())
     return top

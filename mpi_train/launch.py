@@ -15,6 +15,9 @@ from mpi_train.configuration.resolve import layered, resolve
 from reviews.errors import UserError
 from reviews.options import Parser, given
 
+# Ranks of one machine for each of its cores; more would end it before they had begun.
+MOST_RANKS_PER_CORE = 64
+
 
 def make_launch_parser() -> Parser:
     """Parser of the command: options of a training, and those of its launch."""
@@ -55,6 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = resolve(named)
     if options.ranks is not None and options.ranks < 1:
         raise UserError(f"--ranks is {options.ranks}: give 1 or more")
+    cores = len(os.sched_getaffinity(0))
+    if options.hostfile is None and (options.ranks or 1) > MOST_RANKS_PER_CORE * cores:
+        raise UserError(f"--ranks is {options.ranks}: this machine has {cores} cores; give "
+                        f"{MOST_RANKS_PER_CORE * cores} at most, or hosts with --hostfile")
     if options.host_timeout < 3:
         raise UserError(f"--host-timeout is {options.host_timeout}: give 3 seconds or more")
     if not options.stop_timeout > 0:

@@ -15,6 +15,7 @@ from pathlib import Path
 from mpi_train.exchange.watchdog import ProcessIdentity, own_identity
 from reviews.errors import UserError
 from reviews.run_folder import LOCK
+from reviews.storage.files import reason
 
 RENEW_S = 10.0  # between two renewals
 STALE_S = 60.0  # a lock that was not renewed for so long is not held any more
@@ -37,10 +38,14 @@ class RunLock:
         self._thread: threading.Thread | None = None
 
     def acquire(self) -> None:
-        """Take the lock. Raises UserError with host and process where another one holds it."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        while not self._make():
-            self._remove_stale()
+        """Take the lock. Raises UserError with host and process where another one holds it, or
+        where nothing can be written."""
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            while not self._make():
+                self._remove_stale()
+        except OSError as error:
+            raise UserError(f"{self._file.parent} cannot be written to: {reason(error)}") from None
         self._over.clear()
         self._thread = threading.Thread(target=self._renew, name="run lock", daemon=True)
         self._thread.start()

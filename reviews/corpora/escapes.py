@@ -32,9 +32,12 @@ def resolve_escapes(
 
 
 def _first_texts(split: InputSplit, recipe: Recipe) -> pa.StringArray:
+    """Texts of a split's first reviews; none of Parquet without a row, which gives no block."""
     blocks: Iterable[pa.RecordBatch] = (
         block.reviews for block in read_blocks(split, recipe, _ROWS))
-    return next(iter(blocks))["text"]
+    for reviews in blocks:
+        return reviews["text"]
+    return pa.array([], pa.string())
 
 
 def _has_escapes(texts: pa.StringArray) -> bool:

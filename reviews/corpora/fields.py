@@ -1,5 +1,7 @@
 """Names of the fields of a file's records, by role."""
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,14 +10,17 @@ from reviews.errors import UserError
 from reviews.features import features_of
 from reviews.recipe import Recipe
 
-# The names that public corpora use, the better known first. Case does not matter.
+# The names that public corpora use, the better known first. Case, spaces and marks in names do
+# not matter: "Review Text" and reviews.text are names of the text.
 _KNOWN = {
-    "text": ("reviewText", "text", "review_text", "review_body", "reviewBody", "content",
-             "review", "body", "comment"),
-    "rating": ("overall", "rating", "score", "stars", "star_rating", "review_rating", "ratings"),
-    "label": ("label", "sentiment", "polarity"),  # where there is no rating
-    "reviewer": ("reviewerID", "user_id", "UserId", "customer_id", "reviewer_id", "reviewer"),
-    "product": ("asin", "parent_asin", "ProductId", "product_id", "product"),
+    "text": ("reviewText", "text", "reviews.text", "review_body", "review_content", "content",
+             "review", "body", "comment", "review_comment_message", "sentence"),
+    "rating": ("overall", "rating", "score", "stars", "star_rating", "review_rating", "ratings",
+               "reviews.rating", "review_score"),
+    # Where there is no rating.
+    "label": ("label", "sentiment", "polarity", "airline_sentiment", "voted_up"),
+    "reviewer": ("reviewerID", "user_id", "customer_id", "reviewer"),
+    "product": ("asin", "parent_asin", "product_id", "product", "business_id"),
     "time": ("unixReviewTime", "timestamp", "Time", "at", "review_date", "date", "reviewTime"),
 }  # fmt: skip
 _MCAULEY = {
@@ -106,11 +111,11 @@ def choose_names(
         chosen[role] = given
     if chosen["text"] is None:
         hint = "" if any(map(is_known, counts)) else " (or a CSV's columns with --columns)"
-        raise UserError(f"{path}: no text field among {shown}; name it with --text-field{hint}")
+        raise UserError(f"{path}: no text field among {shown or 'none'}; name it with "
+                        f"--text-field{hint}{_objects_text(samples)}")
     if reading.labels and chosen["rating"] is None and chosen["label"] is None:
-        raise UserError(
-            f"{path}: no rating field among {shown}; name it with --rating-field or --label-field"
-        )
+        raise UserError(f"{path}: no rating field among {shown}; name it with --rating-field or "
+                        f"--label-field{_objects_text(samples)}")
     needed = _needed(recipe)
     return Names(**{part: chosen[part] for part in _PARTS if part in needed}, key=key,
                  features=features)
@@ -129,13 +134,27 @@ def _needed(recipe: Recipe) -> set[str]:
 
 
 def is_text_name(name: str) -> bool:
-    """True when the text of a review has this name in public corpora, in any case."""
-    return any(name.casefold() == known.casefold() for known in _KNOWN["text"])
+    """True when the text of a review has this name in public corpora, however it is spelt."""
+    return _bare(name) in map(_bare, _KNOWN["text"])
 
 
 def is_known(name: str) -> bool:
-    """True when public corpora have a field of this name, in any case."""
-    return any(name.casefold() == known.casefold() for names in _KNOWN.values() for known in names)
+    """True when public corpora have a field of this name, however it is spelt."""
+    return any(_bare(name) in map(_bare, names) for names in _KNOWN.values())
+
+
+def _bare(name: str) -> str:
+    """A name without case, spaces and marks."""
+    return re.sub(r"[\W_]", "", name.casefold())
+
+
+def _objects_text(samples: Sequence[Mapping[str, Any]]) -> str:
+    """End of a message about fields that are not found, where one may lie in an object."""
+    name = next((name for sample in samples for name, value in sample.items()
+                 if isinstance(value, Mapping)), None)
+    if name is None:
+        return ""
+    return f"; {_brief(name)!r} is an object, whose fields jq -c '. + .[{json.dumps(name)}]' adds"
 
 
 def _brief(name: str) -> str:
@@ -146,10 +165,10 @@ def _brief(name: str) -> str:
 
 def _best(known: Sequence[str], counts: Mapping[str, int]) -> str | None:
     """The known name that most records fill; the better known one where two are equal."""
-    rank = {name.casefold(): place for place, name in enumerate(known)}
+    rank = {_bare(name): place for place, name in enumerate(known)}
     found = [
-        (-count, rank[name.casefold()], name)
+        (-count, rank[_bare(name)], name)
         for name, count in counts.items()
-        if name.casefold() in rank
+        if _bare(name) in rank
     ]
     return min(found)[2] if found else None

@@ -4,12 +4,13 @@ import getpass
 import glob
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 from xml.etree import ElementTree
 
 from reviews.errors import UserError
@@ -114,12 +115,28 @@ def _is_utf8(name: str) -> bool:
 
 
 def _files_below(folder: str) -> list[str]:
-    """Paths of the files below a folder, without those that `is_left_out`."""
-    return sorted(
-        str(path)
-        for path in Path(folder).rglob("*")
-        if path.is_file() and not is_left_out(str(path.relative_to(folder)))
-    )
+    """Paths of the files below a folder, also behind links, without those that `is_left_out`.
+
+    A UserError names what would be lost: folders that cannot be read, links to nothing, and
+    links to a folder that is read anyhow.
+    """
+    files: list[str] = []
+    seen: set[str] = set()
+    try:
+        for at, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
+            if (real := os.path.realpath(at)) in seen:
+                raise UserError(f"{at}: a link to a folder that is read already")
+            seen.add(real)
+            folders[:] = [name for name in folders if not is_left_out(name)]
+            paths = [os.path.join(at, name) for name in names if not is_left_out(name)]
+            files += [path for path in paths if not stat.S_ISSOCK(os.stat(path).st_mode)]
+    except OSError as error:
+        _refuse(error)
+    return sorted(files)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise UserError(f"{error.filename}: {reason(error)}") from None
 
 
 def _find_remote(name: str) -> list[str]:

@@ -150,6 +150,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ("--optimizer adm", "invalid choice: 'adm' (choose from 'adam', 'adamw', "),
         ("--backend tcp", "choose from 'auto', 'nccl', 'gloo', 'mpi', 'shm', 'shm+gloo'"),
         ("--ranks 0", "--ranks is 0: give 1 or more"),
+        ("--ranks 100000", "--ranks is 100000: this machine has"),
         ("--ranks 2 --shares 1,2,3", "--shares names 3 ranks, but there are 2"),
         ("--ranks 2 --hostfile nothing-here", "no host file nothing-here"),
         ("--shares 1,x", "--shares: 'x' is not a number"),

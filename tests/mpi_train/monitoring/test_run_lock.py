@@ -158,3 +158,8 @@ def test_a_resume_without_a_run_starts_one_and_says_so(
                         "the run starts with its first update")
     assert main(line) == 0  # the same line goes on
     assert "nothing is left to do" in capsys.readouterr().out
+
+
+def test_a_run_folder_that_cannot_be_made_is_named() -> None:
+    with pytest.raises(UserError, match="/proc/none/run cannot be written to"):
+        RunLock(Path("/proc/none/run"), "host").acquire()

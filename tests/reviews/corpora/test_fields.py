@@ -30,8 +30,19 @@ def names(*samples: dict[str, Any], recipe: Recipe = WHOLE) -> Names:
          ("content", "score", None, None, "at")),
         ({"name": "x", "review": "x", "rating": 5}, ("review", "rating", None, None, None)),
         ({"REVIEW_TEXT": "x", "Stars": 5}, ("REVIEW_TEXT", "Stars", None, None, None)),
+        ({"": 0, "Clothing ID": 7, "Title": "x", "Review Text": "x", "Rating": 5},
+         ("Review Text", "Rating", None, None, None)),
+        ({"Star Rating": 5, "Review Title": "x", "Review Text": "x"},
+         ("Review Text", "Star Rating", None, None, None)),
+        ({"reviews.rating": 5, "reviews.text": "x"},
+         ("reviews.text", "reviews.rating", None, None, None)),
+        ({"review_id": "r", "user_id": "A", "business_id": "B", "stars": 5.0, "text": "x",
+          "date": "2016-03-09 00:00:00"}, ("text", "stars", "user_id", "business_id", "date")),
+        ({"review_score": 5, "review_comment_message": "x"},
+         ("review_comment_message", "review_score", None, None, None)),
     ],
-    ids=["2014", "2023", "customer reviews", "fine food", "app store", "baby", "capitals"],
+    ids=["2014", "2023", "customer reviews", "fine food", "app store", "baby", "capitals",
+         "clothing", "play console", "datafiniti", "yelp", "olist"],
 )  # fmt: skip
 def test_the_fields_of_known_corpora_need_no_names(
     sample: dict[str, Any], expected: tuple[str | None, ...]
@@ -44,10 +55,20 @@ def test_the_fields_of_known_corpora_need_no_names(
 @pytest.mark.parametrize(
     ("sample", "label"),
     [({"review": "x", "sentiment": "positive"}, "sentiment"), ({"text": "x", "Label": 1}, "Label"),
+     ({"review": "x", "voted_up": True}, "voted_up"),
+     ({"text": "x", "airline_sentiment": "neutral"}, "airline_sentiment"),
      ({"text": "x", "rating": 5, "label": 1}, None)],
 )  # fmt: skip
 def test_without_a_rating_a_label_is_looked_for(sample: dict[str, Any], label: str | None) -> None:
     assert names(sample).label == label
+
+
+def test_an_object_that_may_hold_the_missing_field_is_named() -> None:
+    inner = {"body": "x", "stars": 5}
+    with pytest.raises(UserError, match=r"'_source' is an object, .* jq -c '\. \+ \.\[\"_source"):
+        names({"id": 1, "_source": inner})
+    with pytest.raises(UserError, match="no rating field among id, review; .*'review' is an obj"):
+        names({"id": 1, "review": inner})
 
 
 def test_the_field_that_more_records_fill_is_taken() -> None:

@@ -1,11 +1,13 @@
 """Inputs become splits: which files are meant, and how they may be cut."""
 
+import errno
 import gzip
 import os
 import random
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -177,6 +179,37 @@ def test_an_input_that_is_not_there_is_named(tmp_path: Path, name: str, message:
         files_of(tmp_path, name)
     assert str(error.value).endswith(message)
     assert "\n" not in str(error.value)
+
+
+def test_nothing_below_a_folder_is_left_out_in_silence(tmp_path: Path) -> None:
+    corpus(tmp_path, ["elsewhere/1.json", "folder/2.json"])
+    link = tmp_path / "folder" / "link"
+    link.symlink_to(tmp_path / "elsewhere")
+    assert files_of(tmp_path, "folder") == ["folder/2.json", "folder/link/1.json"]
+    again = tmp_path / "folder" / "link2"
+    again.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="folder/link2?: a link to a folder that is read already"):
+        files_of(tmp_path, "folder")
+    again.unlink()
+    again.symlink_to(tmp_path / "gone")
+    with pytest.raises(UserError, match="folder/link2: No such file or directory"):
+        files_of(tmp_path, "folder")
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus(tmp_path, ["a.json", "closed/b.json"])
+
+    def scan(path: str) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return found(path)
+
+    found = os.scandir
+    monkeypatch.setattr(os, "scandir", scan)
+    with pytest.raises(UserError, match="closed: Permission denied"):
+        files_of(tmp_path, ".")
 
 
 def test_a_pipe_is_refused_before_anything_waits_for_it(tmp_path: Path) -> None:
