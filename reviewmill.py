@@ -1,5 +1,6 @@
 """The command line: a table of subcommands, each imported from its stage when it is called."""
 
+import errno
 import importlib
 import importlib.util
 import os
@@ -113,6 +114,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"reviewmill {name}: {error}", file=sys.stderr)
         return error.status
+    except OSError as error:
+        # A file that the system refuses, which nobody has looked at before, or a full disk.
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"reviewmill {name}: {where}{error.strerror}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"reviewmill {name}: stopped", file=sys.stderr)
         return 130

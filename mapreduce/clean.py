@@ -18,7 +18,7 @@ from reviews.corpora import plan_splits
 from reviews.errors import UserError
 from reviews.options import add_options, config_from, given, make_parser
 from reviews.recipe import Recipe, load_recipe
-from reviews.record import RatingsSeen
+from reviews.record import ValuesSeen
 from reviews.runtime.spark import add_spark_conf
 from reviews.storage.files import absolute, is_remote
 
@@ -84,7 +84,7 @@ def clean_files(
             [(_, cleaned)] = run_job(CleanReviews, lines, arguments, options, places).pairs
         counts, bad = cleaned["counts"], cleaned["bad"]
         say_empty(cleaned["empty"], "clean")
-        refuse_bad(counts.get("read", 0), bad, recipe, seen=RatingsSeen(*cleaned["seen"]))
+        refuse_bad(counts.get("read", 0), bad, recipe, seen=ValuesSeen(*cleaned["seen"]))
         if not counts.get("texts"):
             raise UserError(nothing_left(counts))
         if not is_remote(out):

@@ -21,7 +21,7 @@ from mapreduce.job_lines import CleanedLine
 from reviews.corpora import read_blocks
 from reviews.labels import NO_LABEL, settle_labels
 from reviews.recipe import Recipe
-from reviews.record import RatingsSeen
+from reviews.record import ValuesSeen
 from reviews.storage.folders import join, whole_file
 from reviews.text.tokenize_block import tokenize_block
 from reviews.text.tokenizer import Tokenizer
@@ -46,7 +46,7 @@ class CleanReviews(ReviewsJob):
         name = f"part-{more['number']:05d}.parquet"
         counts: Counter[str] = Counter()
         bad: Counter[str] = Counter()
-        seen = RatingsSeen()
+        seen = ValuesSeen()
         with (whole_file(join(self.options.out, name)) as file,
               pq.ParquetWriter(file, SCHEMA, use_dictionary=["label"]) as writer):
             tokenizer = Tokenizer(self.recipe.tokens)
@@ -67,11 +67,11 @@ class CleanReviews(ReviewsJob):
         """All of them together."""
         counts: Counter[str] = Counter()
         bad: Counter[str] = Counter()
-        seen, empty = RatingsSeen(), set()
+        seen, empty = ValuesSeen(), set()
         for line in lines:
             counts.update(line["counts"])
             bad.update(line["bad"])
-            seen += RatingsSeen(*line["seen"])
+            seen += ValuesSeen(*line["seen"])
             empty |= set(line["empty"])
         yield key, {"kind": "cleaned", "counts": dict(counts), "bad": dict(bad),
                     "seen": list(astuple(seen)), "empty": sorted(empty)}

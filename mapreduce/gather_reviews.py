@@ -39,7 +39,7 @@ from reviews.corpora import InputSplit, plan_splits, read_parts
 from reviews.errors import UserError
 from reviews.features import feature_columns
 from reviews.recipe import Recipe
-from reviews.record import Block, RatingsSeen
+from reviews.record import Block, ValuesSeen
 from reviews.runtime.progress import PROGRESS
 from reviews.storage.files import is_remote
 from reviews.storage.folders import join
@@ -128,7 +128,7 @@ class _Gather:
         self.writer = WorkFileWriter(join(work, "gathered"), "task")
         self.counts: Counter[str] = Counter()
         self.bad: Counter[str] = Counter()
-        self.seen = RatingsSeen()
+        self.seen = ValuesSeen()
         self.examples: list[BadRecordFields] = []
         self.lines: list[tuple[int, RowsLine]] = []
         self.ids = np.empty(segment_ids + segment_ids // 4, np.int32)
@@ -308,10 +308,10 @@ def _totals(lines: list[GatherLine], dropped: Mapping[str, int]) -> PartitionCou
     counts: Counter[str] = Counter()
     bad: Counter[str] = Counter()
     examples: list[BadRecordFields] = []
-    seen = RatingsSeen()
+    seen = ValuesSeen()
     for line in lines:
         if line["kind"] == "counts":
-            seen += RatingsSeen(*line["seen"])
+            seen += ValuesSeen(*line["seen"])
             counts.update(line["counts"])
             bad.update(line["bad"])
             examples += line["examples"]

@@ -63,7 +63,7 @@ class CountsLine(TypedDict):
     counts: dict[str, int]  # records read, bytes, and records dropped by rule
     bad: dict[str, int]  # by reason
     examples: list[BadRecordFields]
-    seen: list[Any]  # the fields of a RatingsSeen
+    seen: list[Any]  # the fields of a ValuesSeen
 
 
 class EmptyLine(TypedDict):

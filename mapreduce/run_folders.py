@@ -133,7 +133,8 @@ def _folder_elsewhere(home: Path, work_dir: str, keep: bool) -> str:
         try:
             Path(top).mkdir(parents=True)
         except OSError as error:
-            raise UserError(f"--work-dir {work_dir} cannot be written to: {reason(error)}") from None
+            raise UserError(
+                f"--work-dir {work_dir} cannot be written to: {reason(error)}") from None
     if keep and not (home / RECORD).is_file():
         write_whole(str(note), top.encode())
     return top

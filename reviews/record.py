@@ -29,20 +29,23 @@ class BadRecord:
 
 
 @dataclass(frozen=True)
-class RatingsSeen:
-    """The lowest and the highest number of some ratings, and a text that is no rating."""
+class ValuesSeen:
+    """The lowest and the highest number of some ratings, a text that is no rating, and a label
+    that is of no class."""
 
     low: float | None = None
     high: float | None = None
     text: str | None = None
+    label: str | None = None
 
-    def __add__(self, other: "RatingsSeen") -> "RatingsSeen":
-        """Ratings seen of both."""
+    def __add__(self, other: "ValuesSeen") -> "ValuesSeen":
+        """Values seen of both."""
         lows = [low for low in (self.low, other.low) if low is not None]
         highs = [high for high in (self.high, other.high) if high is not None]
         texts = [text for text in (self.text, other.text) if text is not None]
-        return RatingsSeen(
-            min(lows, default=None), max(highs, default=None), min(texts, default=None))
+        labels = [label for label in (self.label, other.label) if label is not None]
+        return ValuesSeen(min(lows, default=None), max(highs, default=None),
+                          min(texts, default=None), min(labels, default=None))
 
 
 @dataclass
@@ -51,7 +54,7 @@ class Block:
 
     `records` counts good, bad and dropped ones; `size` is in bytes of uncompressed input.
     `dropped` counts those that lack a part, where the recipe drops such; `seen` is about the
-    ratings, where some are bad.
+    ratings or labels, where some are bad.
     """
 
     reviews: pa.RecordBatch
@@ -60,6 +63,6 @@ class Block:
     bad: dict[str, int] = field(default_factory=dict)
     places: list[BadRecord] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
-    seen: RatingsSeen = field(default_factory=RatingsSeen)
+    seen: ValuesSeen = field(default_factory=ValuesSeen)
     # (n,) int64: the number of each review among the records, from 0
     numbers: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))

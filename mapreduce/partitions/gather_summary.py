@@ -15,7 +15,7 @@ from mapreduce.job_lines import BadRecordFields, PartitionResult
 from mapreduce.partitions.splitting import Cuts, cuts_of
 from reviews.errors import UserError
 from reviews.recipe import Recipe
-from reviews.record import RatingsSeen
+from reviews.record import ValuesSeen
 
 _SUMMARY = b"summary\t"  # begins the file of a summary
 
@@ -30,7 +30,7 @@ class GatherSummary:
     counts: dict[str, int]
     bad: dict[str, int]
     examples: list[BadRecordFields]  # the first three records that could not be read
-    seen: RatingsSeen
+    seen: ValuesSeen
     empty: list[str]  # files without a record
     errors: list[str]  # input that could not be read
 
@@ -55,7 +55,7 @@ class GatherSummary:
     @classmethod
     def _of_fields(cls, fields: dict[str, Any], recipe: Recipe) -> "GatherSummary":
         cuts = Cuts({stratum: tuple(starts) for stratum, starts in fields["cuts"]})
-        return cls(recipe, **{**fields, "cuts": cuts, "seen": RatingsSeen(*fields["seen"])})
+        return cls(recipe, **{**fields, "cuts": cuts, "seen": ValuesSeen(*fields["seen"])})
 
     @classmethod
     def of(cls, lines: Sequence[PartitionResult], recipe: Recipe) -> "GatherSummary":
@@ -63,12 +63,12 @@ class GatherSummary:
         counts: Counter[str] = Counter()
         bad: Counter[str] = Counter()
         examples: list[BadRecordFields] = []
-        seen = RatingsSeen()
+        seen = ValuesSeen()
         for line in lines:
             counts.update(line["counts"])
             bad.update(line["bad"])
             examples += line["examples"]
-            seen += RatingsSeen(*line["seen"])
+            seen += ValuesSeen(*line["seen"])
         examples.sort(key=lambda record: (record["path"], record["line"]))
         partitions = [line for line in lines if line["kind"] == "partition"]
         return cls(recipe, len(partitions), cuts_of(recipe.selection, partitions), dict(counts),
@@ -92,23 +92,24 @@ class GatherSummary:
             raise UserError(nothing_left(self.counts))
 
 
-NOTHING_SEEN = RatingsSeen()
+NOTHING_SEEN = ValuesSeen()
 # What the reader of a message may not know about a reason.
 _HINTS = {
-    "invalid_utf8": "texts have to be UTF-8",
-    "wrong_columns": "where quotes are text, --no-quotes says so",
+    "invalid_utf8": "texts have to be UTF-8; iconv -f WINDOWS-1252 -t UTF-8 converts older ones",
+    "wrong_columns": "a row has as many fields as the header; where quotes are text, --no-quotes "
+                     "says so; quotes inside quotes are doubled, not escaped by backslashes",
     "unknown_label": "--classes and --label-values say what labels mean",
 }
 
 
 def refuse_bad(
     read: int, bad: Mapping[str, int], recipe: Recipe,
-    examples: Sequence[BadRecordFields] = (), seen: RatingsSeen = NOTHING_SEEN,
+    examples: Sequence[BadRecordFields] = (), seen: ValuesSeen = NOTHING_SEEN,
 ) -> None:
     """Raise UserError when more records cannot be read than the recipe allows.
 
     `bad` counts them by reason, `examples` are the first of them, and `seen` says what ratings
-    there are.
+    and labels there are.
     """
     if sum(bad.values()) <= recipe.max_bad_fraction * read:
         return
@@ -118,6 +119,9 @@ def refuse_bad(
     hint = None if worst == "wrong_columns" and not recipe.input.quotes else _HINTS.get(worst)
     if worst in ("rating_out_of_range", "missing_rating"):
         hint = _rating_hint(worst, seen, recipe)
+    if worst == "unknown_label" and seen.label is not None:
+        hint = (f"a label such as {seen.label[:40]!r} is of no class; {hint}: "
+                "--label-values=BAD,GOOD")
     raise UserError(
         f"{sum(bad.values()):,} of {read:,} records cannot be read ({reasons}), more than "
         f"--max-bad-fraction {recipe.max_bad_fraction:g}"
@@ -125,7 +129,7 @@ def refuse_bad(
     )
 
 
-def _rating_hint(reason: str, seen: RatingsSeen, recipe: Recipe) -> str:
+def _rating_hint(reason: str, seen: ValuesSeen, recipe: Recipe) -> str:
     """Advice for ratings that are not on the recipe's scale, or are none."""
     low, high = recipe.labels.rating_range
     if seen.low is not None and seen.high is not None and (seen.low < low or seen.high > high):

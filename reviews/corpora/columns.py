@@ -171,6 +171,16 @@ def _label(text: str, meanings: Mapping[str, int]) -> int:
     return meanings.get(text, meanings.get(text if number is None else f"{number:g}", _UNKNOWN))
 
 
+def unknown_label(column: Column, reasons: NDArray[np.uint8]) -> str | None:
+    """The first, by the alphabet, of the labels (n) that are of no class; None where they are no
+    texts and no numbers."""
+    wrong = reasons == CODE["unknown_label"]
+    texts = column.strings.filter(pa.array(wrong & (column.kinds == STRING))).unique()
+    numbers = np.unique(column.numbers[wrong & (column.kinds == NUMBER)])
+    return min([*map(str.strip, texts.to_pylist()), *(f"{number:g}" for number in numbers)],
+               default=None)
+
+
 def _with_title(column: Column | None, texts: pa.StringArray) -> pa.StringArray:
     """The texts after their titles, as fastText's files of Amazon reviews have them."""
     if column is None:

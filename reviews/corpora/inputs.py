@@ -93,13 +93,17 @@ def codec_of(path: str) -> str | None:
         return _codec_of(file, path)
 
 
+def codec_of_bytes(start: bytes) -> str | None:
+    """The compression of a file that begins so, or None."""
+    return next((codec for codec, magic in _MAGIC.items() if start.startswith(magic)), None)
+
+
 def _codec_of(file: BinaryIO, path: str) -> str | None:
     """The same of an open file, which is left at its start."""
     start = file.read(6)
     file.seek(0)
-    for codec, magic in _MAGIC.items():
-        if start[: len(magic)] == magic:
-            return codec
+    if codec := codec_of_bytes(start):
+        return codec
     for ending, codec in _ENDINGS.items():
         if path.endswith(ending):
             if start and _MAGIC[codec].startswith(start):
@@ -189,6 +193,8 @@ def _read_zip(file: BinaryIO, path: str) -> Iterator[bytes]:
     except zipfile.BadZipFile:  # its directory stands at the end
         raise UserError(f"{path}: damaged zip file: it has no directory at its end") from None
     members = [name for name in archive.namelist() if not is_left_out(name)]
+    if "[Content_Types].xml" in members:
+        raise UserError(f"{path}: an Office file, such as Excel's; save it as CSV UTF-8")
     if len(members) != 1:
         raise UserError(f"{path}: a zip of {len(members)} files; unpack it (unzip) and give "
                         "its files")

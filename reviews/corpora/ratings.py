@@ -15,18 +15,22 @@ from numpy.typing import NDArray
 
 from reviews.corpora.json.values import NUMBER, STRING
 from reviews.recipe import Labels
-from reviews.record import RatingsSeen
+from reviews.record import ValuesSeen
 
 _NUMERALS = frozenset("0123456789+-.eE")
 _NOT_FINITE = frozenset(["nan", "inf", "infinity"])
 _N = r"(\d{1,4}(?:\.\d{1,4}|,\d{1,2})?)"
 _WORDS = r"[^\W\d]+[:.]?"
-_OUT_OF = re.compile(  # English, German and Dutch, French, Spanish and Portuguese, Italian
-    rf"(?:{_WORDS}\s*){{0,2}}{_N}\s*(?:stars?)?\s*(?:/|out of|of|von|van|sur|de|su)\s*{_N}"
+_OUT_OF = re.compile(  # English, German, Dutch, French, Spanish, Italian, Swedish, Polish
+    rf"(?:{_WORDS}\s*){{0,2}}{_N}\s*(?:stars?)?\s*(?:/|out of|of|von|van|sur|de|su|av|z)\s*{_N}"
     rf"(?:\s*{_WORDS})?")
+_OF_WHICH = re.compile(  # the highest first: Japanese, Turkish
+    rf"{_N}\s*(?:つ星のうち|y[ıi]ld[ıi]z üzer[iı]nden)\s*{_N}")
 _PERCENT = re.compile(rf"{_N}\s*%")
 _ALONE = re.compile(
-    rf"(?:rated|rating|score|stars?)?\s*:?\s*{_N}\s*(?:-?stars?|points?|★|⭐)?(?:\s+rating)?")
+    rf"(?:rated|rating|score|stars?)?\s*:?\s*{_N}\s*"
+    rf"(?:-?stars?|points?|★|⭐|星|\*)?(?:\s+rating)?")
+_AND_A_HALF = re.compile(r"(\d{1,2})\s?½(?:\s*stars?)?")
 _FILLED, _HOLLOW, _HALF, _NOTHING = "★⭐🌟✭✮", "☆✩✰", "½⯪⯨", "\ufe0f\ufe0e \t"
 
 
@@ -57,10 +61,14 @@ class RatingScale:
             return filled if of is None else self._share(filled, of)
         if found := _OUT_OF.fullmatch(text):
             return self._share(_decimal(found[1]), _decimal(found[2]))
+        if found := _OF_WHICH.fullmatch(text):
+            return self._share(_decimal(found[2]), _decimal(found[1]))
         if found := _PERCENT.fullmatch(text):
             return self._share(_decimal(found[1]), 100)
         if found := _ALONE.fullmatch(text):
             return _decimal(found[1])
+        if found := _AND_A_HALF.fullmatch(text):
+            return float(found[1]) + 0.5
         return None
 
     def _share(self, value: float, of: float) -> float | None:
@@ -99,11 +107,11 @@ def _stars(text: str) -> tuple[float, float | None] | None:
 def ratings_seen(
     kinds: NDArray[np.uint8], numbers: NDArray[np.float64], strings: pa.StringArray,
     scale: RatingScale,
-) -> RatingsSeen:
+) -> ValuesSeen:
     """Of the column of ratings (n)."""
     seen = [float(number) for number in np.unique(numbers[kinds == NUMBER])]
     texts = strings.filter(pa.array(kinds == STRING)).unique().to_pylist()
     read = [(text.strip(), scale.read(text)) for text in texts]
     seen += [rating for _, rating in read if rating is not None and not math.isnan(rating)]
     unread = [text for text, rating in read if rating is None and text]
-    return RatingsSeen(min(seen, default=None), max(seen, default=None), min(unread, default=None))
+    return ValuesSeen(min(seen, default=None), max(seen, default=None), min(unread, default=None))

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reviews.corpora.columns import CODE, MISSING, REASONS, Column, to_reviews
+from reviews.corpora.columns import CODE, MISSING, REASONS, Column, to_reviews, unknown_label
 from reviews.corpora.csv import Csv
 from reviews.corpora.detect import CSV, FASTTEXT, JSON_LINES, JSON_OBJECTS, PARQUET
 from reviews.corpora.fasttext import FastText
@@ -29,7 +29,7 @@ from reviews.corpora.stretches import (
 from reviews.features import features_of
 from reviews.labels import label_meanings
 from reviews.recipe import Recipe
-from reviews.record import BadRecord, Block
+from reviews.record import BadRecord, Block, ValuesSeen
 
 PLACES = 3  # bad records of a block that are named
 
@@ -142,6 +142,8 @@ class _Meaning:
             rating = columns["rating"]
             block.seen = ratings_seen(
                 rating.kinds, rating.numbers, rating.strings, self._scale)
+        if "unknown_label" in block.bad:
+            block.seen += ValuesSeen(label=unknown_label(columns["label"], reasons))
         return block
 
 

@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 _CHOICE = re.compile(r"argument .*: invalid choice: '(.*)' \(choose from (.*)\)")
 
+_NEGATIVE = re.compile(r"-[0-9.]")  # begins a value such as -1,1, and no option
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, naming the nearest option.
@@ -17,6 +19,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{**options, "allow_abbrev": False})
+        self._negative_number_matcher = _NEGATIVE
 
     def error(self, message: str) -> NoReturn:
         unknown = message.removeprefix("unrecognized arguments: ")

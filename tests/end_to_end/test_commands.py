@@ -1,13 +1,16 @@
 """The command line as a whole: help, near names, exit statuses."""
 
+import errno
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+import reviewmill as program
 from reviewmill import COMMANDS, NEEDS, main
 from tests.end_to_end.checkout import ROOT, run
 
@@ -78,6 +81,21 @@ def test_a_misspelt_option_stops_a_command_with_one_line(
     assert line.startswith(
         f"reviewmill {command}: unknown argument --hepl; did you mean --help"
     )
+
+
+@pytest.mark.parametrize(("error", "line"), [
+    (PermissionError(errno.EACCES, "Permission denied", "/x/y"), "/x/y: Permission denied"),
+    (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+])  # fmt: skip
+def test_what_the_system_refuses_is_one_line(
+    error: OSError, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(program, "_stage", lambda _: SimpleNamespace(main=refused))
+    assert main(["inspect", "x"]) == 2
+    assert capsys.readouterr().err == f"reviewmill inspect: {line}\n"
 
 
 def test_setting_up_says_which_python_is_missing(tmp_path: Path) -> None:

@@ -110,6 +110,22 @@ def test_too_many_bad_records_are_a_message_that_says_what_may_help(reason: str,
     refuse_bad(10, bad, Recipe.of(max_bad_fraction=0.9))
 
 
+@pytest.mark.parametrize(("labels", "options", "shown"), [
+    (["not recommended", "yes"], [], "'not recommended'"), ([-1, 1], [], "'-1'"),
+    ([3, "2"], ["--label-values", "-1,1"], "'2'"), ([["a"], {}], [], None),
+])  # fmt: skip
+def test_a_label_that_means_nothing_is_shown(
+    tmp_path: Path, labels: list[Any], options: list[str], shown: str | None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = [{"text": f"one {n}", "label": label} for n, label in enumerate(labels)]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert call("prepare", str(tmp_path / "in.jsonl"), "--out", str(tmp_path / "s"), *options) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "--classes and --label-values say what labels mean" in said
+    assert (f"a label such as {shown} is of no class" in said) == (shown is not None)
+
+
 def test_what_was_asked_for_already_is_no_help() -> None:
     with pytest.raises(UserError, match=r"--max-bad-fraction 0\.01$"):
         refuse_bad(10, {"wrong_columns": 9}, Recipe.of(quotes=False))

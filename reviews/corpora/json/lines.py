@@ -15,7 +15,7 @@ from reviews.corpora.inputs import head
 from reviews.corpora.json import kernel
 from reviews.corpora.json.kernel import HARD
 from reviews.corpora.json.values import ABSENT, FALSE, NULL, NUMBER, OTHER, STRING, TRUE
-from reviews.corpora.stretches import Spans, find_lines
+from reviews.corpora.stretches import LONGEST_RECORD, Spans, find_lines
 from reviews.recipe import Recipe
 
 SNIFFED_BYTES = 1 << 20
@@ -26,13 +26,22 @@ class JsonLines:
     """Reads the fields of a review from each line; names missing ones by what the file has."""
 
     def __init__(self, path: str, recipe: Recipe, reading: Reading = FOR_TRAINING) -> None:
-        data, whole = head(path, SNIFFED_BYTES)
-        starts, ends, _ = self.find(data, whole)
         self._nan = recipe.input.json_nan
-        names = choose_names(path, recipe, objects(data, starts, ends), reading).roles()
+        names = choose_names(path, recipe, self._samples(path), reading).roles()
         self.labelled = "label" in names
         self._fields = sorted(set(names.values()))
         self._place = {role: self._fields.index(name) for role, name in names.items()}
+
+    def _samples(self, path: str) -> list[dict[str, Any]]:
+        """The first objects; more is read where long records come before them."""
+        size = SNIFFED_BYTES
+        while True:
+            data, whole = head(path, size)
+            starts, ends, _ = self.find(data, whole)
+            found = objects(data, starts, ends)
+            if found or whole or len(starts) > SNIFFED_RECORDS or size > LONGEST_RECORD:
+                return found
+            size *= 8
 
     def find(self, data: bytes, final: bool) -> tuple[Spans, Spans, int]:
         """The lines that are whole in data."""

@@ -1,10 +1,13 @@
 """Kinds of files that are told apart on the first look."""
 
 import contextlib
+import gzip
 import io
 import lzma
+import pickle
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -93,6 +96,33 @@ def test_a_pointer_of_git_lfs_is_refused(tmp_path: Path) -> None:
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
     with pytest.raises(UserError, match="Git LFS pointer, not the file itself"):
         read_bytes(tmp_path, pointer)
+
+
+@pytest.mark.parametrize(("start", "message"), [
+    (b"7z\xbc\xaf'\x1c\0\x04", "a 7z archive; unpack it"),
+    (b"Rar!\x1a\x07\x01\0", "a RAR archive; unpack it"),
+    (b"\x04\x22\x4d\x18d@\xa7", "compressed by lz4; unpack it"),
+    (lzma.compress(LINES, lzma.FORMAT_ALONE), "compressed by LZMA; unpack it"),
+    (zlib.compress(LINES), "compressed by zlib; unpack it"),
+    (pickle.dumps([LINES]), "a Python pickle; export it"),
+    (b"SQLite format 3\0\x10\0", "an SQLite database; export it"),
+    (gzip.compress(gzip.compress(LINES)), "gzip inside gzip; unpack it once"),
+    (gzip.compress(b"PAR1\x15\x04"), "Parquet inside gzip; unpack it"),
+    (ROWS.decode().encode("utf-16"), "UTF-16 text; convert it"),
+])  # fmt: skip
+@pytest.mark.parametrize("format", ["auto", "jsonl", "csv", "fasttext"])
+def test_a_file_of_another_kind_is_called_by_its_name_with_the_way_out(
+    tmp_path: Path, start: bytes, message: str, format: str
+) -> None:
+    (tmp_path / "input").write_bytes(start)
+    with pytest.raises(UserError, match=f"input: {message}"):
+        plan_splits([str(tmp_path / "input")], Recipe.of(format=format))
+
+
+def test_an_excel_file_is_refused(tmp_path: Path) -> None:
+    path = packed_zip(tmp_path / "input", ["[Content_Types].xml", "xl/workbook.xml"])
+    with pytest.raises(UserError, match="an Office file, such as Excel's; save it as CSV"):
+        read(path)
 
 
 @pytest.mark.parametrize("format", ["auto", "csv", "fasttext"])

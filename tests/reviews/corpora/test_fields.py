@@ -67,7 +67,7 @@ def test_an_object_that_may_hold_the_missing_field_is_named() -> None:
     inner = {"body": "x", "stars": 5}
     with pytest.raises(UserError, match=r"'_source' is an object, .* jq -c '\. \+ \.\[\"_source"):
         names({"id": 1, "_source": inner})
-    with pytest.raises(UserError, match="no rating field among id, review; .*'review' is an obj"):
+    with pytest.raises(UserError, match=r"no rating field among id, review; .*'review' is an obj"):
         names({"id": 1, "review": inner})
 
 

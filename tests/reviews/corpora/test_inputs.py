@@ -160,6 +160,7 @@ ONE = json.dumps(review())
         ("text\trating\n{},5\n", "csv"),
         ('"text","rating"\r\n"__label__1",5\r\n', "csv"),
         ("\ntext,rating\nfine,5\n", "csv"),
+        ('"Review Text"\r\nfine\r\n', "csv"),
     ],
 )
 def test_the_format_is_found_by_looking(tmp_path: Path, text: str, format: str) -> None:
@@ -175,8 +176,13 @@ def test_the_format_is_found_by_looking(tmp_path: Path, text: str, format: str) 
     [
         (b"just words\nand words\n", "neither JSON, fastText, Parquet nor CSV"),
         (b"PAR2\0\1,\0\0\0\0", "neither JSON, fastText, Parquet nor CSV"),
-        (b"\x89HDF\r\n\x1a\n", "neither JSON, fastText, Parquet nor CSV"),
-        ("text,rating\nfine,5\n".encode("utf-16"), "UTF-16 text; convert it to UTF-8 first"),
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file; export it as CSV"),
+        ("text,rating\nfine,5\n".encode("utf-16"), "UTF-16 text; convert it: iconv -f UTF-16 -t"),
+        ("text,rating\nfine,5\n".encode("utf-16-le"), "iconv -f UTF-16LE -t UTF-8"),
+        ("text,rating\nfine,5\n".encode("utf-16-be"), "iconv -f UTF-16BE -t UTF-8"),
+        ("text,rating\nfine,5\n".encode("utf-32"), "iconv -f UTF-32 -t UTF-8"),
+        (b"<!DOCTYPE html>\n<p>Not found, sorry</p>\n", "an HTML page; export it"),
+        (b'<?xml version="1.0"?>\n<reviews a="1, 2"/>\n', "XML; export it"),
         (b"{'reviewText': \"it's fine\", 'overall': 5.0}\n" * 3, "Python's notation, not JSON"),
         (b"{u'text': u'fine'}\n", "Python's notation, not JSON"),
     ],

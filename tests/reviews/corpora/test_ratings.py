@@ -18,6 +18,8 @@ STARS = RatingScale(texts=True)
     ("5.0 de 5 estrellas", 5), ("1,0 su 5 stelle", 1), ("Rated 4 out of 5", 4), ("4 of 5", 4),
     ("10/10", 5), ("8/10", 4), ("5 / 10", 2.5), ("1/10", 1), ("0/10", 1), ("4/5", 4),
     ("90/100", 4.5), ("80%", 4), ("80 %", 4), ("0%", 1),
+    ("5つ星のうち4.0", 4), ("5 yıldız üzerinden 3,5", 3.5), ("4,0 av 5 stjärnor", 4),
+    ("4,0 z 5 gwiazdek", 4),
     ("★★★★☆", 4), ("★☆☆☆☆", 1), ("★★★½☆", 3.5), ("★★★★★★★★☆☆", 4), ("☆☆☆☆☆", 1),
 ])  # fmt: skip
 def test_a_text_that_names_its_scale_is_its_share_of_the_highest_rating(
@@ -32,7 +34,7 @@ def test_a_text_that_names_its_scale_is_its_share_of_the_highest_rating(
 @pytest.mark.parametrize(("text", "rating"), [
     ("4,5", 4.5), ("Rated 5", 5), ("Rating: 3", 3), ("5 stars", 5), ("1 star", 1),
     ("4-star rating", 4), ("★★★★", 4), ("⭐⭐⭐", 3), ("⭐️⭐️", 2), ("★★½", 2.5), ("4★", 4),
-    ("7", 7), ("Rated 9", 9), ("7,5", 7.5),
+    ("5星", 5), ("4*", 4), ("4½", 4.5), ("3 ½ stars", 3.5), ("7", 7), ("Rated 9", 9), ("7,5", 7.5),
 ])  # fmt: skip
 @pytest.mark.parametrize("scale", [STARS, RatingScale(0, 10, True)])
 def test_a_number_in_words_or_marks_is_one_on_the_recipes_scale(

@@ -32,3 +32,11 @@ def test_a_mistake_in_a_subcommand_is_one_line_and_exit_status_2(
         one.parse_args(arguments[1:])
     assert stop.value.code == 2
     assert capsys.readouterr().err == f"{message}\n"
+
+
+@pytest.mark.parametrize("value", ["-1,1", "-1", "-.5,2", "-1|0,1"])
+def test_a_value_may_be_negative_numbers(value: str) -> None:
+    parser = make_parser("tool", "Tool.")
+    parser.add_argument("--scale")
+    parser.add_argument("-v", action="store_true")
+    assert parser.parse_args(["--scale", value, "-v"]).scale == value

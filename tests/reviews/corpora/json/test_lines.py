@@ -262,3 +262,12 @@ def test_parts_that_the_recipe_does_not_look_at_are_left_out(tmp_path: Path) -> 
     ]:
         found = read_bytes(tmp_path, data, recipe).reviews[0]
         assert found == {**whole, **read}
+
+
+@pytest.mark.parametrize("longest", [1 << 20, 9 << 20])
+def test_fields_are_found_behind_a_record_longer_than_what_is_looked_at(
+    tmp_path: Path, longest: int
+) -> None:
+    rows = [{"stars": 1, "body": "long " * (longest // 5 + 1)}, {"stars": 5, "body": "short"}]
+    found = read_bytes(tmp_path, json_lines(rows))
+    assert [len(text) for text in found.texts] == [len(rows[0]["body"]), 5]
