@@ -15,7 +15,7 @@ from scoring.simd import LANES, TILE_COLUMNS, TILE_ROWS, cell, tile
 
 Array = np.ndarray
 _GATES = 4
-_GROUP = 32  # reviews that are read beside one another, a multiple of TILE_ROWS
+_SLOTS = 8  # reviews read beside one another, a multiple of TILE_ROWS: all of it stays in L1
 _LINE = 16  # float32 of a cache line
 
 
@@ -62,25 +62,47 @@ def _read(
     back: bool, out: Array,
 ) -> None:
     width = 4 * units
-    gates = np.empty(_GROUP * width, np.float32)
-    state, hidden = np.empty(_GROUP * units, np.float32), np.empty(_GROUP * units, np.float32)
-    total, highest = np.empty(_GROUP * units, np.float32), np.empty(_GROUP * units, np.float32)
-    starts = np.zeros(_GROUP + TILE_ROWS, np.int64)
-    for first in range(0, order.size, _GROUP):
-        group = order[first : first + _GROUP]
-        state[:], hidden[:], total[:], highest[:] = 0, 0, 0, -np.inf
-        active = group.size
-        for t in range(lengths[group[0]]):
-            while lengths[group[active - 1]] <= t:
-                active -= 1
+    gates = np.empty(_SLOTS * width, np.float32)
+    state, hidden = np.empty(_SLOTS * units, np.float32), np.zeros(_SLOTS * units, np.float32)
+    total, highest = np.empty(_SLOTS * units, np.float32), np.empty(_SLOTS * units, np.float32)
+    reviews, left = np.empty(_SLOTS, np.int64), np.zeros(_SLOTS, np.int64)  # left: words
+    starts = np.zeros(_SLOTS + TILE_ROWS, np.int64)
+    active = coming = 0
+    while True:
+        row = 0
+        while row < active or (active < _SLOTS and coming < order.size):
+            if row < active and left[row] > 0:
+                row += 1
+                continue
+            place = row * units
+            if row == active:
+                active += 1
+            else:
+                _finish(out, reviews[row], lengths, units, place, hidden, total, highest)
+                if coming == order.size:  # the last one takes its place
+                    active -= 1
+                    reviews[row], left[row] = reviews[active], left[active]
+                    for values in (state, hidden, total, highest):
+                        for unit in range(units):
+                            values[place + unit] = values[active * units + unit]
+                    continue
+            reviews[row], left[row] = order[coming], lengths[order[coming]]
+            coming += 1
+            for unit in range(place, place + units):
+                state[unit], hidden[unit], total[unit], highest[unit] = 0, 0, 0, -np.inf
+            row += 1
+        if not active:
+            return
+        for _ in range(left[:active].min()):
             for row in range(active):
-                review = group[row]
-                last = lengths[review] - 1
-                starts[row] = np.int64(tokens[review, last - t if back else t]) * width
-                if t < last:
-                    coming = np.int64(tokens[review, last - t - 1 if back else t + 1]) * width
+                review, now = reviews[row], left[row]
+                place = now - 1 if back else lengths[review] - now
+                starts[row] = np.int64(tokens[review, place]) * width
+                left[row] = now - 1
+                if now > 1:
+                    following = np.int64(tokens[review, place - 1 if back else place + 1]) * width
                     for line in range(0, width, _LINE):
-                        prefetch(words, coming + line)
+                        prefetch(words, following + line)
             for column in range(0, width, TILE_COLUMNS):
                 for row in range(0, active, TILE_ROWS):
                     tile(hidden, row * units, units, between, column, width, words,
@@ -89,12 +111,18 @@ def _read(
                          gates, row * width + column)
             for row in range(active):
                 cell(gates, row * width, units, state, hidden, total, highest, row * units)
-        for row in range(group.size):
-            review, place = group[row], row * units
-            for unit in range(units):
-                out[0, review, unit] = total[place + unit] / np.float32(lengths[review])
-                out[1, review, unit] = highest[place + unit]
-                out[2, review, unit] = hidden[place + unit]
+
+
+@njit(cache=True, nogil=True)
+def _finish(
+    out: Array, review: int, lengths: Array, units: int, place: int, hidden: Array, total: Array,
+    highest: Array,
+) -> None:
+    """Write what was read of a review whose values begin at `place`."""
+    for unit in range(units):
+        out[0, review, unit] = total[place + unit] / np.float32(lengths[review])
+        out[1, review, unit] = highest[place + unit]
+        out[2, review, unit] = hidden[place + unit]
 
 
 def pool(read: list[Array], pooling: str) -> Array:
