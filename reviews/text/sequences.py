@@ -31,8 +31,9 @@ class Ragged:
     @classmethod
     def of(cls, values: Array, ends: Array) -> "Ragged":
         """Rows one behind the other, ending at `ends` (n,), in one numbering."""
-        sizes = np.diff(ends, prepend=0)
-        return cls(values, ends - sizes, sizes.astype(np.int32), np.zeros_like(ends))
+        first = np.zeros_like(ends)
+        first[1:] = ends[:-1]
+        return cls(values, first, (ends - first).astype(np.int32), np.zeros_like(ends))
 
     def take(self, rows: Array | slice) -> "Ragged":
         """The chosen rows, in that order; the ids stay where they are."""

@@ -75,15 +75,14 @@ class Calls:
         try:
             answer = await endpoint(Request(scope, receive))
         except Refused as error:
-            answer = _refusal(error)
+            answer = json_response({"error": str(error)}, error.status, error.headers)
+        except Exception:
+            await json_response({"error": "the server has failed"}, 500)(scope, receive, send)
+            raise
         await answer(scope, receive, send)
 
 
-def _refusal(error: Refused) -> Response:
-    return json_response({"error": str(error)}, error.status, error.headers)
-
-
-def make_app(models: Models, token: str | None = None) -> FastAPI:
+def make_app(models: Models, token: str | None = None) -> ASGIApp:
     """The application; with a token, all but the page and the probes ask for it as Bearer."""
     statuses = Counter[int]()
 
@@ -95,8 +94,7 @@ def make_app(models: Models, token: str | None = None) -> FastAPI:
 
     # Pages about the interface would fetch their scripts from elsewhere.
     app = FastAPI(title="reviewmill", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.add_middleware(Calls, endpoints=_add_calls(app, models))
-    app.add_middleware(Guard, token=token, statuses=statuses)  # the first that sees a request
+    endpoints = _add_calls(app, models)
     _add_page(app)
 
     @app.get("/healthz")
@@ -114,7 +112,7 @@ def make_app(models: Models, token: str | None = None) -> FastAPI:
         """Counters for Prometheus."""
         return Response(metrics_text(models, statuses), media_type="text/plain; version=0.0.4")
 
-    return app
+    return Guard(Calls(app, endpoints), token, statuses)
 
 
 def _add_calls(app: FastAPI, models: Models) -> dict[str, Endpoint]:

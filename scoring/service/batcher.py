@@ -7,12 +7,12 @@ and ids.
 """
 
 import asyncio
-import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from queue import SimpleQueue
+from threading import Thread
 
 import numpy as np
 
@@ -54,50 +54,58 @@ class _Call:
 
 
 class Batcher:
-    """Computes probabilities of encoded texts in a thread of its own; to be used by one loop."""
+    """Computes probabilities of encoded texts; to be used by one loop.
+
+    In a thread of its own or, where that would only take turns with the loop on one core, in the
+    loop: between two batches it does what has come meanwhile.
+    """
 
     def __init__(
         self, predict: Callable[[EncodedTexts], Array], budget: int, most_rows: int,
-        most_ids: int, counts: Counts | None = None,
+        most_ids: int, counts: Counts | None = None, in_loop: bool = False,
     ) -> None:
         """predict: rows to probabilities (n, classes). budget: ids of a batch.
-        most_rows, most_ids: what may wait. counts: those that go on, of another batcher."""
+        most_rows, most_ids: what may wait. counts: those that go on, of another batcher.
+        in_loop: there is no thread."""
         self._predict, self._budget = predict, budget
         self._most_rows, self._most_ids = most_rows, most_ids
         self._waiting: deque[_Call] = deque()
         self.waiting_rows, self._waiting_ids = 0, 0  # that no batch has taken yet
         self._refuses = False
-        self._there = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, "model")
-        self._task: asyncio.Task[None] | None = None
-        self._ends = False
+        self._batch: list[tuple[_Call, int, int]] = []  # that is computed
+        self._batches = SimpleQueue[EncodedTexts | None]()
+        self._thread = None if in_loop else Thread(
+            target=self._compute, name="model", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None  # while calls are computed
+        self._planned = False  # a look at what waits
+        self._idle: asyncio.Future[None] | None = None
         self.counts = counts or Counts()
 
     def start(self) -> None:
         """Begin to compute; called in the loop."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._loop = asyncio.get_running_loop()
+        if self._thread is not None:
+            self._thread.start()
 
     async def finish(self) -> None:
         """Compute all that waits, and no more."""
-        self._ends = True
-        self._there.set()
-        if self._task is not None:
-            await self._task
+        self._idle = asyncio.get_running_loop().create_future()
+        self._begin()
+        await self._idle
 
     async def stop(self) -> None:
         """End; calls that wait are cancelled."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        for call in self._waiting:
+        for call in [*self._waiting, *(call for call, _, _ in self._batch)]:
             call.answer.cancel()
-        self._thread.shutdown()
+        started, self._loop = self._loop, None
+        if started is not None and self._thread is not None:
+            self._batches.put(None)
+            await asyncio.to_thread(self._thread.join)
 
     @property
     def runs(self) -> bool:
         """True while calls are computed."""
-        return self._task is not None and not self._task.done()
+        return self._loop is not None and (self._thread is None or self._thread.is_alive())
 
     @property
     def full(self) -> bool:
@@ -122,33 +130,62 @@ class Batcher:
         self._waiting.append(call)
         self.waiting_rows += call.rows_left
         self._waiting_ids += call.ids_left
-        self._there.set()
+        if not self._planned and not self._batch:
+            # After all that has come by now, so that it goes together.
+            self._planned = True
+            answer.get_loop().call_soon(self._begin)
         return answer
 
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._there.wait()
-            batch = self._take()
-            if not batch:
-                if self._ends:
-                    return
-                self._there.clear()
-                continue
-            rows = _join([call.rows.take(slice(first, last)) for call, first, last in batch])
-            started = time.perf_counter()
-            computed = loop.run_in_executor(self._thread, self._predict, rows)
-            await asyncio.wait({computed})
-            if (error := computed.exception()) is not None:  # these calls get it, and no other
-                for call, _, _ in batch:
-                    if not call.answer.done():
-                        call.answer.set_exception(error)
-                continue
-            self.counts.seconds += time.perf_counter() - started
-            self.counts.batches += 1
-            self.counts.texts += len(rows.lengths)
-            self.counts.ids += int(rows.lengths.sum())
-            self._hand_out(batch, computed.result())
+    def _begin(self) -> None:
+        """Give the thread what waits, where it has nothing."""
+        self._planned = False
+        if self._batch or self._loop is None:
+            return
+        self._batch = self._take()
+        if self._batch:
+            rows = _join([call.rows.take(slice(first, last)) for call, first, last in self._batch])
+            if self._thread is None:
+                self._loop.call_soon(self._computed, rows, *self._found(rows))
+            else:
+                self._batches.put(rows)
+        elif self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    def _compute(self) -> None:
+        """Compute batch after batch, in the thread, until the end."""
+        while (rows := self._batches.get()) is not None:
+            found = self._found(rows)
+            if (loop := self._loop) is not None:
+                loop.call_soon_threadsafe(self._computed, rows, *found)
+
+    def _found(self, rows: EncodedTexts) -> tuple[Array | Exception, float]:
+        """Probabilities of the rows, or what went wrong, and seconds."""
+        started = time.perf_counter()
+        found: Array | Exception
+        try:
+            found = self._predict(rows)
+        except Exception as error:
+            found = error
+        return found, time.perf_counter() - started
+
+    def _computed(self, rows: EncodedTexts, found: Array | Exception, seconds: float) -> None:
+        """Take up what the thread has found, and give it the next batch."""
+        batch, self._batch = self._batch, []
+        if self._thread is not None:
+            self._begin()
+        elif not self._planned and self._loop is not None:
+            self._planned = True
+            self._loop.call_soon(self._begin)  # when the loop has looked at its connections
+        if isinstance(found, Exception):  # these calls get it, and no other
+            for call, _, _ in batch:
+                if not call.answer.done():
+                    call.answer.set_exception(found)
+            return
+        self.counts.seconds += seconds
+        self.counts.batches += 1
+        self.counts.texts += len(rows.lengths)
+        self.counts.ids += int(rows.lengths.sum())
+        self._hand_out(batch, found)
 
     def _take(self) -> list[tuple[_Call, int, int]]:
         """The next rows of the first calls: (call, first, last), up to the budget."""
@@ -182,7 +219,7 @@ class Batcher:
         for call, first, last in batch:
             call.found.append(found[begin : begin + last - first])
             begin += last - first
-            if not call.rows_left and not call.answer.done():
+            if last == len(call.rows.lengths) and not call.answer.done():
                 call.answer.set_result(np.concatenate(call.found))
 
 

@@ -13,7 +13,6 @@ from reviews.errors import UserError
 from reviews.options import make_parser
 
 TOKEN = "REVIEWMILL_TOKEN"
-HEADER_BYTES = 16 << 10
 STOP_S = 10  # seconds in which calls may end after SIGTERM
 
 
@@ -112,8 +111,7 @@ def serve(paths: Sequence[str], host: str, port: int, threads: int, token: str |
     # could fill a disk.
     config = uvicorn.Config(
         app, http=Connection, log_config=None, log_level="error", access_log=False,
-        server_header=False,
-        h11_max_incomplete_event_size=HEADER_BYTES, timeout_graceful_shutdown=STOP_S)
+        server_header=False, ws="none", timeout_graceful_shutdown=STOP_S)
     server = uvicorn.Server(config)
     on_hangup(lambda: _end(server), models.ask_to_reload)
     with listen(host, port) as listening:

@@ -1,6 +1,7 @@
 """A loaded model behind a queue, and its answers to calls."""
 
 import asyncio
+import os
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ class ServedModel:
         budget = find_budget(self._predict, predictor.encoder.coding.unknown,
                              predictor.bundle.recipe.encoding.length)
         self.batcher = Batcher(self._predict, budget, WAITING_ROWS, WAITING_BATCHES * budget,
-                               counts)
+                               counts, in_loop=len(os.sched_getaffinity(0)) == 1)
 
     def _predict(self, rows: EncodedTexts) -> Array:
         return probabilities(self.predictor.model.logits(rows))

@@ -168,6 +168,30 @@ def test_the_end_cancels_what_waits() -> None:
     run(steps)
 
 
+def test_without_a_thread_what_has_come_goes_together_and_an_error_stays_in_its_batch() -> None:
+    async def steps() -> None:
+        model = Model()
+        model.gate.set()
+        batcher = Batcher(model, 40, 1000, 10_000, in_loop=True)
+        assert not batcher.runs
+        batcher.start()
+        answers = [batcher.submit(rows_of(*lengths)) for lengths in ((3, 4), (5,), (20, 2, 30))]
+        found = [answer.tolist() for answer in await asyncio.gather(*answers)]
+        assert found == [[[3], [4]], [[5]], [[20], [2], [30]]]
+        assert model.batches == [[3, 4, 5, 20, 2], [30]]
+        wrong = batcher.submit(rows_of(13, 30))
+        with pytest.raises(ArithmeticError):
+            await wrong
+        last = batcher.submit(rows_of(6))
+        await batcher.finish()
+        assert last.result().tolist() == [[6]]
+        waiting = batcher.submit(rows_of(2))
+        await batcher.stop()
+        assert waiting.cancelled() and not batcher.runs
+
+    asyncio.run(steps())
+
+
 def test_the_budget_is_the_largest_that_takes_ten_milliseconds() -> None:
     now = 0.0
 

@@ -10,9 +10,10 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from scoring.service.connection import Connection
+from scoring.service.connection import BEHIND, Connection
 
 PATIENCE_S = 60
+QUICK = b"GET /quick HTTP/1.1\r\nHost: a\r\n\r\n"
 CALL = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
@@ -29,6 +30,10 @@ def port() -> Iterator[int]:
     @app.get("/slow")
     async def slow() -> str:
         await asyncio.sleep(4 * Hasty.head_s)  # a call that takes longer than a head may
+        return "done"
+
+    @app.get("/quick")
+    async def quick() -> str:
         return "done"
 
     listening = socket.create_server(("127.0.0.1", 0))
@@ -76,3 +81,16 @@ def test_calls_may_take_longer_and_the_time_runs_after_each(port: int) -> None:
                 found += more
         connected.sendall(b"GET / HT")
         assert connected.recv(1) == b""
+
+
+def test_requests_behind_one_are_answered_in_turn_and_too_many_of_them_refused(port: int) -> None:
+    with client(port) as connected:
+        connected.sendall(QUICK * BEHIND)
+        found = b""
+        while found.count(b'"done"') < BEHIND:
+            more = connected.recv(1000)
+            assert more
+            found += more
+    with client(port) as connected:
+        connected.sendall(QUICK * (BEHIND + 2))
+        assert b" 400 " in connected.recv(1000)
