@@ -26,12 +26,12 @@ HEADER = ["backend", "sum ms", "ratio", "exchange ms", "ratio", "reviews/s", "ra
 
 
 class Turn(NamedTuple):
-    """Some updates by one backend, on rank 0.
+    """Some sums and updates by one backend, on rank 0.
 
     Attributes:
         sum_s: of an all-reduce as large as the gradient, by itself.
-        exchange_s: of an update, by which the exchange is longer than the backward pass; waiting
-            for slower ranks counts.
+        exchange_s: of an update, after the backward pass of the last rank: who is there before
+            waits for it, too.
         reviews_per_s: of the updates.
     """
 
@@ -62,17 +62,16 @@ class Trainer:
         return self._message.nbytes / 1e6
 
     def turn(self, updates: int) -> Turn:
-        """So many updates."""
-        sum_s = sum_seconds(self._updater.group, self._message)
+        """So many sums and updates."""
+        sum_s = median(sum_seconds(self._updater.group, self._message) for _ in range(updates))
         seconds = exchange_s = 0.0
         reviews = 0
-        self._updater.timer.take()
         for _ in range(updates):
             update = self._updater.run(0, self._done % self._reader.plan.updates, 1e-3)
             assert update is not None, "shares are equal"
             self._done += 1
             seconds += update.step_s
-            exchange_s += update.phases["exchange"]
+            exchange_s += float((update.wait_s + update.reduction_s).min())
             reviews += int(update.reviews.sum())
         return Turn(sum_s, exchange_s / updates, reviews / seconds)
 

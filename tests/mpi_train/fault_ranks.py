@@ -22,6 +22,7 @@ from mpi_train.exchange.gradient_buckets import GradientBuckets
 from mpi_train.exchange.shared_gradients import SharedGradients
 from mpi_train.exchange.shared_memory.two_levels import TwoLevels
 from mpi_train.replica import Replica
+from tests.mpi_train.exchange.pretended import pretend_hosts
 
 POINTS: dict[str, tuple[list[Any], str]] = {
     "connect": ([Communicator], "connect"),
@@ -57,17 +58,6 @@ def failing(work: Callable[..., Any], kind: str, calls_before: int) -> Callable[
         raise getattr(builtins, kind)("injected")
 
     return fail
-
-
-def pretend_hosts() -> None:
-    """Two ranks and two ranks are on hosts of their own, as far as the exchange goes."""
-    connect = Communicator.connect
-
-    def on_hosts(self: Communicator, *args: Any, **named: Any) -> None:
-        self.machines = [f"host {rank // 2}" for rank in range(self.size)]
-        connect(self, *args, **named)
-
-    Communicator.connect = on_hosts  # type: ignore[method-assign]
 
 
 def main() -> int:

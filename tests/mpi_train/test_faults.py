@@ -24,7 +24,7 @@ SAMPLE = [
     (2, "mpi", "build", "ValueError"), (3, "shm", "step", "ValueError"),
     (1, "gloo", "forward", "ValueError"), (2, "shm", "validate", "oom"),
     (2, "shm", "checkpoint", "TypeError"), (2, "shm", "exchange", "kill"),
-    (3, "shm+gloo", "across", "kill"), (4, "shm+gloo", "exchange", "kill"),
+    (3, "shm+gloo", "across", "RuntimeError"), (4, "shm+gloo", "exchange", "kill"),
 ]  # fmt: skip
 MATRIX = [(ranks, backend, point, kind)
           for ranks in (2, 3) for backend in ("shm", "gloo", "mpi") for point in POINTS
