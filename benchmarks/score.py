@@ -5,6 +5,8 @@ What one thread does is measured by its CPU time, which other programs of the ma
 
 import http.client
 import itertools
+import json
+import math
 import os
 import subprocess
 import sys
@@ -21,7 +23,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from benchmarks.measure import machine, table
+from benchmarks.measure import machine, measure, table
 from benchmarks.scaling.score_rates import cores_line, spark_line
 from benchmarks.service.load import Load, load_lines
 from cluster.spark import LocalSpark
@@ -50,6 +52,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--reviews", type=int, default=4096, metavar="N",
                         help="number of reviews for the peers (4096)")
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="runs; medians count")
+    parser.add_argument("--cores-seconds", type=float, default=20, metavar="S",
+                        help="seconds that a run on two cores takes at least, about: the input is "
+                        "read as often as that needs (20)")
     parser.add_argument("--load", action="store_true",
                         help="measure the service under load instead, at 70, 90 and 300 %% of its "
                         "capacity")
@@ -61,6 +66,8 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     if min(options.reviews, options.repeat) < 1:
         raise UserError("--reviews and --repeat are 1 or more")
+    if not 0 < options.cores_seconds < 3600:
+        raise UserError("--cores-seconds is above 0 and below 3600")
     seconds = seconds_of(options.load_seconds)
     cores = sorted(os.sched_getaffinity(0))
     if options.load and len(cores) < 2:
@@ -82,10 +89,14 @@ def main(argv: Sequence[str]) -> int:
     try:
         print(ids_table(options.model, predictor, rows, options.repeat))
         print(int8_line(options.model, predictor, rows, options.repeat))
-        print(raw_line(options.model, predictor, options.input, options.repeat))
+        reviews, rate, line = raw_line(options.model, predictor, options.input, options.repeat)
+        print(line)
+        if options_of(predictor.bundle).model == "bag":
+            print(fasttext_line(predictor, options.input, options.repeat, rate))
         os.sched_setaffinity(0, cores)
         if len(cores) > 1:
-            print(cores_line(options.model, options.input, cores[:2]))
+            copies = math.ceil(2 * options.cores_seconds * rate / reviews)
+            print(cores_line(options.model, options.input, cores[:2], copies))
             for line in http_lines(options.model, predictor, texts, cores[:2], options.repeat):
                 print(line)
     finally:
@@ -219,8 +230,11 @@ def _in_batches(
     return all_of_them
 
 
-def raw_line(path: str, predictor: Predictor, inputs: Sequence[str], repeat: int) -> str:
-    """Raw files to predictions, beside ids to predictions of the same reviews, on one core."""
+def raw_line(
+    path: str, predictor: Predictor, inputs: Sequence[str], repeat: int
+) -> tuple[int, float, str]:
+    """Raw files to predictions, beside ids to predictions of the same reviews, on one core: their
+    number, reviews/s, and the line."""
     from scoring.score import ScoreOptions, score_files
 
     rows = predictor.encoder.encode(first_texts(predictor, inputs, 1 << 40))
@@ -237,9 +251,32 @@ def raw_line(path: str, predictor: Predictor, inputs: Sequence[str], repeat: int
             raw.append(scored - loaded - (loaded - started))
             ids.append(time.process_time() - scored)
     n = len(rows.lengths)
-    return (f"raw files to predictions, one core, by CPU time: {n / median(raw):,.0f} reviews/s, "
-            f"{median(ids) / median(raw):.1%} of ids to predictions ({n:,} reviews; loading "
-            f"{median(loading):.2f} s apart)")
+    rate = n / median(raw)
+    return n, rate, (
+        f"raw files to predictions, one core, by CPU time: {rate:,.0f} reviews/s, "
+        f"{median(ids) / median(raw):.1%} of ids to predictions ({n:,} reviews; loading "
+        f"{median(loading):.2f} s apart)")
+
+
+def fasttext_line(
+    predictor: Predictor, inputs: Sequence[str], repeat: int, rate: float
+) -> str:
+    """Predictions of fastText for the texts as lines, on one thread, beside our rate of raw
+    files."""
+    options = options_of(predictor.bundle)
+    texts = first_texts(predictor, inputs, 1 << 40).to_pylist()
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as lines:
+        lines.writelines(" ".join(text.split()) + "\n" for text in texts)
+        lines.flush()
+        found = measure([
+            sys.executable, "-m", "benchmarks.peers.fasttext_predict", lines.name,
+            "--ngrams", str(options.ngrams), "--dimensions", str(options.embedding_dim),
+            "--buckets", str(max(1, options.buckets)), "--repeat", str(repeat)])
+    theirs = len(texts) / median(json.loads(found.output.splitlines()[-1]))
+    return (f"fastText's predict in Python of the same texts, cut into lines before, one thread, "
+            f"{options.ngrams}-grams, {options.embedding_dim} dimensions, {options.buckets:,} "
+            f"buckets, by CPU time: {theirs:,.0f} reviews/s; reviewmill from raw files is "
+            f"{rate / theirs:.2f} x")
 
 
 @contextmanager

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.measure import measure
+from reviews.bundle import read_bundle
 from reviews.corpora import plan_splits
+from reviews.errors import UserError
 from reviews.options import replace_flat
 from reviews.recipe import Recipe
-from reviews.storage.files import absolute
+from reviews.storage.files import absolute, is_remote
 from scoring.decision import Decision
 from scoring.model import load_model
 from scoring.parts import part_name
@@ -34,13 +36,33 @@ class OnSpark(NamedTuple):
     seconds: float  # of scoring all of them
 
 
-def cores_line(path: str, inputs: Sequence[str], cores: Sequence[int]) -> str:
-    """Two threads on two cores, beside two runs that share nothing."""
+def cores_line(path: str, inputs: Sequence[str], cores: Sequence[int], copies: int = 1) -> str:
+    """Two threads on two cores, beside two runs that share nothing; all read so many copies of the
+    inputs."""
     with tempfile.TemporaryDirectory() as folder:
+        inputs = repeated(path, inputs, copies, Path(folder))
         apart = rate_apart(path, inputs, cores, folder)
         both = _rate(path, inputs, f"{folder}/both.parquet", cores)
     return (f"two cores: {both:,.0f} reviews/s, {both / apart:.1%} of two runs that share "
-            f"nothing ({apart:,.0f})")
+            f"nothing ({apart:,.0f}); the input {copies} x")
+
+
+def repeated(path: str, inputs: Sequence[str], copies: int, folder: Path) -> list[str]:
+    """The inputs of a model, or links in the folder to so many copies of their files.
+
+    Raises UserError for copies of a file that is not on this machine.
+    """
+    if copies == 1:
+        return [*inputs]
+    if remote := [*filter(is_remote, inputs)]:
+        raise UserError(f"{remote[0]} is read many times: give a file of this machine")
+    recipe = read_bundle(path, weights=False).recipe
+    files = [*dict.fromkeys(split.path for split in plan_splits(inputs, recipe))]
+    links = [folder / f"{copy}-{number}-{Path(file).name}" for copy in range(copies)
+             for number, file in enumerate(files)]
+    for link, file in zip(links, files * copies, strict=True):
+        link.symlink_to(Path(file).absolute())
+    return [*map(str, links)]
 
 
 def spark_line(path: str, inputs: Sequence[str], cores: Sequence[int], master: str) -> str:

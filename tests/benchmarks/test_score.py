@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 
 import reviewmill
-from benchmarks.score import int8_line
+from benchmarks.score import fasttext_line, int8_line
 from benchmarks.service.load import describe_statuses
+from models.records import options_of
 from reviews.bundle import put_file, read_bundle
 from scoring import load
 from tests.requirements import need
@@ -24,7 +25,8 @@ def test_every_figure_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[s
     folder, _ = make_bundle(tmp_path, "views", layers=1)
     (tmp_path / "in.jsonl").write_text("".join(
         json.dumps({"text": text}) + "\n" for text in TEXTS * 20))
-    line = ["bench", "score", str(folder), str(tmp_path / "in.jsonl"), "--repeat", "1"]
+    line = ["bench", "score", str(folder), str(tmp_path / "in.jsonl"), "--repeat", "1",
+            "--cores-seconds", "1e-6"]
     assert reviewmill.main(line) == 0
     shown = capsys.readouterr().out
     assert "200 reviews of " in shown
@@ -34,7 +36,7 @@ def test_every_figure_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[s
     for figure in (r"raw files to predictions.*: [\d,]+ reviews/s, [\d.]+% of ids",
                    r"in 8 bits: [\d,]+ reviews/s, [\d.]+ x float32; [\d,]+ bytes of [\d,]+; "
                    r"[\d.]+% of the labels are others; `reviewmill export RUN --int8` measures",
-                   r"two cores: [\d,]+ reviews/s, [\d.]+% of two runs",
+                   r"two cores: [\d,]+ reviews/s, [\d.]+% of two runs .*; the input 1 x\n",
                    r"HTTP, 32 texts a call: [\d,]+ reviews/s, [\d.]+% of direct",
                    r"a lone text over HTTP: [\d.]+ ms \(p50\), direct [\d.]+ ms"):
         assert re.search(figure, shown), figure
@@ -61,6 +63,28 @@ def test_a_bag_has_no_line_of_8_bits(tmp_path: Path) -> None:
     rows = predictor.encoder.encode(pa.array(TEXTS))
     assert int8_line(str(folder), predictor, rows, 1) == (
         "in 8 bits: a bag is not written in them")
+
+
+def test_a_bag_is_beside_fasttext_of_its_sizes(tmp_path: Path) -> None:
+    folder, _ = make_bundle(tmp_path, "bag")
+    (tmp_path / "in.jsonl").write_text("".join(
+        json.dumps({"text": text}) + "\n" for text in TEXTS))
+    predictor = load(str(folder))
+    line = fasttext_line(predictor, [str(tmp_path / "in.jsonl")], 1, 1e6)
+    sizes = options_of(predictor.bundle)
+    assert (f"{sizes.ngrams}-grams, {sizes.embedding_dim} dimensions, {sizes.buckets:,} buckets"
+            in line)
+    assert re.search(r"by CPU time: [\d,]+ reviews/s; reviewmill from raw files is [\d.]+ x$", line)
+
+
+@pytest.mark.parametrize("seconds", ["0", "nan", "3600"])
+def test_seconds_of_two_cores_that_make_no_sense_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], seconds: str
+) -> None:
+    folder, _ = make_bundle(tmp_path)
+    line = ["bench", "score", str(folder), "x", "--cores-seconds", seconds]
+    assert reviewmill.main(line) == 2
+    assert "--cores-seconds" in capsys.readouterr().err
 
 
 def test_a_number_that_makes_no_sense_is_refused(

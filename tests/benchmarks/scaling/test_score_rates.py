@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import reviewmill
-from benchmarks.scaling.score_rates import score_on_spark
+from benchmarks.scaling.score_rates import repeated, score_on_spark
+from reviews.errors import UserError
 from tests.requirements import need
 from tests.scoring.bundles import TEXTS, make_bundle
 
@@ -35,6 +36,19 @@ def test_all_reviews_are_scored_by_tasks_after_the_start(
     assert min(found.start, found.seconds) > 0
     assert sorted(file.name for file in (tmp_path / "all").glob("*.parquet")) == [
         "part-00000.parquet", "part-00001.parquet"]
+
+
+def test_copies_of_an_input_are_all_scored(
+    inputs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, _ = make_bundle(tmp_path, "bag")
+    copies = repeated(str(model), inputs, 3, tmp_path)
+    assert len(copies) == 3 * len(inputs)
+    out = tmp_path / "out.parquet"
+    assert reviewmill.main(["score", str(model), *copies, "--out", str(out)]) == 0
+    assert "1,200 predictions for 1,200 records" in capsys.readouterr().out
+    with pytest.raises(UserError, match="give a file of this machine"):
+        repeated(str(model), ["s3://bucket/a.jsonl"], 2, tmp_path)
 
 
 @pytest.mark.soak
