@@ -8,12 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from compare.rows import column
-from reviews.corpora import plan_splits, read_blocks
 from reviews.errors import UserError
 from reviews.storage.folders import whole_file
 from reviews.store import Store
-from reviews.text.subwords import tokenizer_for
-from reviews.text.tokenize_block import tokenize
 
 Array = np.ndarray
 
@@ -27,6 +24,11 @@ def write(
     Raises UserError where a review of the store is not in the files, or where the store tells
     reviews apart by more than their text.
     """
+    # Kernels, which take most baselines longer to load than all else.
+    from reviews.corpora import plan_splits, read_blocks
+    from reviews.text.subwords import tokenizer_for
+    from reviews.text.tokenize_block import tokenize
+
     if store.recipe.selection.dedupe == "reviewer-product":
         raise UserError(f"{store.address} was prepared with --dedupe reviewer-product: its reviews "
                         "are not found in files by their text")

@@ -204,7 +204,7 @@ def test_every_docstring_opens_with_a_noun_or_a_verb() -> None:
     questions = re.compile("(what|who|whether|how|where|which|when|why) ", re.IGNORECASE)
     asking = [
         f"{module}: {text.splitlines()[0]}" for module in python_files()
-        for node in ast.walk(ast.parse((ROOT / module).read_text("utf-8")))
+        for node in ast.walk(tree_of(module))
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
         and (text := ast.get_docstring(node)) and questions.match(text)]
     assert asking == []

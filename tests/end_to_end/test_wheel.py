@@ -44,12 +44,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation
                  str(top / "dist"), str(copy)], top)
     assert built.returncode == 0, built.stderr
     [wheel] = (top / "dist").glob("*.whl")
-    made = run([sys.executable, "-m", "venv", str(top / "venv")], top)
+    made = run([sys.executable, "-m", "venv", "--without-pip", str(top / "venv")], top)
     assert made.returncode == 0, made.stderr
     program = top / "venv" / "bin" / "reviewmill"
     # Bytecode of numpy and the like would take longer than all that is tested here.
-    wanted = [str(program.with_name("python")), "-m", "pip", "install", "--quiet", "--no-compile",
-              "-c", str(ROOT / "constraints.txt"), str(wheel)]
+    wanted = [sys.executable, "-m", "pip", "--python", str(program.with_name("python")), "install",
+              "--quiet", "--no-compile", "-c", str(ROOT / "constraints.txt"), str(wheel)]
     got = run(wanted, top)
     assert got.returncode == 0, got.stderr
     (top / "elsewhere").mkdir()

@@ -174,11 +174,11 @@ def log(cluster: Any, name: str, text: bytes) -> None:
 
 @contextmanager
 def impatience() -> Iterator[None]:
-    """Nobody waits between two questions."""
+    """Nobody waits for long between two questions, each of which moto takes a while to answer."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cluster.emr.POLL_S", 0.05)
+        patch.setattr("cluster.emr.POLL_S", 0.2)
         patch.setattr("cluster.emr.LOG_WAIT_S", 0.0)
-        patch.setattr("mapreduce.engines.emr.CHECK_S", 0.05)
+        patch.setattr("mapreduce.engines.emr.CHECK_S", 0.2)
         yield
 
 

@@ -75,8 +75,11 @@ def prepare(*arguments: str) -> int:
 
 
 def test_a_store_of_this_machine_is_made_on_a_cluster_that_is_there_and_stays(
-    double: Double, started: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    double: Double, started: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # One partition, as it is the start of tasks that takes time.
+    monkeypatch.setattr("mapreduce.prepare.PARTITION_BYTES", 16 << 20)
     assert reviewmill.main(["cluster", "emr", "create", "--work", f"s3://{BUCKET}/ours"]) == 0
     cluster = capsys.readouterr().out.strip()
     assert prepare(f"{IN}/0.json", "--out", str(tmp_path / "store"), "--cluster-id", cluster,
