@@ -62,7 +62,7 @@ def clean_files(
     options.check()
     if recipe.tokens.tokenizer != "words":
         raise UserError("clean writes words: its recipe cannot have another tokenizer")
-    refuse_unless_free(out, overwrite=False)
+    refuse_unless_free(out, overwrite=None)
     engine = ENGINES[options.runner or "inline"]
     engine.check(options)
     with places_for(out, options.work_dir, engine.is_cluster) as places:

@@ -58,15 +58,17 @@ class RunFolders:
         return sum(sum(names_below(folder).values()) for folder in folders)
 
 
-def refuse_unless_free(out: str, overwrite: bool) -> None:
-    """Raise UserError where something lies under the name of the store that may not go."""
+def refuse_unless_free(out: str, overwrite: bool | None) -> None:
+    """Raise UserError where something lies under the name of the store that may not go; None for
+    a command without --overwrite."""
     if not is_remote(out) and Path(out).exists() and not Path(out).is_dir():
         raise UserError(f"{out} is not a folder")
     names = names_below(out)
     if not names and (is_remote(out) or not Path(out).is_dir() or not any(Path(out).iterdir())):
         return
     if not overwrite:
-        raise UserError(f"{out} exists and is not empty; name another --out, or add --overwrite")
+        other = ", or add --overwrite" if overwrite is not None else ""
+        raise UserError(f"{out} exists and is not empty; name another --out{other}")
     if not any(name.startswith(_OURS) for name in names):
         raise UserError(f"{out} is not a store, so --overwrite does not delete it")
 

@@ -88,7 +88,8 @@ class Run:
 def read_run(path: Path) -> Run:
     """Read a run folder, finished or not; UserError when it is not one."""
     if not path.is_dir():
-        raise UserError(f"{path} is not a run: there is no such folder")
+        raise UserError(f"{path} is not a run: "
+                        + ("it is a file" if path.exists() else "there is no such folder"))
     if not any((path / name).is_file() for name in (SUMMARY, METRICS)):
         raise UserError(f"{path} is not a run: it has neither {SUMMARY} nor {METRICS}")
     run = Run(path, config=_read_config(path / CONFIG))

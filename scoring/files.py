@@ -77,6 +77,7 @@ class Position:
 
 
 START = Position()
+NO_NAMES: Mapping[str, str] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,9 +95,11 @@ class FileScorer:
     def __init__(
         self, bundle: Bundle, model: Model, recipe: Recipe, decision: Decision,
         key_field: str | None, workers: int, summary: Summary | None = None,
+        called: Mapping[str, str] = NO_NAMES,
     ) -> None:
         """recipe: that of the bundle, with what the user says of the files. summary: is given
-        the labels, with product and time."""
+        the labels, with product and time. called: names of files that have others than their
+        paths."""
         self._bundle, self._model, self._decision = bundle, model, decision
         self._workers, self._key = workers, key_field
         self._reading = Reading(labels=False, key_field=key_field)
@@ -110,7 +113,7 @@ class FileScorer:
             recipe = replace_flat(recipe, features=())
         # Nothing is de-duplicated or split, so that reviewer, product and time are read for a
         # summary alone.
-        self._summary = summary
+        self._summary, self._called = summary, called
         self._recipe = replace_flat(
             recipe, dedupe="text" if summary is None else "reviewer-product",
             split_by="review", missing="bad")
@@ -134,25 +137,26 @@ class FileScorer:
         for number, stretch, blocks in self._scored(splits, start):
             if splits[number].path != path:
                 path, before = splits[number].path, 0
-            batches = []
+            batches, name = [], self._called.get(path, path)
             for block, columns in blocks:
+                block.places = [dataclasses.replace(bad, path=name) for bad in block.places]
                 self.tally.add(block, columns[-1])
                 if len(block.reviews):
-                    batches.append(self._rows(block, columns, path, before))
+                    batches.append(self._rows(block, columns, name, before))
                 if self._summary is not None:
-                    self._summary.add(block.reviews, columns[0], path)
+                    self._summary.add(block.reviews, columns[0], name)
                 before += block.records
                 PROGRESS.add(block.size)
             size = sum(block.size for block, _ in blocks)
             yield Scored(batches, size, Position(number, stretch + 1, before))
 
     def _rows(
-        self, block: Block, columns: list[Array], path: str, before: int
+        self, block: Block, columns: list[Array], file: str, before: int
     ) -> pa.RecordBatch:
         if self._key is not None:
             keys = [block.reviews["key"]]
         else:
-            keys = [pa.repeat(path, len(block.numbers)),
+            keys = [pa.repeat(file, len(block.numbers)),
                     pa.array(block.numbers + before + 1)]
         kinds = self.schema.types[len(keys) :]
         values = [pa.array(one, kind) for one, kind in zip(columns, kinds, strict=True)]

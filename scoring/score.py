@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from reviews.runtime.progress import PROGRESS
 from reviews.runtime.spark import SPARK_CONF, add_spark_conf
 from reviews.storage.files import absolute, save_standard_input
 from scoring.decision import Decision
-from scoring.files import FileScorer, Tally
+from scoring.files import NO_NAMES, FileScorer, Tally
 from scoring.model import load_model
 from scoring.output import STANDARD_OUTPUT, check_output, is_folder, open_output
 from scoring.parts import PART_BYTES, begin, finish, part_name, write_parts
@@ -106,9 +106,9 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser().parse_args(argv)
     options = config_from(arguments, ScoreOptions)
     started = time.perf_counter()
-    with _files(arguments.input) as inputs:
+    with _files(arguments.input) as (inputs, called):
         tally = score_files(arguments.model, inputs, arguments.out, options,
-                            given(arguments, Recipe, "score"))
+                            given(arguments, Recipe, "score"), called=called)
     seconds = time.perf_counter() - started
     for line in describe(tally, arguments.out, seconds):
         print(line, file=sys.stderr if arguments.out == STANDARD_OUTPUT else sys.stdout)
@@ -118,11 +118,13 @@ def main(argv: Sequence[str]) -> int:
 def score_files(
     path: str, inputs: Sequence[str], out: str, options: ScoreOptions,
     about_files: dict[str, object], part_bytes: int = PART_BYTES,
+    called: Mapping[str, str] = NO_NAMES,
 ) -> Tally:
     """Write the predictions of a model for all reviews of the inputs.
 
     about_files: keys of the recipe that say how the files are read. part_bytes: bytes of input of
-    a part of a folder. Raises UserError where there is no review in them.
+    a part of a folder. called: names of inputs, where those are others than their paths. Raises
+    UserError where there is no review in them.
     """
     if not is_folder(out):
         if options.engine == "spark":
@@ -145,8 +147,9 @@ def score_files(
         return tally
     summary = Summary(decision.names) if options.summary is not None else None
     scorer = FileScorer(bundle, model, recipe, decision, options.key_field,
-                        options.workers or len(os.sched_getaffinity(0)), summary)
-    splits = _plan(inputs, inputs, recipe)
+                        options.workers or len(os.sched_getaffinity(0)), summary, called)
+    names = [called.get(path, path) for path in inputs]
+    splits = _plan(inputs, names, recipe)
     PROGRESS.begin("predictions", raw_bytes(splits), "score")
     try:
         if is_folder(out):
@@ -157,12 +160,12 @@ def score_files(
                 for scored in scorer.score(splits):
                     for batch in scored.batches:
                         writer.write(batch)
-                _check_scored(scorer.tally, inputs)
+                _check_scored(scorer.tally, names)
     finally:
         PROGRESS.end()
-    _check_scored(scorer.tally, inputs)
+    _check_scored(scorer.tally, names)
     if summary is not None and options.summary is not None:
-        about = {"model": path, "inputs": list(inputs), "records": scorer.tally.records,
+        about = {"model": path, "inputs": names, "records": scorer.tally.records,
                  "scored": scorer.tally.scored, "bad": dict(scorer.tally.bad)}
         summary.write_page(options.summary, about)
     return scorer.tally
@@ -247,14 +250,17 @@ def _check_scored(tally: Tally, inputs: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def _files(inputs: Sequence[str]) -> Iterator[list[str]]:
-    """The inputs, with standard input as a file."""
+def _files(inputs: Sequence[str]) -> Iterator[tuple[list[str], Mapping[str, str]]]:
+    """The inputs, with standard input as a file, and that file's name for people."""
     if "-" not in inputs:
-        yield list(inputs)
+        yield list(inputs), NO_NAMES
         return
     with tempfile.TemporaryDirectory(prefix="reviewmill-") as folder:
         saved = save_standard_input(Path(folder))
-        yield [saved if name == "-" else name for name in inputs]
+        try:
+            yield [saved if name == "-" else name for name in inputs], {saved: "-"}
+        except UserError as error:
+            raise type(error)(str(error).replace(saved, "-")) from None
 
 
 def describe(tally: Tally, out: str, seconds: float) -> Iterator[str]:

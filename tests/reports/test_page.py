@@ -208,6 +208,8 @@ def test_a_folder_that_is_not_there_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "there is no such folder" in refused(str(tmp_path / "none"), capsys=capsys)
+    (tmp_path / "file").touch()
+    assert "file is not a run: it is a file" in refused(str(tmp_path / "file"), capsys=capsys)
 
 
 def test_a_folder_that_is_no_run_is_refused(

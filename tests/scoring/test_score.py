@@ -160,6 +160,24 @@ def test_standard_input_becomes_json_lines_on_standard_output(
     assert b"1 predictions for 1 records" in captured.err
 
 
+def test_standard_input_is_called_by_its_name(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def give(data: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+    give(b'{"text": "tea"}\n{"text": 7}\n')
+    score(model, "-", "--out", tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet")["file"].to_pylist() == ["-"]
+    assert "(-:2: missing_text)" in capsys.readouterr().out
+    for data, message in ((b"", "-: nothing but empty files"), (b"%PDF-1", "-: a PDF; export")):
+        give(data)
+        line = ["score", str(model), "-", "--out", str(tmp_path / "other.parquet")]
+        assert reviewmill.main(line) == 2
+        assert capsys.readouterr().err.startswith(f"reviewmill score: {message}")
+
+
 @pytest.mark.parametrize(("named", "label"), [
     (("--threshold", "0"), "positive"), (("--unsure", "0,1"), "unsure")])
 def test_thresholds_decide_labels(
