@@ -20,13 +20,14 @@ from reviews.options import add_options, config_from, given, make_parser
 from reviews.recipe import Recipe, load_recipe
 from reviews.record import ValuesSeen
 from reviews.runtime.spark import add_spark_conf
-from reviews.storage.files import absolute, is_remote
+from reviews.storage.files import absolute, is_remote, with_standard_input
 
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     out = make_parser("reviewmill clean", "Turn raw reviews into cleaned text, in Parquet.")
-    out.add_argument("input", nargs="+", help="files, folders, patterns or addresses")
+    out.add_argument("input", nargs="+", help="files, folders or patterns, - for standard input, "
+                     "or addresses")
     out.add_argument("--out", metavar="FOLDER", required=True, help="for the Parquet files")
     out.add_argument("--recipe", default="default", help="preset, or recipe file")
     add_options(out, EngineOptions, ("spark_conf",), "clean")
@@ -66,12 +67,13 @@ def clean_files(
     engine = ENGINES[options.runner or "inline"]
     engine.check(options)
     with places_for(out, options.work_dir, engine.is_cluster) as places:
-        splits = {"corpus": plan_splits(inputs, recipe, SPLIT_BYTES)}
+        places.local.mkdir(exist_ok=True)
+        files = with_standard_input(inputs, places.local)
+        splits = {"corpus": plan_splits(files, recipe, SPLIT_BYTES)}
         if not splits["corpus"]:
             raise UserError(f"{', '.join(inputs)}: nothing but empty files")
         recipe = find_escapes(recipe, splits, "clean")
         options = choose_engine(options, splits)
-        places.local.mkdir(exist_ok=True)
         recipe_file = places.local / "recipe.yaml"
         recipe_file.write_text(recipe.to_yaml(), "utf-8")
         lines = [

@@ -52,7 +52,7 @@ from reviews.options import add_options, config_from, given, make_parser
 from reviews.recipe import SPLITS, Recipe, load_recipe
 from reviews.runtime.progress import PROGRESS
 from reviews.runtime.spark import add_spark_conf
-from reviews.storage.files import absolute, find_files, is_remote, save_standard_input
+from reviews.storage.files import absolute, find_files, is_remote, with_standard_input
 from reviews.storage.folders import join, names_below, put, write_whole
 from reviews.store import Store
 from reviews.text.sequences import room_for_words
@@ -230,7 +230,7 @@ def _plan(
                         "give a file")
     splits: dict[str, list[InputSplit]] = {}
     for role, paths in inputs.items():
-        files = [save_standard_input(places.local) if path == "-" else path for path in paths]
+        files = with_standard_input(paths, places.local)
         found = find_files(files) if files else []
         splits[role] = plan_files(found, recipe, split_bytes(engine))
         if files and not splits[role]:

@@ -22,7 +22,7 @@ from mapreduce.findings import progress
 from mapreduce.resume.finished_tasks import any_finished
 from reviews.errors import UserError, disk_is_full
 from reviews.runtime.file_locks import lock_file
-from reviews.storage.files import absolute, is_remote, reason
+from reviews.storage.files import absolute, calls_standard_input, is_remote, reason
 from reviews.storage.folders import delete, fetch_folder, join, names_below, sha256, write_whole
 from reviews.store import Store
 
@@ -121,6 +121,7 @@ def places_for(
             delete(work)
             stack.callback(delete, work)
         local = stack.enter_context(_plain_folder(home / "driver"))
+        stack.enter_context(calls_standard_input(local))
         yield RunFolders(home, local, absolute(work), work, absolute(store), out)
 
 

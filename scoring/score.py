@@ -28,7 +28,7 @@ from reviews.options import (
 from reviews.recipe import Recipe
 from reviews.runtime.progress import PROGRESS
 from reviews.runtime.spark import SPARK_CONF, add_spark_conf
-from reviews.storage.files import absolute, save_standard_input
+from reviews.storage.files import absolute, calls_standard_input, save_standard_input
 from scoring.decision import Decision
 from scoring.files import NO_NAMES, FileScorer, Tally
 from scoring.model import load_model
@@ -257,10 +257,8 @@ def _files(inputs: Sequence[str]) -> Iterator[tuple[list[str], Mapping[str, str]
         return
     with tempfile.TemporaryDirectory(prefix="reviewmill-") as folder:
         saved = save_standard_input(Path(folder))
-        try:
+        with calls_standard_input(Path(folder)):
             yield [saved if name == "-" else name for name in inputs], {saved: "-"}
-        except UserError as error:
-            raise type(error)(str(error).replace(saved, "-")) from None
 
 
 def describe(tally: Tally, out: str, seconds: float) -> Iterator[str]:

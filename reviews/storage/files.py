@@ -1,12 +1,13 @@
 """Paths of files: local ones, and s3://, hdfs:// and the like through fsspec."""
 
+import contextlib
 import getpass
 import glob
 import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from reviews.storage.kinds import folder_kind
 from reviews.storage.retries import RETRIES, again, errors_of, kind_of, of_status
 
 T = TypeVar("T")
+_SAVED = "standard-input"  # name of a file that holds standard input
 REQUESTS = 32  # at once, of one process
 _HDFS = ("hdfs://", "webhdfs://")
 _LONGEST_REASON = 200  # characters of another library's message
@@ -53,10 +55,25 @@ def absolute(path: str) -> str:
 
 def save_standard_input(folder: Path) -> str:
     """A file in the folder that holds all of standard input, which can be read once only."""
-    path = folder / "standard-input"
+    path = folder / _SAVED
     with path.open("xb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
     return str(path)
+
+
+def with_standard_input(inputs: Sequence[str], folder: Path) -> list[str]:
+    """The inputs with a file in the folder in place of `-`."""
+    saved = save_standard_input(folder) if "-" in inputs else ""
+    return [saved if name == "-" else name for name in inputs]
+
+
+@contextlib.contextmanager
+def calls_standard_input(folder: Path) -> Iterator[None]:
+    """A block whose messages call standard input, saved in the folder, by its name: `-`."""
+    try:
+        yield
+    except UserError as error:
+        raise type(error)(str(error).replace(str(folder / _SAVED), "-")) from None
 
 
 def find_files(inputs: Sequence[str]) -> list[str]:

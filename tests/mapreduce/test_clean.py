@@ -1,7 +1,9 @@
 """`reviewmill clean`: cleaned text in Parquet, by the rules of a recipe."""
 
 import gzip
+import io
 import re
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -102,6 +104,27 @@ def test_what_cannot_be_read_stops_it_and_leaves_nothing(
     (tmp_path / "clean" / "mine").write_text("mine")
     assert call(*inputs, "--out", tmp_path / "clean") == 2
     assert "is not empty" in capsys.readouterr().err
+
+
+def test_standard_input_is_read_and_called_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def give(data: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+    good = b'{"text": "fine tea", "stars": 5}\n'
+    give(good)
+    assert call("-", "--out", tmp_path / "clean") == 0
+    assert "1 texts of 1 records" in capsys.readouterr().out
+    for command, data, message in (("clean", b"%PDF-1", "clean: -: a PDF; export"),
+                                   ("prepare", b"%PDF-1", "prepare: -: a PDF; export"),
+                                   ("prepare", good + b"{", "first: -:2 invalid_json")):
+        give(data)
+        assert reviewmill.main([command, "-", "--out", str(tmp_path / "out")]) == 2
+        assert message in capsys.readouterr().err
+    give(good)
+    assert call("-", "-", "--out", tmp_path / "twice") == 2
+    assert "-: given twice" in capsys.readouterr().err
 
 
 def test_words_are_counted_before_a_full_table_is_forgotten(
