@@ -5,15 +5,14 @@ exception.
 """
 
 import builtins
+import math
 import os
 import signal
 import sys
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
-import mpi_train.__main__ as command
+import mpi_train.__main__ as command  # first, as it leaves out parts of torch
 from mpi_train import checkpoint, replica, train
 from mpi_train.backward import BackPropagation
 from mpi_train.data import BatchReader
@@ -51,10 +50,12 @@ def failing(work: Callable[..., Any], kind: str, calls_before: int) -> Callable[
             os.kill(os.getpid(), signal.SIGKILL)
         if kind == "nan":
             loss = work(*args, **named)
-            next(args[0]._model.parameters()).grad.view(-1)[-1] = torch.nan
+            next(args[0]._model.parameters()).grad.view(-1)[-1] = math.nan
             return loss
         if kind == "oom":
-            raise torch.OutOfMemoryError("no memory is left")
+            from torch import OutOfMemoryError
+
+            raise OutOfMemoryError("no memory is left")
         raise getattr(builtins, kind)("injected")
 
     return fail
