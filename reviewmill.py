@@ -45,7 +45,7 @@ UNUSED = ["scipy", "pandas", "cffi"] + ["setuptools"] * (sys.version_info < (3, 
 # What a command needs beside the core install: the extra, and the modules it brings.
 EXTRAS = {"train": ("torch", "mpi4py", "safetensors"), "report": ("matplotlib",),
           "compare": ("sklearn", "scipy"), "tune": ("optuna",), "export": ("onnx", "safetensors"),
-          "score": ("onnxruntime", "safetensors", "fastapi", "uvicorn")}
+          "score": ("onnxruntime", "safetensors", "fastapi", "httptools", "uvicorn")}
 NEEDS = {"train": ["train"], "evaluate": ["train"], "calibrate": ["train"],
          "report": ["report"], "export": ["export"],
          "score": ["score"], "serve": ["score"], "compare": ["compare", "report"],
@@ -105,7 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         check_extras(name)
         status = int(_stage(COMMANDS[name][0]).main(rest))
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as it is where a shell has closed it
+            sys.stdout.flush()
         return status
     except BrokenPipeError:
         # Whoever read what was printed (head, less) has seen enough; Python is not to try again.

@@ -2,6 +2,7 @@
 
 import errno
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 import reviewmill as program
-from reviewmill import COMMANDS, NEEDS, main
+from reviewmill import COMMANDS, EXTRAS, NEEDS, main
 from tests.end_to_end.checkout import ROOT, run
 
 
@@ -56,6 +57,19 @@ def test_a_reader_who_has_seen_enough_is_no_error() -> None:
 
 def test_only_commands_that_exist_need_extras() -> None:
     assert set(NEEDS) <= set(COMMANDS)
+
+
+def test_a_closed_standard_output_is_no_error() -> None:
+    command = f"{shlex.quote(sys.executable)} -m reviewmill prepare --print-recipe >&-"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_server_is_not_started_without_what_its_extra_brings() -> None:
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    brought = [re.split(r"[<>=\[]", line)[0] for line in
+               package["project"]["optional-dependencies"]["score"]]
+    assert {"httptools", "uvicorn", "fastapi"} <= {*brought} & {*EXTRAS["score"]}
 
 
 def status(*arguments: str) -> int:
