@@ -79,6 +79,8 @@ class ChosenRows:
 
 
 def _read(file: str | Path, option: str) -> pa.Table:
+    if not Path(file).exists():  # of which Arrow says nothing but the name
+        raise UserError(f"{option} {file}: there is no such file")
     try:
         return pq.read_table(file)
     except (OSError, pa.ArrowException) as error:

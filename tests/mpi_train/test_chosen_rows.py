@@ -137,8 +137,9 @@ def test_a_file_that_is_no_choice_is_one_line(
 
 def test_so_is_one_that_is_no_parquet_file(store: Store, tmp_path: Path) -> None:
     (tmp_path / "rows").write_text("1,2\n")
-    for file in (tmp_path / "rows", tmp_path / "missing"):
-        with pytest.raises(UserError, match=f"--rows {file}: "):
+    for name, why in (("rows", "Parquet"), ("missing", "there is no such file")):
+        file = tmp_path / name
+        with pytest.raises(UserError, match=f"--rows {file}: .*{why}"):
             main(arguments(store, tmp_path / "run", rows=file))
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from reviews.errors import UserError
 from reviews.storage import folders
-from reviews.storage.folders import check_plain, replace_folder
+from reviews.storage.folders import check_plain, replace_folder, write_atomically
 
 PARTS = st.one_of(st.sampled_from(["", ".", "..", "a", "b.h5", "~", "C:", "..."]), st.text())
 
@@ -58,3 +58,9 @@ def test_at_every_moment_one_of_the_two_is_there(
         [(tmp_path / name / "file").read_text() for name in ("model", "new")] + [path.name]))
     replace_folder(tmp_path / "new", tmp_path / "model")
     assert seen == [["new", "model", "new"]]
+
+
+def test_a_file_that_cannot_be_written_is_named_and_not_a_temporary_one(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as error:
+        write_atomically(tmp_path / "none" / "file", b"")
+    assert error.value.filename == str(tmp_path / "none" / "file")
