@@ -10,7 +10,7 @@ from typing import Any
 
 from reviews.errors import UserError
 from reviews.options import near
-from reviews.runtime.commands import usage
+from reviews.runtime.commands import ended_by_signals, usage
 from reviews.runtime.openmp import WAITING
 from reviews.runtime.quick_imports import Without, lasting_imports, meta_kernels_later
 
@@ -102,9 +102,15 @@ def main(argv: Sequence[str] | None = None) -> int:
               file=sys.stderr)
         return 2
     os.environ.update({**WAITING, **os.environ})
+    with ended_by_signals():
+        return _run(name, rest)
+
+
+def _run(name: str, arguments: Sequence[str]) -> int:
+    """Run a command; what a user can mend is said in a line."""
     try:
         check_extras(name)
-        status = int(_stage(COMMANDS[name][0]).main(rest))
+        status = int(_stage(COMMANDS[name][0]).main(arguments))
         if sys.stdout is not None:  # as it is where a shell has closed it
             sys.stdout.flush()
         return status

@@ -39,12 +39,17 @@ def measure(
         started = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", peak.__file__, str(file), *command],
-            stdout=output, stderr=subprocess.STDOUT,
+            stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.PIPE,
             env={**os.environ, **(environment or {})},
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
         # wait4 tells the time of this child and its own children, and of no other.
-        _, ended, used = os.wait4(process.pid, 0)
+        try:
+            _, ended, used = os.wait4(process.pid, 0)
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
         seconds = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(ended)
         output.seek(0)

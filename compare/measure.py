@@ -26,13 +26,13 @@ class Done:
 def run_measured(command: Sequence[str], log: Path) -> Done:
     """Run a command with its output appended to a log; CommandFailed unless it ends well.
 
-    An exception that ends the wait for it, as by Ctrl-C, ends the command too.
+    What ends the wait for it, be it Ctrl-C or a kill, ends the command too.
     """
     with tempfile.TemporaryDirectory() as folder, open(log, "ab") as output:
         first, found = output.tell(), Path(folder) / "peak"
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", peak.__file__, str(found), *command],
-            stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+            stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.PIPE)
         try:
             process.wait()
         except BaseException:

@@ -1,7 +1,13 @@
 """Commands of several kinds, each imported from its module when it is called."""
 
 import importlib
-from collections.abc import Mapping, Sequence
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 from reviews.errors import UserError
 from reviews.options import near
@@ -31,3 +37,71 @@ def dispatch(prog: str, what: str, commands: Commands, argv: Sequence[str]) -> i
         raise UserError(
             f"no {what} {name!r}{near(name, commands)}; there are {', '.join(commands)}")
     return int(importlib.import_module(commands[name][0]).main(rest))
+
+
+# Signals that have a handler of this module.
+_handled: set[int] = set()
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does, with all that it started, and then the
+    process. A second signal ends the process at once.
+
+    They end a fork of the process as if nobody handled them. Signals that are ignored (nohup) or
+    handled already stay so.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = 0
+
+    def end(number: int, _: FrameType | None) -> None:
+        nonlocal came
+        if came:
+            _end_by(number)
+        came = number
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, end)
+            _handled.add(number)
+    try:
+        yield
+    finally:
+        if came in _handled:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            _end_by(came)
+        _let_go()
+
+
+def _end_by(number: int) -> None:
+    """End this process by a signal that has a handler."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def _let_go() -> None:
+    for number in _handled:
+        signal.signal(number, signal.SIG_DFL)
+    _handled.clear()
+
+
+def _hold() -> None:
+    """Before a fork: Python forgets signals that reach one before it is ready for them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _handled)
+
+
+def _go_on() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _handled)
+
+
+def _begin_fork() -> None:
+    held = _handled.copy()
+    _let_go()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
+
+
+os.register_at_fork(before=_hold, after_in_parent=_go_on, after_in_child=_begin_fork)

@@ -1,6 +1,7 @@
 """Commands in processes of their own: memory, the last line, failures, ends."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -41,9 +42,11 @@ def test_a_failure_gives_its_reason_in_a_line(tmp_path: Path, program: str, reas
     assert log.read_text().startswith("a line of an earlier command\n")
 
 
-def test_an_interrupted_wait_ends_the_command(tmp_path: Path) -> None:
-    inner = f"open({str(tmp_path / 'pid')!r}, 'w').write(str(__import__('os').getpid()) + '.');" \
-        "__import__('time').sleep(600)"
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_the_end_of_the_wait_ends_the_command(tmp_path: Path, number: int) -> None:
+    inner = ("import os, time; "
+             f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()) + '.'); "
+             "time.sleep(600)")
     outer = ("from pathlib import Path; import sys; from compare.measure import run_measured; "
              f"run_measured([sys.executable, '-c', {inner!r}], Path({str(tmp_path / 'log')!r}))")
     process = subprocess.Popen([*PYTHON, outer], stderr=subprocess.DEVNULL)
@@ -51,7 +54,7 @@ def test_an_interrupted_wait_ends_the_command(tmp_path: Path) -> None:
     while not (pid.is_file() and pid.read_text().endswith(".")):
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    command = os.pidfd_open(int(pid.read_text()[:-1]))
+    process.send_signal(number)
     assert process.wait(60) != 0
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pid.read_text()[:-1]), 0)
+    assert select.select([command], [], [], 60)[0]  # readable when the process has ended
