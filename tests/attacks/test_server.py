@@ -178,4 +178,4 @@ def test_what_clients_send_is_not_logged(
                 client.sendall(HEAD + b"Content-Length: 50\r\n\r\n{")
         assert served(server)
         server.stop()
-    assert capfd.readouterr().err == ""
+    assert capfd.readouterr().err == "reviewmill serve: stopped\n"
