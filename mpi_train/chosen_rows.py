@@ -48,6 +48,11 @@ class ChosenRows:
             name = "row" if self._by_row else "review_id"
             raise UserError(f"{file}: the {name} {self._key[twice[0]]} is there twice")
 
+    @property
+    def total(self) -> int:
+        """Reviews of an epoch."""
+        return int(self._counts.sum())
+
     def counts(self, ids: Array, first: int) -> Array:
         """Counts (n,) int64 of reviews of these ids (n,), at positions from `first` on."""
         key = np.arange(first, first + len(ids), dtype=np.uint64) if self._by_row else ids
@@ -68,7 +73,6 @@ class ChosenRows:
         if len(missing):
             raise UserError(f"{self._file} names {len(missing):,} reviews that are not in the "
                             f"store's training split, such as {missing[0]}")
-
 
     def check_apart(self, held_out: "ChosenRows") -> None:
         """Raise UserError where a review is in both files."""

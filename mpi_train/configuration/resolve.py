@@ -12,9 +12,15 @@ from models.encoder_folder import fitted_shape
 from models.options import Words
 from models.records import RECORDS
 from models.transformer import TransformerConfig
+from mpi_train.chosen_rows import ChosenRows
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.configuration.groups import MOST_TIMES
-from mpi_train.configuration.presets import CONFIGS, DEFAULT_CONFIG
+from mpi_train.configuration.presets import (
+    CONFIGS,
+    DEFAULT_CONFIG,
+    LEAST_REVIEWS,
+    MOST_EPOCHS,
+)
 from reviews.errors import UserError
 from reviews.options import (
     check_conditions,
@@ -48,7 +54,8 @@ def resolve(named: Mapping[str, Any], ranks: int = 1) -> TrainingConfig:
     used = _is_used(out)
     if named.get("resume") and not used and not named.get("store"):
         raise UserError(f"{out} has no run to resume: name a store to start one")
-    if named.get("resume") and used:
+    resumes = bool(named.get("resume")) and used
+    if resumes:
         config = _resumed(out, named)
     else:
         config = layered(named, ranks)
@@ -62,7 +69,17 @@ def resolve(named: Mapping[str, Any], ranks: int = 1) -> TrainingConfig:
     store = Store(config.files.store)
     _check_store(config, store)
     _check_read(config, named)
+    if not resumes and config.files.config == DEFAULT_CONFIG and "epochs" not in named:
+        config = _with_epochs(config, store)
     return _with_classes(_with_vectors(config, store, named), store, named)
+
+
+def _with_epochs(config: TrainingConfig, store: Store) -> TrainingConfig:
+    """The configuration with more epochs where a few would read few reviews."""
+    chosen = config.data.rows
+    reviews = ChosenRows(chosen, store).total if chosen else store.rows("train")
+    enough = min(-(-LEAST_REVIEWS // max(reviews, 1)), MOST_EPOCHS)
+    return replace_flat(config, epochs=max(config.duration.epochs, enough))
 
 
 def _check_store(config: TrainingConfig, store: Store) -> None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -12,6 +14,7 @@ from mpi_train.configuration.resolve import layered, resolve
 from mpi_train.optimization.schedules import Schedule
 from reviews.errors import UserError
 from reviews.options import flatten, replace_flat
+from reviews.run_folder import CONFIG
 from reviews.store import Store
 from tests.mpi_train.runs import train
 from tests.stores import make_store
@@ -39,6 +42,28 @@ def test_a_run_for_which_no_model_is_named_is_the_default_training(store: Store)
     values = flatten(config)
     assert (values["ngrams"], values["bidirectional"], values["epochs"]) == (3, True, 4)
     assert config == resolve({**named, "config": "default"})
+
+
+@pytest.mark.parametrize(("count", "epochs"), [(1, 20), (100, 3), (200, 2)])
+def test_the_default_training_has_more_epochs_of_few_reviews(
+    store: Store, tmp_path: Path, count: int, epochs: int
+) -> None:
+    named = {"store": str(store.path), "out": "nowhere", "rows": str(tmp_path / "rows.parquet")}
+    rows = {"review_id": range(ROWS["train"]), "count": [count] * ROWS["train"]}
+    pq.write_table(pa.table(rows), named["rows"])
+    assert resolve(named).duration.epochs == epochs  # of 600, 60,000 and 120,000 reviews
+    assert resolve({**named, "epochs": 3}).duration.epochs == 3
+    assert resolve({**named, "config": "views"}).duration.epochs == CONFIGS["views"]["epochs"]
+
+
+def test_a_resumed_run_of_the_default_training_keeps_its_epochs(
+    store: Store, tmp_path: Path
+) -> None:
+    named = {"store": str(store.path), "out": str(tmp_path / "run")}
+    (tmp_path / "run").mkdir()
+    started = resolve({**named, "epochs": 7})
+    (tmp_path / "run" / CONFIG).write_text(started.to_yaml(), "utf-8")
+    assert resolve({**named, "resume": True}).duration.epochs == 7
 
 
 def test_a_named_model_is_trained_by_its_own_defaults(store: Store) -> None:
