@@ -4,9 +4,9 @@ from typing import Any
 
 # The configuration of a run for which no model is named.
 DEFAULT_CONFIG = "default"
-# Its epochs are as many as read so many reviews, and for that no more than these: docs/models.md
-# has what small stores gain by it.
-LEAST_REVIEWS, MOST_EPOCHS = 150_000, 20
+# Its epochs are as many as read about so many reviews, and for that no more than these:
+# docs/models.md has what small stores gain by it.
+ENOUGH_REVIEWS, MOST_EPOCHS = 100_000, 20
 
 CONFIGS: dict[str, dict[str, Any]] = {
     # The most accuracy for some minutes of two cores, `reviewmill bench accuracy`: the two

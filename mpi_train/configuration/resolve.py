@@ -18,7 +18,7 @@ from mpi_train.configuration.groups import MOST_TIMES
 from mpi_train.configuration.presets import (
     CONFIGS,
     DEFAULT_CONFIG,
-    LEAST_REVIEWS,
+    ENOUGH_REVIEWS,
     MOST_EPOCHS,
 )
 from reviews.errors import UserError
@@ -78,7 +78,7 @@ def _with_epochs(config: TrainingConfig, store: Store) -> TrainingConfig:
     """The configuration with more epochs where a few would read few reviews."""
     chosen = config.data.rows
     reviews = ChosenRows(chosen, store).total if chosen else store.rows("train")
-    enough = min(-(-LEAST_REVIEWS // max(reviews, 1)), MOST_EPOCHS)
+    enough = min(round(ENOUGH_REVIEWS / max(reviews, 1)), MOST_EPOCHS)
     return replace_flat(config, epochs=max(config.duration.epochs, enough))
 
 

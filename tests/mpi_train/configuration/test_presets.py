@@ -44,14 +44,14 @@ def test_a_run_for_which_no_model_is_named_is_the_default_training(store: Store)
     assert config == resolve({**named, "config": "default"})
 
 
-@pytest.mark.parametrize(("count", "epochs"), [(1, 20), (100, 3), (200, 2)])
+@pytest.mark.parametrize(("count", "epochs"), [(1, 20), (60, 3), (200, 2)])
 def test_the_default_training_has_more_epochs_of_few_reviews(
     store: Store, tmp_path: Path, count: int, epochs: int
 ) -> None:
     named = {"store": str(store.path), "out": "nowhere", "rows": str(tmp_path / "rows.parquet")}
     rows = {"review_id": range(ROWS["train"]), "count": [count] * ROWS["train"]}
     pq.write_table(pa.table(rows), named["rows"])
-    assert resolve(named).duration.epochs == epochs  # of 600, 60,000 and 120,000 reviews
+    assert resolve(named).duration.epochs == epochs  # of 600, 36,000 and 120,000 reviews
     assert resolve({**named, "epochs": 3}).duration.epochs == 3
     assert resolve({**named, "config": "views"}).duration.epochs == CONFIGS["views"]["epochs"]
 
