@@ -49,9 +49,9 @@ def ended_by_signals() -> Iterator[None]:
     process. A second signal ends the process at once.
 
     They end a fork of the process as if nobody handled them. Signals that are ignored (nohup) or
-    handled already stay so.
+    handled already stay so, and a block inside of another one leaves them to that.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if _handled or threading.current_thread() is not threading.main_thread():
         yield
         return
     came = 0

@@ -36,6 +36,16 @@ with ended_by_signals():
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(600)
 """
+WITH_ANOTHER_INSIDE = """
+with ended_by_signals():
+    with ended_by_signals():
+        pass
+    try:
+        os.write(1, b"ready\\n")
+        time.sleep(600)
+    finally:
+        print("in order")
+"""
 WAITS = """
 with ended_by_signals():
     os.write(1, b"ready\\n")
@@ -59,6 +69,10 @@ def ended(program: str, *numbers: int, ignored: bool = False) -> tuple[int, str]
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_command_in_order_and_its_forks_at_once(number: int) -> None:
     assert ended(WITH_A_FORK, number) == (-number, "the fork ended with -15\n")
+
+
+def test_a_command_that_has_run_another_is_still_ended_in_order() -> None:
+    assert ended(WITH_ANOTHER_INSIDE, signal.SIGTERM) == (-signal.SIGTERM, "in order\n")
 
 
 def test_a_second_signal_ends_a_command_that_hangs_in_its_end() -> None:
