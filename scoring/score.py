@@ -28,7 +28,7 @@ from reviews.options import (
 from reviews.recipe import Recipe
 from reviews.runtime.progress import PROGRESS
 from reviews.runtime.spark import SPARK_CONF, add_spark_conf
-from reviews.storage.files import absolute, calls_standard_input, save_standard_input
+from reviews.storage.files import absolute, calls_standard_input, with_standard_input
 from scoring.decision import Decision
 from scoring.files import NO_NAMES, FileScorer, Tally
 from scoring.model import load_model
@@ -123,7 +123,7 @@ def score_files(
     """Write the predictions of a model for all reviews of the inputs.
 
     about_files: keys of the recipe that say how the files are read. part_bytes: bytes of input of
-    a part of a folder. called: names of inputs, where those are others than their paths. Raises
+    a part of a folder. called: names of inputs for people, by their paths. Raises
     UserError where there is no review in them.
     """
     if not is_folder(out):
@@ -251,14 +251,12 @@ def _check_scored(tally: Tally, inputs: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def _files(inputs: Sequence[str]) -> Iterator[tuple[list[str], Mapping[str, str]]]:
-    """The inputs, with standard input as a file, and that file's name for people."""
-    if "-" not in inputs:
-        yield list(inputs), NO_NAMES
-        return
-    with tempfile.TemporaryDirectory(prefix="reviewmill-") as folder:
-        saved = save_standard_input(Path(folder))
-        with calls_standard_input(Path(folder)):
-            yield [saved if name == "-" else name for name in inputs], {saved: "-"}
+    """The inputs, with standard input as a file, and by their paths their names for people."""
+    with tempfile.TemporaryDirectory(prefix="reviewmill-") as name:
+        folder = Path(name)
+        files = with_standard_input(inputs, folder)
+        with calls_standard_input(folder):
+            yield files, dict(zip(files, inputs, strict=True))
 
 
 def describe(tally: Tally, out: str, seconds: float) -> Iterator[str]:

@@ -53,18 +53,14 @@ def absolute(path: str) -> str:
     return path
 
 
-def save_standard_input(folder: Path) -> str:
-    """A file in the folder that holds all of standard input, which can be read once only."""
-    path = folder / _SAVED
-    with path.open("xb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
-    return str(path)
-
-
 def with_standard_input(inputs: Sequence[str], folder: Path) -> list[str]:
-    """The inputs with a file in the folder in place of `-`."""
-    saved = save_standard_input(folder) if "-" in inputs else ""
-    return [saved if name == "-" else name for name in inputs]
+    """The inputs with a file in the folder, which holds all of standard input, in place of `-`:
+    it can be read once only."""
+    path = folder / _SAVED
+    if "-" in inputs:
+        with path.open("xb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+    return [str(path) if name == "-" else name for name in inputs]
 
 
 @contextlib.contextmanager

@@ -13,11 +13,10 @@ from torch import Tensor
 from mpi_train.exchange.communicator import Communicator
 from mpi_train.exchange.rounded_sum import RoundedSum
 from mpi_train.exchange.shared_memory.memory import shared_memory
-from mpi_train.exchange.shared_memory.semaphores import Semaphores
+from mpi_train.exchange.shared_memory.semaphores import LINE, Semaphores
 
 Array = np.ndarray
 
-LINE = 64  # bytes: what one rank writes and another reads lies on different cache lines
 PIECE = 1 << 20  # bytes that are added up while those before are on their way
 
 
