@@ -41,6 +41,8 @@ def dispatch(prog: str, what: str, commands: Commands, argv: Sequence[str]) -> i
 
 # Signals that have a handler of this module.
 _handled: set[int] = set()
+# Whether Python would forget what a handler raises: it does so in a hook of a fork.
+_in_hook = False
 
 
 @contextmanager
@@ -58,6 +60,11 @@ def ended_by_signals() -> Iterator[None]:
 
     def end(number: int, _: FrameType | None) -> None:
         nonlocal came
+        if _in_hook:
+            again = threading.Timer(0.01, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+            return
         if came:
             _end_by(number)
         came = number
@@ -95,7 +102,10 @@ def _hold() -> None:
 
 
 def _go_on() -> None:
+    global _in_hook
+    _in_hook = True
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _handled)
+    _in_hook = False
 
 
 def _begin_fork() -> None:

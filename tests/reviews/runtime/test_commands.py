@@ -6,8 +6,16 @@ import sys
 
 import pytest
 
+# A wait of one long call could begin between the arrival of a signal and Python's look at it.
 START = """
 import os, signal, time
+
+def wait():
+    end = time.monotonic() + 600
+    while time.monotonic() < end:
+        time.sleep(0.01)
+
+AT_FIRST
 from reviews.runtime.commands import ended_by_signals
 
 if IGNORED:
@@ -21,7 +29,7 @@ with ended_by_signals():
         time.sleep(600)
     try:
         os.write(1, b"ready\\n")
-        os.waitpid(child, 0)
+        wait()
     finally:
         os.kill(child, signal.SIGTERM)
         _, status = os.waitpid(child, 0)
@@ -31,10 +39,10 @@ HANGS_IN_ITS_END = """
 with ended_by_signals():
     try:
         os.write(1, b"ready\\n")
-        time.sleep(600)
+        wait()
     finally:
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(600)
+        wait()
 """
 WITH_ANOTHER_INSIDE = """
 with ended_by_signals():
@@ -42,7 +50,18 @@ with ended_by_signals():
         pass
     try:
         os.write(1, b"ready\\n")
-        time.sleep(600)
+        wait()
+    finally:
+        print("in order")
+"""
+# Hooks before a fork run in the reverse order: this one with the signal held back.
+COMES_WITH_A_FORK = """
+with ended_by_signals():
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    try:
+        wait()
     finally:
         print("in order")
 """
@@ -54,12 +73,16 @@ with ended_by_signals():
 """
 
 
-def ended(program: str, *numbers: int, ignored: bool = False) -> tuple[int, str]:
+def ended(program: str, *numbers: int, ignored: bool = False,
+          at_first: str = "") -> tuple[int, str]:
     """Status and output of a program that gets signals when it has said that it is ready."""
+    start = START.replace("IGNORED", str(ignored)).replace("AT_FIRST", at_first)
     process = subprocess.Popen(
-        [sys.executable, "-c", START.replace("IGNORED", str(ignored)) + program],
+        [sys.executable, "-c", start + program],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout and process.stdout.readline() == "ready\n"
+    assert process.stdout
+    if numbers:
+        assert process.stdout.readline() == "ready\n"
     for number in numbers:
         process.send_signal(number)
     said, _ = process.communicate(timeout=60)
@@ -73,6 +96,11 @@ def test_a_signal_ends_a_command_in_order_and_its_forks_at_once(number: int) -> 
 
 def test_a_command_that_has_run_another_is_still_ended_in_order() -> None:
     assert ended(WITH_ANOTHER_INSIDE, signal.SIGTERM) == (-signal.SIGTERM, "in order\n")
+
+
+def test_a_signal_that_comes_during_a_fork_is_not_forgotten() -> None:
+    at_first = "os.register_at_fork(before=lambda: os.kill(os.getpid(), signal.SIGTERM))"
+    assert ended(COMES_WITH_A_FORK, at_first=at_first) == (-signal.SIGTERM, "in order\n")
 
 
 def test_a_second_signal_ends_a_command_that_hangs_in_its_end() -> None:
