@@ -1,13 +1,16 @@
 """Commands in processes of their own, with the memory that they take."""
 
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from compare import peak
+from reviews.runtime.progress import CLEAR, LOG_S, TERMINAL_S
 
 
 class CommandFailed(Exception):
@@ -23,10 +26,14 @@ class Done:
     peak_bytes: int
 
 
-def run_measured(command: Sequence[str], log: Path) -> Done:
+def run_measured(
+    command: Sequence[str], log: Path, name: str = "", log_s: float = LOG_S
+) -> Done:
     """Run a command with its output appended to a log; CommandFailed unless it ends well.
 
-    What ends the wait for it, be it Ctrl-C or a kill, ends the command too.
+    With a name, the command's last line is shown behind it while the command runs: twice a second
+    on a terminal, else every log_s seconds. What ends the wait for the command, be it Ctrl-C or a
+    kill, ends the command too.
     """
     with tempfile.TemporaryDirectory() as folder, open(log, "ab") as output:
         first, found = output.tell(), Path(folder) / "peak"
@@ -34,6 +41,9 @@ def run_measured(command: Sequence[str], log: Path) -> Done:
             [sys.executable, "-I", "-S", peak.__file__, str(found), *command],
             stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.PIPE)
         try:
+            if name and sys.stderr is not None:
+                _show(process, lambda: f"{name}: {_last_line(log, first) or 'running'}",
+                      sys.stderr, log_s)
             process.wait()
         except BaseException:
             process.terminate()
@@ -48,6 +58,26 @@ def run_measured(command: Sequence[str], log: Path) -> Done:
     if status:
         raise CommandFailed(last or f"ended with status {status}")
     return Done(last, peak_kib * 1024)
+
+
+def _show(
+    process: subprocess.Popen[bytes], line: Callable[[], str], out: TextIO, log_s: float
+) -> None:
+    """Show a line again and again until a process has ended."""
+    terminal = out.isatty()
+    try:
+        while True:
+            try:
+                process.wait(TERMINAL_S if terminal else log_s)
+                return
+            except subprocess.TimeoutExpired:
+                width = shutil.get_terminal_size().columns - 1
+                out.write(CLEAR + line()[:width] if terminal else f"{line()}\n")
+                out.flush()
+    finally:
+        if terminal:
+            out.write(CLEAR)
+            out.flush()
 
 
 def _last_line(log: Path, first: int) -> str:

@@ -121,26 +121,32 @@ def run_all(
 ) -> Iterator[dict[str, Any] | Failure]:
     """Results of all runs, one after another, so that none takes another's cores; those of
     earlier calls as they were kept. A run that fails leaves the rest."""
-    for model in models:
-        for seed in range(protocol.folds or (seeds if SYSTEMS[model].seeded else 1)):
-            kept = run_folder(protocol.out, model, seed) / RESULT
-            if kept.is_file():
-                yield json.loads(kept.read_bytes())
-                continue
-            try:
-                yield run(protocol, model, seed)
-            except CommandFailed as error:
-                yield Failure(model, seed, str(error))
+    runs = [(model, seed) for model in models
+            for seed in range(protocol.folds or (seeds if SYSTEMS[model].seeded else 1))]
+    unit = "fold" if protocol.folds else "seed"
+    for number, (model, seed) in enumerate(runs, 1):
+        kept = run_folder(protocol.out, model, seed) / RESULT
+        if kept.is_file():
+            yield json.loads(kept.read_bytes())
+            continue
+        try:
+            yield run(protocol, model, seed, f"run {number} of {len(runs)}, {model}, {unit} {seed}")
+        except CommandFailed as error:
+            yield Failure(model, seed, str(error))
 
 
-def run(protocol: Protocol, model: str, seed: int) -> dict[str, Any]:
-    """Train and evaluate one system; keep and return its result. CommandFailed where it fails."""
+def run(protocol: Protocol, model: str, seed: int, name: str) -> dict[str, Any]:
+    """Train and evaluate one system; keep and return its result. CommandFailed where it fails.
+
+    Args:
+        name: of the run, in its progress.
+    """
     folder = run_folder(protocol.out, model, seed)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     train, evaluate, weights = protocol.commands(model, seed)
-    training = run_measured(train, folder / LOG)
-    evaluation = run_measured(evaluate, folder / LOG)
+    training = run_measured(train, folder / LOG, f"{name}, training")
+    evaluation = run_measured(evaluate, folder / LOG, f"{name}, evaluation")
     if SYSTEMS[model].options is None:
         train_s = json.loads(training.last_line)["seconds"]
     else:

@@ -94,8 +94,9 @@ class Study:
             "--out", str(out), "--config", CONFIG, "--ranks", "1", "--seed", str(seed),
             "--rows", str(self.folder / ROWS), "--epochs", str(self.epochs),
             "--evaluate-every", str(self.epochs), "--keep", "last", "--noise-scale", *options]
+        name = ", ".join(folder.parts[-3:])  # batch size, rule and seed
         try:
-            run_measured(command, folder / LOG)
+            run_measured(command, folder / LOG, name)
         except CommandFailed as error:
             if DIVERGED in (folder / LOG).read_text(errors="replace"):
                 shutil.rmtree(out)

@@ -1,5 +1,6 @@
 """Commands in processes of their own: memory, the last line, failures, ends."""
 
+import io
 import os
 import select
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from compare.measure import CommandFailed, run_measured
+from reviews.runtime.progress import CLEAR
 
 PYTHON = [sys.executable, "-c"]
 
@@ -40,6 +42,38 @@ def test_a_failure_gives_its_reason_in_a_line(tmp_path: Path, program: str, reas
         run_measured([*PYTHON, program], log)
     assert str(failed.value) == reason
     assert log.read_text().startswith("a line of an earlier command\n")
+
+
+class Watched(io.StringIO):
+    """Standard error that makes a file when it has been told of epoch 1."""
+
+    def __init__(self, seen: Path, terminal: bool) -> None:
+        super().__init__()
+        self._seen, self._terminal = seen, terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    def write(self, text: str) -> int:
+        if "epoch 1" in text:
+            self._seen.touch()
+        return super().write(text)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_last_line_is_shown_while_the_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    seen = tmp_path / "seen"
+    program = (f"import os, time\nprint('epoch 1', flush=True)\n"
+               f"while not os.path.exists({str(seen)!r}): time.sleep(0.01)\nprint('done')")
+    error = Watched(seen, terminal)
+    monkeypatch.setattr(sys, "stderr", error)
+    done = run_measured([*PYTHON, program], tmp_path / "log", "run 1 of 2", log_s=0.1)
+    shown = error.getvalue()
+    assert done.last_line == "done"
+    assert ("run 1 of 2: epoch 1" if terminal else "run 1 of 2: epoch 1\n") in shown
+    assert shown.endswith(CLEAR) if terminal else CLEAR not in shown
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
