@@ -2,23 +2,24 @@
 
 import hmac
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from importlib import resources
 
 from fastapi import FastAPI, Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from scoring.service.calls import SCHEMA, Call, Refused, call_of, json_response, read_body
+from scoring.service.calls import FAILED, SCHEMA, Refused, json_response, read_body
 from scoring.service.metrics import metrics_text
 from scoring.service.models import Models
-from scoring.service.served_model import busy
 
 # Files of the page, which ask for no token, as the probes do.
 PAGE = {"/": "page.html", **{f"/{name}": name for name in (
     "page.css", "page.js", "server.js", "show.js", "files.js", "table.js")}}
+SCORE = "/v1/score"
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 OPEN = (*PAGE, "/healthz", "/readyz")
+NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 _POLICY = ("default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
            "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 
@@ -30,7 +31,14 @@ class Guard:
     """Asks for the token, where there is one, and counts the statuses of all answers."""
 
     def __init__(self, app: ASGIApp, token: str | None, statuses: Counter[int]) -> None:
-        self._app, self._token, self._statuses = app, token, statuses
+        self._app, self._token, self.statuses = app, token, statuses
+
+    def admits(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """True where a request needs no token, or has it."""
+        if self._token is None or path in OPEN:
+            return True
+        given = dict(headers).get(b"authorization", b"")
+        return hmac.compare_digest(given, b"Bearer " + self._token.encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or hand it on."""
@@ -40,21 +48,16 @@ class Guard:
 
         async def count(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._statuses[message["status"]] += 1
-                message["headers"] = [*message["headers"], (b"x-content-type-options", b"nosniff")]
+                self.statuses[message["status"]] += 1
+                message["headers"] = [*message["headers"], NO_SNIFFING]
             await send(message)
 
-        if self._token is None or scope["path"] in OPEN or self._knows(scope):
+        if self.admits(scope["path"], scope["headers"]):
             await self._app(scope, receive, count)
         else:
             answer = json_response({"error": "a bearer token is needed"}, 401,
                                    {"WWW-Authenticate": "Bearer"})
             await answer(scope, receive, count)
-
-    def _knows(self, scope: Scope) -> bool:
-        given = dict(scope["headers"]).get(b"authorization", b"")
-        assert self._token is not None
-        return hmac.compare_digest(given, b"Bearer " + self._token.encode())
 
 
 class Calls:
@@ -75,14 +78,14 @@ class Calls:
         try:
             answer = await endpoint(Request(scope, receive))
         except Refused as error:
-            answer = json_response({"error": str(error)}, error.status, error.headers)
+            answer = json_response(error.value, error.status, error.headers)
         except Exception:
-            await json_response({"error": "the server has failed"}, 500)(scope, receive, send)
+            await json_response(FAILED, 500)(scope, receive, send)
             raise
         await answer(scope, receive, send)
 
 
-def make_app(models: Models, token: str | None = None) -> ASGIApp:
+def make_app(models: Models, token: str | None = None) -> Guard:
     """The application; with a token, all but the page and the probes ask for it as Bearer."""
     statuses = Counter[int]()
 
@@ -118,32 +121,26 @@ def make_app(models: Models, token: str | None = None) -> ASGIApp:
 def _add_calls(app: FastAPI, models: Models) -> dict[str, Endpoint]:
     """Describe the calls; their endpoints by path."""
 
-    async def next_call(request: Request) -> Call:
-        body = await read_body(request)
-        if models.full:  # a server that parsed what it refuses would fall behind
-            raise busy()
-        return call_of(body)
-
     body = {"requestBody": {"required": True, "content": {"application/json": {"schema": SCHEMA}}}}
 
-    @app.post("/v1/score", openapi_extra=body)
+    @app.post(SCORE, openapi_extra=body)
     async def score(request: Request) -> Response:
         """Label and probabilities of one text or many."""
-        call = await next_call(request)
-        return json_response(await models.of(call.model).score(request, call.texts))
+        model, texts = models.call(await read_body(request))
+        return json_response(await model.score(request, texts))
 
     @app.post("/v1/explain", openapi_extra=body)
     async def explain(request: Request) -> Response:
         """The same, and how far each word moved the probability."""
-        call = await next_call(request)
-        return json_response(await models.of(call.model).explain(request, call.texts))
+        model, texts = models.call(await read_body(request))
+        return json_response(await model.explain(request, texts))
 
     @app.get("/v1/models")
     async def names() -> Response:
         """Names, classes and lengths of the models, and the sha256 of their weights."""
         return json_response({"models": [served.describe() for served in models.all]})
 
-    return {"/v1/score": score, "/v1/explain": explain}
+    return {SCORE: score, "/v1/explain": explain}
 
 
 def _add_page(app: FastAPI) -> None:

@@ -52,6 +52,10 @@ class _Call:
     def rows_left(self) -> int:
         return len(self.rows.lengths) - self.taken
 
+    def part(self, first: int, last: int) -> EncodedTexts:
+        whole = last - first == len(self.rows.lengths)
+        return self.rows if whole else self.rows.take(slice(first, last))
+
 
 class Batcher:
     """Computes probabilities of encoded texts; to be used by one loop.
@@ -143,9 +147,9 @@ class Batcher:
             return
         self._batch = self._take()
         if self._batch:
-            rows = _join([call.rows.take(slice(first, last)) for call, first, last in self._batch])
+            rows = _join([call.part(first, last) for call, first, last in self._batch])
             if self._thread is None:
-                self._loop.call_soon(self._computed, rows, *self._found(rows))
+                self._computed(rows, *self._found(rows))
             else:
                 self._batches.put(rows)
         elif self._idle is not None and not self._idle.done():
@@ -175,7 +179,9 @@ class Batcher:
             self._begin()
         elif not self._planned and self._loop is not None:
             self._planned = True
-            self._loop.call_soon(self._begin)  # when the loop has looked at its connections
+            # The loop's next round writes the answers, and sends them at its end: they are not to
+            # wait for the next batch.
+            self._loop.call_soon(self._loop.call_soon, self._begin)
         if isinstance(found, Exception):  # these calls get it, and no other
             for call, _, _ in batch:
                 if not call.answer.done():
@@ -220,12 +226,15 @@ class Batcher:
             call.found.append(found[begin : begin + last - first])
             begin += last - first
             if last == len(call.rows.lengths) and not call.answer.done():
-                call.answer.set_result(np.concatenate(call.found))
+                call.answer.set_result(
+                    call.found[0] if len(call.found) == 1 else np.concatenate(call.found))
 
 
 def _fitting(call: _Call, ids: int, budget: int) -> tuple[int, int]:
     """The end of the call's rows that fit beside `ids`, and their ids; one row always fits an
     empty batch."""
+    if call.ids_left <= budget - ids:
+        return len(call.rows.lengths), call.ids_left
     ends = np.cumsum(call.rows.lengths[call.taken :])
     fit = int(np.searchsorted(ends, budget - ids, "right"))
     if not ids:

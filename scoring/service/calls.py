@@ -1,6 +1,7 @@
 """Calls of the service: what a body may hold, and the refusals of all others."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +23,15 @@ SCHEMA = {
 }
 
 
+FAILED = {"error": "the server has failed"}
+
+
 class Refused(Exception):
     """A call that gets no answer but a status and a reason."""
 
     def __init__(self, status: int, reason: str, **headers: str) -> None:
         super().__init__(reason)
-        self.status, self.headers = status, headers
+        self.status, self.headers, self.value = status, headers, {"error": reason}
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,12 @@ class Call:
 
     texts: list[str]
     model: str | None  # name; None: the first
+
+
+def is_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """True where a body is JSON by its type; headers: names in lower case, and values."""
+    kinds = [value for name, value in headers if name == b"content-type"]
+    return bool(kinds) and kinds[0].partition(b";")[0] == b"application/json"
 
 
 async def read_body(request: Request) -> bytes:
@@ -47,7 +57,7 @@ async def read_body(request: Request) -> bytes:
         raise Refused(408, f"the body did not come in {BODY_S:g} s") from None
 
 
-def call_of(body: bytes) -> Call:
+def call_of(body: bytes | bytearray) -> Call:
     """The call in a body; Refused where it is none."""
     try:
         given = orjson.loads(body)
@@ -69,7 +79,7 @@ def call_of(body: bytes) -> Call:
 
 
 async def _body(request: Request) -> bytes:
-    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+    if not is_json(request.headers.raw):
         raise Refused(415, "the content type is not application/json")
     parts, size = [], 0
     try:

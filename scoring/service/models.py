@@ -10,8 +10,8 @@ from pathlib import Path
 
 from reviews.errors import UserError
 from scoring.predictor import load
-from scoring.service.calls import Refused
-from scoring.service.served_model import ServedModel
+from scoring.service.calls import Refused, call_of
+from scoring.service.served_model import ServedModel, busy
 
 SHOWN = 60  # characters of a name that is none of a model's
 
@@ -79,6 +79,14 @@ class Models:
     def full(self) -> bool:
         """True while all models refuse calls."""
         return all(served.batcher.full for served in self.all)
+
+    def call(self, body: bytes | bytearray) -> tuple[ServedModel, list[str]]:
+        """The model that a call asks for, and its texts; Refused where it is none, or there is no
+        room for any."""
+        if self.full:  # a server that parsed what it refuses would fall behind
+            raise busy()
+        call = call_of(body)
+        return self.of(call.model), call.texts
 
     def of(self, name: str | None) -> ServedModel:
         """The model of a name, or the first; Refused where there is none."""

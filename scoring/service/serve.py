@@ -102,7 +102,7 @@ def serve(paths: Sequence[str], host: str, port: int, threads: int, token: str |
     import uvicorn
 
     from scoring.service.app import make_app
-    from scoring.service.connection import Connection
+    from scoring.service.direct import connections_of
     from scoring.service.models import Models
 
     models = Models(paths, threads)
@@ -110,8 +110,9 @@ def serve(paths: Sequence[str], host: str, port: int, threads: int, token: str |
     # Texts are their writers' own, and not logged; nor is what clients send that is no HTTP, which
     # could fill a disk.
     config = uvicorn.Config(
-        app, http=Connection, log_config=None, log_level="error", access_log=False,
-        server_header=False, ws="none", timeout_graceful_shutdown=STOP_S)
+        app, http=connections_of(models, app), log_config=None, log_level="error",
+        access_log=False, server_header=False, proxy_headers=False, ws="none",
+        timeout_graceful_shutdown=STOP_S)
     server = uvicorn.Server(config)
     on_hangup(lambda: _end(server), models.ask_to_reload)
     with listen(host, port) as listening:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,20 @@ def busy() -> Refused:
     return Refused(429, "too many texts are waiting", **{"Retry-After": "1"})
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Texts of a call that wait for a model."""
+
+    model: "ServedModel"
+    rows: EncodedTexts
+    found: asyncio.Future[Array]  # probabilities to come; cancelling drops what is not computed yet
+
+    def answer(self) -> dict[str, Any]:
+        """The answer to /v1/score, of what has been found; raises what went wrong."""
+        found = self.found.result()
+        return self.model.answer(self.model.results(self.rows, found))
+
+
 class ServedModel:
     """A model and its queue; its calls belong to one loop."""
 
@@ -46,11 +61,19 @@ class ServedModel:
                 "classes": self.predictor.classes, "length": bundle.recipe.encoding.length,
                 "sha256": bundle.digest}
 
+    def ask(self, texts: list[str]) -> Asked:
+        """Have texts computed; Refused where there is no room for them."""
+        rows = self.predictor.encoder.encode(pa.array(texts, pa.string()))
+        try:
+            return Asked(self, rows, self.batcher.submit(rows))
+        except Overloaded:
+            raise busy() from None
+
     async def score(self, request: Request, texts: list[str]) -> dict[str, Any]:
         """The answer to /v1/score."""
-        rows = self._encode(texts)
-        found = await self._probabilities(request, rows)
-        return self._answer(self._results(rows, found))
+        asked = self.ask(texts)
+        await unless_gone(request, asked.found)
+        return asked.answer()
 
     async def explain(self, request: Request, texts: list[str]) -> dict[str, Any]:
         """The answer to /v1/explain: each text's words and how far they moved it."""
@@ -59,46 +82,41 @@ class ServedModel:
         if sum(len(text) * len(some) for text, some in zip(texts, words, strict=True)) > EXPLAINED:
             raise Refused(413, "too long to explain; give fewer or shorter texts")
         made = [without_each(text, some) for text, some in zip(texts, words, strict=True)]
-        rows = self._encode([text for some in made for text in some])
-        found = await self._probabilities(request, rows)
+        asked = self.ask([text for some in made for text in some])
+        found = await unless_gone(request, asked.found)
         ends = np.cumsum([len(some) for some in made])
         firsts = ends - [len(some) for some in made]
-        results = self._results(rows.take(firsts), found[firsts])
+        results = self.results(asked.rows.take(firsts), found[firsts])
         for result, some, first, end in zip(results, words, firsts, ends, strict=True):
             moved = effects(found[first:end])
             result["words"] = [
                 {"start": word.start, "end": word.end, "effect": round(float(effect), 6)}
                 for word, effect in zip(some, moved, strict=True)]
-        return self._answer(results)
+        return self.answer(results)
 
-    def _encode(self, texts: list[str]) -> EncodedTexts:
-        return self.predictor.encoder.encode(pa.array(texts, pa.string()))
-
-    async def _probabilities(self, request: Request, rows: EncodedTexts) -> Array:
-        """Those of encoded texts, unless the client goes before."""
-        try:
-            answer = self.batcher.submit(rows)
-        except Overloaded:
-            raise busy() from None
-        gone = asyncio.ensure_future(disconnected(request))
-        gone.add_done_callback(lambda _: answer.cancel())
-        try:
-            return await answer
-        except asyncio.CancelledError:
-            if gone.done():
-                raise Refused(499, "the client has gone") from None
-            raise
-        finally:
-            gone.cancel()
-            answer.cancel()
-
-    def _answer(self, results: list[dict[str, Any]]) -> dict[str, Any]:
+    def answer(self, results: list[dict[str, Any]]) -> dict[str, Any]:
+        """The whole of an answer."""
         return {"model": self.name, "classes": self.predictor.classes, "results": results}
 
-    def _results(self, rows: EncodedTexts, found: Array) -> list[dict[str, Any]]:
+    def results(self, rows: EncodedTexts, found: Array) -> list[dict[str, Any]]:
         """One object for each text."""
         classes = self.predictor.classes
         numbers = zip(found.argmax(1).tolist(), found.tolist(), rows.n_words.tolist(),
                       rows.n_cut.tolist(), strict=True)
         return [{"label": classes[best], "probabilities": dict(zip(classes, row, strict=True)),
                  "n_words": words, "n_cut": cut} for best, row, words, cut in numbers]
+
+
+async def unless_gone(request: Request, found: asyncio.Future[Array]) -> Array:
+    """What has been found, unless the client goes before."""
+    gone = asyncio.ensure_future(disconnected(request))
+    gone.add_done_callback(lambda _: found.cancel())
+    try:
+        return await found
+    except asyncio.CancelledError:
+        if gone.done():
+            raise Refused(499, "the client has gone") from None
+        raise
+    finally:
+        gone.cancel()
+        found.cancel()
