@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Array = np.ndarray
 TRANSPORTS = "OMPI_MCA_btl"
+CLOSING_S = 2.0  # in which a process whose connections are closed has ended
 
 
 class Stopped(Exception):
@@ -199,6 +200,9 @@ class Communicator:
                 print(f"rank {self.rank} of {self.size} failed:", file=sys.stderr)
                 traceback.print_exception(error)
                 sys.stderr.flush()
+                # A killed process closes its connections a moment before it is gone.
+                if gone := self.watchdog.lost(CLOSING_S if "onnection" in str(error) else 0):
+                    print(f"rank {self.rank} ends: {gone}", file=sys.stderr, flush=True)
         self.world.Abort(2 if expected else 1)
 
     def choose_device(self, device: str, backend: str = "auto") -> None:

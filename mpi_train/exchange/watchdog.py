@@ -21,6 +21,7 @@ from types import FrameType
 from reviews.runtime.lifeline import FAILED, Lifeline
 
 INTERVAL_S = 0.5  # between two looks
+LOOK_S = 0.05  # the same, for a rank that has lost a connection
 GRACE_S = 5.0  # in which a rank that lost another one may end by itself, with its own message
 
 PACKAGE = str(Path(__file__).parents[1]) + os.sep  # mpi_train/
@@ -115,6 +116,13 @@ class Watchdog:
         if self._thread is not None:
             self._thread.join()
 
+    def lost(self, wait_s: float = 0) -> str:
+        """The reason why the run cannot go on, or nothing when there is none within wait_s."""
+        end = time.monotonic() + wait_s
+        while not (reason := self._lost()) and time.monotonic() < end:
+            time.sleep(LOOK_S)
+        return reason
+
     def _watch(self) -> None:
         over, still_s, before = self._over, 0.0, time.monotonic()
         position: tuple[tuple[int, int], ...] = ()
@@ -136,7 +144,6 @@ class Watchdog:
                 self._end(f"no progress for {self.stall_s / 60:g} minutes (--stall-minutes)")
 
     def _lost(self) -> str:
-        """The reason why the run cannot go on, or nothing."""
         if os.getppid() != self._parent:
             return f"the process {self._parent} that started it is gone"
         for number, process in self._peers:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from mpi_train.exchange import watchdog
-from mpi_train.exchange.watchdog import ProcessIdentity, own_identity
+from mpi_train.exchange.watchdog import ProcessIdentity, Watchdog, own_identity
+from reviews.runtime.lifeline import Lifeline
 from tests.mpi_train.ranks import ROOT, run_ranks
 from tests.mpi_train.runs import arguments
 from tests.stores import make_store
@@ -74,6 +75,17 @@ def test_a_process_is_told_from_a_later_one_of_its_number(
     assert identity.state() == "Z", "it has ended, though nobody has read its status"
     peer.wait()
     assert identity.state() == "Z"
+
+
+def test_a_rank_that_lost_a_connection_waits_for_the_end_of_the_other(
+    peer: subprocess.Popen[bytes],
+) -> None:
+    identity = identity_of(peer)
+    watching = Watchdog([own_identity("host"), identity], 0, Lifeline({}, "host"))
+    assert watching.lost() == watching.lost(0.1) == ""
+    killer = subprocess.Popen(["sh", "-c", f"sleep 0.2; kill -9 {peer.pid}"])
+    assert watching.lost(LIMIT_S) == f"rank 1 (process {peer.pid} on host) is gone"
+    killer.wait()
 
 
 def test_a_rank_ends_when_another_one_is_killed(peer: subprocess.Popen[bytes]) -> None:
