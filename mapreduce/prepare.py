@@ -53,7 +53,7 @@ from reviews.recipe import SPLITS, Recipe, load_recipe
 from reviews.runtime.progress import PROGRESS
 from reviews.runtime.spark import add_spark_conf
 from reviews.storage.files import absolute, find_files, is_remote, with_standard_input
-from reviews.storage.folders import join, names_below, put, write_whole
+from reviews.storage.folders import join, names_below, put, read_whole, write_whole
 from reviews.store import Store
 from reviews.text.sequences import room_for_words
 from reviews.text.subwords import Subwords, tokenizer_file
@@ -159,7 +159,7 @@ def prepare(
     tokenizer = _check_tokenizer(recipe, words)
     is_done = options.resume and is_in_place(out)
     if not is_done:
-        refuse_unless_free(out, overwrite)
+        refuse_unless_free(out, overwrite, options.resume)
     engine = ENGINES[options.runner or "inline"]
     engine.check(options)
     if options.work_dir is None and not is_remote(out):
@@ -173,7 +173,7 @@ def prepare(
                            "tokenizer.json": tokenizer}
             places = go_on(places, made_of(splits, recipe, options, given_files, engine.is_cluster))
             if is_done:
-                return dict(json.loads(Path(out, "prepare.json").read_bytes()))
+                return dict(json.loads(read_whole(join(out, "prepare.json"))))
         if is_remote(places.work) and engine.is_cluster:
             _copy_inputs(splits, places)
         with (lines_at_a_failure(places),
@@ -199,8 +199,7 @@ def prepare(
         }
         write_whole(join(places.store, "prepare.json"),
                     json.dumps(summary, indent=1).encode() + b"\n")
-        if not is_remote(out):
-            put_in_place(places)
+        put_in_place(places)
     return summary
 
 

@@ -20,14 +20,14 @@ from mapreduce.engines.options import EngineOptions
 from mapreduce.engines.ship_package import PACKAGES
 from mapreduce.findings import progress
 from mapreduce.resume.finished_tasks import tidy
-from mapreduce.run_folders import INPUTS, RECORD, RunFolders, can_go_on
+from mapreduce.run_folders import INPUTS, RunFolders, can_go_on, read_record, write_record
 from reviews.corpora import InputSplit
 from reviews.errors import UserError
 from reviews.options import to_mapping
 from reviews.recipe import Recipe
 from reviews.runtime.progress import PROGRESS
 from reviews.storage.files import at_once, file_system, is_remote, reason
-from reviews.storage.folders import sha256, write_whole
+from reviews.storage.folders import sha256
 from reviews.storage.retries import again, errors_of
 
 _SHOWN = 3  # differences in a message
@@ -66,19 +66,18 @@ def go_on(places: RunFolders, made: dict[str, Any]) -> RunFolders:
     made of other things.
     """
     made = json.loads(json.dumps(made))
-    file, tasks = places.home / RECORD, 0
-    if file.is_file():
-        record = json.loads(file.read_bytes())
+    tasks = 0
+    if record := read_record(places.kept):
         if differences := differing(record["made_of"], made):
-            elsewhere = "" if places.work.startswith(str(places.home)) else f" and {places.work}"
+            elsewhere = "" if places.shared.startswith(places.kept) else f" and {places.shared}"
             raise UserError(
-                f"{places.home} has an unfinished run, made of other things: {differences}; "
+                f"{places.kept} has an unfinished run, made of other things: {differences}; "
                 f"delete it{elsewhere} to begin again")
         tasks = tidy(places.work, places.store, INPUTS)
         progress(f"going on with the run of {record['started']}: tasks it has finished: {tasks}")
     else:
         started = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-        write_whole(str(file), json.dumps({"started": started, "made_of": made}, indent=1).encode())
+        write_record(places.kept, {"started": started, "made_of": made})
         progress("no unfinished run to go on with; this one is kept if it is killed")
     digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
     return replace(places, made_of=digest, earlier_tasks=tasks)
@@ -91,8 +90,8 @@ def lines_at_a_failure(places: RunFolders) -> Iterator[None]:
         yield
     except BaseException:
         PROGRESS.end()
-        if places.made_of and can_go_on(places.home):
-            progress(f"what tasks have finished is kept in {places.home}; the same command goes "
+        if places.made_of and can_go_on(places.kept):
+            progress(f"what tasks have finished is kept in {places.kept}; the same command goes "
                      "on with it")
         raise
 

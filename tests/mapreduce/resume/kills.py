@@ -41,7 +41,7 @@ class Call:
 
 
 def killed_at(
-    moment: EndOfTask | Call, inputs: list[str], out: Path, recipe: Recipe,
+    moment: EndOfTask | Call, inputs: list[str], out: Path | str, recipe: Recipe,
     victim: str = DRIVER, number: int = signal.SIGKILL, **options: Any,
 ) -> int:
     """Run until that moment, when a signal is sent to the driver, or to the process of the task;
