@@ -44,6 +44,8 @@ NO_WORDS = pa.array([], pa.string())
 class CountWords(ReviewsJob):
     """Partition files to the most frequent words of the training split."""
 
+    REDUCES_LITTLE = True
+
     def configure_args(self) -> None:
         super().configure_args()
         self.add_file_arg("--gathered", required=True, help="output of job 1")

@@ -49,6 +49,7 @@ class EncodeReviews(ReviewsJob):
     """Partition files to a committed store."""
 
     KEPT = ("mapper",)  # the reducer makes the store, and takes no time
+    REDUCES_LITTLE = True
 
     def configure_args(self) -> None:
         super().configure_args()

@@ -66,6 +66,8 @@ class ReviewsJob(MRJob):
     LINES_PER_TASK = 4
     # Stages whose outputs a run with --resume keeps, and with the reducer the job's.
     KEPT = ("mapper", "reducer")
+    # Whether a reducer of few lines does so little that to start a container for it takes longer.
+    REDUCES_LITTLE = False
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
         super().__init__(args)

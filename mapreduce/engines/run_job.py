@@ -6,9 +6,10 @@ of a run lie, how the lines become tasks, and what mrjob has to be told.
 
 import contextlib
 import logging
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from mrjob.step import StepFailedException
@@ -16,7 +17,7 @@ from mrjob.step import StepFailedException
 from mapreduce.engines import dask as dask_runner
 from mapreduce.engines import emr, hadoop, spark
 from mapreduce.engines.options import EngineOptions, Tasks
-from mapreduce.engines.task import Ran
+from mapreduce.engines.task import REDUCER, Ran, by_group, by_key, run_task
 from mapreduce.engines.task_notes import complaints, last_words, watching
 from mapreduce.job import ReviewsJob
 from mapreduce.resume.finished_tasks import REUSED, FinishedTasks, made_by
@@ -113,32 +114,58 @@ def _run(
     if engine.run:
         return engine.run(job, lines, arguments, options, places, reducers)
     inputs = list(map(str, deal(places.local / job.__name__, lines, engine, options.workers or 1)))
-    tasks = tasks_of(job, len(lines), engine, engine.slots(options), reducers)
+    reduced_here = has_reducer_here(job, len(lines), engine, reducers)
+    tasks = tasks_of(job, len(lines), engine, engine.slots(options),
+                     0 if reduced_here else reducers)
     given = ["-r", runner, "--no-conf", "--quiet", *engine.arguments(options, places, tasks)]
-    output = None
+    output, sent = None, arguments
     if engine.is_cluster and is_remote(places.work):
         # mrjob would call the engine's own programs for each file.
         top = join(places.shared, job.__name__)
         inputs = [_put(path, top) for path in inputs]
-        arguments = [_put(argument, top) if Path(argument).is_absolute() and
-                     Path(argument).is_file() else argument for argument in arguments]
+        sent = [_put(argument, top) if Path(argument).is_absolute() and
+                Path(argument).is_file() else argument for argument in arguments]
         output = join(top, "output")
         given += ["--output-dir", output, "--no-cat-output", "--no-check-input-paths"]
-    instance = job([*given, *arguments, *inputs])
+    instance = job([*given, *sent, *inputs])
     try:
         shown = watching(places.work, job.__name__, tasks.mappers + tasks.reducers)
         with (instance.make_runner() as running, _listening() as heard,
               shown if engine.is_cluster else contextlib.nullcontext()):
             running.run()
             chunks = running.cat_output() if output is None else _parts(output)
-            pairs = list(instance.parse_output(chunks))
-            groups = next(iter(running.counters()), {})
-            return Ran(pairs, {name.strip(): group for name, group in groups.items()})
+            groups = {name.strip(): group
+                      for name, group in next(iter(running.counters()), {}).items()}
+            if reduced_here:
+                return _reduce(job, arguments, chunks, groups)
+            return Ran(list(instance.parse_output(chunks)), groups)
     except StepFailedException as error:
         said = (last_words(places.work) or engine.last_words(options, places)
                 or complaints(heard) or reason(error))
         kind = EngineError if engine.is_cluster else UserError
         raise kind(f"{job.__name__} failed on the runner {runner}: {said}") from None
+
+
+def has_reducer_here(
+    job: type[ReviewsJob], lines: int, engine: Engine, reducers: int
+) -> bool:
+    """Whether the only reducer of a job runs in this process, where the engine would start a
+    container for it, or Python once more."""
+    return (engine.files == ONE and job.REDUCES_LITTLE and reducers == 1
+            and lines <= MOST_LINES)
+
+
+def _reduce(
+    job: type[ReviewsJob], arguments: Sequence[str], chunks: Iterable[bytes],
+    groups: dict[str, dict[str, int]],
+) -> Ran:
+    """Output of the reducer for that of the mappers; `groups` are the counters of these."""
+    shuffled = by_key(b"".join(chunks).splitlines(keepends=True))
+    reduced = run_task(job, arguments, REDUCER, list(chain.from_iterable(shuffled)))
+    counters = Counter({(group, name): amount for group, named in groups.items()
+                        for name, amount in named.items()})
+    counters.update(reduced.counters)
+    return Ran(list(job(list(arguments)).parse_output(reduced.lines)), by_group(counters))
 
 
 def tasks_of(

@@ -124,12 +124,12 @@ class Double:
         with ThreadPoolExecutor(2) as pool:
             mapped = pool.map(lambda data: self.task(options["-mapper"][0], files, data), splits)
             parts: list[list[bytes]] = [[] for _ in range(reducers)]
-            for line in b"".join(mapped).splitlines(keepends=True):
+            for line in b"".join(mapped).splitlines(keepends=True) if reducers else ():
                 parts[crc32(line.split(b"\t")[0]) % reducers].append(line)
             reduced = pool.map(
                 lambda part: self.task(options["-reducer"][0], files, b"".join(sorted(part))),
                 parts)
-            for number, data in enumerate(reduced):
+            for number, data in enumerate(reduced if reducers else mapped):
                 put(f"{options['-output'][0].rstrip('/')}/part-{number:05d}", data)
 
     def task(self, command: str, files: dict[str, bytes], data: bytes) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mapreduce.engines.run_job import ENGINES, MOST_LINES, tasks_of
+from mapreduce.engines.run_job import ENGINES, MOST_LINES, has_reducer_here, tasks_of
 from mapreduce.engines.task import MAPPER, REDUCER, by_group, by_key, run_task, share_files
 from mapreduce.engines.task_notes import complaints, last_words
 from mapreduce.job import FAILURES, ReviewsJob
@@ -53,6 +53,18 @@ def test_a_task_for_each_slot_unless_it_becomes_too_large(
 ) -> None:
     tasks = tasks_of(Sums, lines, ENGINES["hadoop"], slots, reducers=2)
     assert tasks == (mappers, 2, each) and each <= MOST_LINES
+
+
+def test_a_reducer_of_little_needs_no_container() -> None:
+    class Little(Sums):
+        REDUCES_LITTLE = True
+
+    hadoop = ENGINES["hadoop"]
+    assert has_reducer_here(Little, MOST_LINES, hadoop, 1)
+    assert not has_reducer_here(Little, MOST_LINES + 1, hadoop, 1)
+    assert not has_reducer_here(Little, MOST_LINES, hadoop, 2)
+    assert not has_reducer_here(Sums, 1, hadoop, 1)
+    assert not has_reducer_here(Little, 1, ENGINES["local"], 1)
 
 
 def test_other_engines_have_a_task_for_each_line() -> None:
