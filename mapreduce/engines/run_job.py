@@ -6,6 +6,7 @@ of a run lie, how the lines become tasks, and what mrjob has to be told.
 
 import contextlib
 import logging
+import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -125,7 +126,8 @@ def _run(
         inputs = [_put(path, top) for path in inputs]
         sent = [_put(argument, top) if Path(argument).is_absolute() and
                 Path(argument).is_file() else argument for argument in arguments]
-        output = join(top, "output")
+        # That of a killed run may still be written to.
+        output = join(top, f"output-{uuid.uuid4().hex[:12]}")
         given += ["--output-dir", output, "--no-cat-output", "--no-check-input-paths"]
     instance = job([*given, *sent, *inputs])
     try:
