@@ -192,7 +192,7 @@ def can_go_on(kept: str) -> bool:
 
 
 def read_record(kept: str) -> dict[str, Any] | None:
-    """What the run that has its record here is made of, None where there is none."""
+    """Record of the run that is kept here, None where there is none."""
     try:
         record: dict[str, Any] = json.loads(read_whole(join(kept, RECORD)))
     except FileNotFoundError:

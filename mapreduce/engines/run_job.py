@@ -151,7 +151,7 @@ def _run(
 def has_reducer_here(
     job: type[ReviewsJob], lines: int, engine: Engine, reducers: int
 ) -> bool:
-    """Whether the only reducer of a job runs in this process, where the engine would start a
+    """True when the only reducer of a job runs in this process, where the engine would start a
     container for it, or Python once more."""
     return (engine.files == ONE and job.REDUCES_LITTLE and reducers == 1
             and lines <= MOST_LINES)

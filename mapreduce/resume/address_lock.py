@@ -84,8 +84,8 @@ def _has_ended(seen: dict[str, Any]) -> bool:
 
 
 def _system() -> str:
-    """What tells processes of the same number apart: the start of the machine, and the container;
-    another text at each call where that is not known."""
+    """Mark that tells processes of the same number apart: of the start of the machine, and of the
+    container; another one at each call where these are not known."""
     try:
         start = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{platform.node()} {start} {os.readlink('/proc/self/ns/pid')}"
