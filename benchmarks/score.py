@@ -27,6 +27,7 @@ from benchmarks.measure import machine, measure, table
 from benchmarks.scaling.score_rates import cores_line, spark_line
 from benchmarks.service.load import Load, load_lines
 from cluster.spark import LocalSpark
+from models.bag import BagConfig
 from models.nets.load_model import load_model as load_torch_model
 from models.records import RECORDS, onnx_file, options_of
 from reviews.bundle import WEIGHTS, Bundle, read_bundle
@@ -263,18 +264,19 @@ def fasttext_line(
 ) -> str:
     """Predictions of fastText for the texts as lines, on one thread, beside our rate of raw
     files."""
-    options = options_of(predictor.bundle)
+    bag = options_of(predictor.bundle).network
+    assert isinstance(bag, BagConfig)
     texts = first_texts(predictor, inputs, 1 << 40).to_pylist()
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as lines:
         lines.writelines(" ".join(text.split()) + "\n" for text in texts)
         lines.flush()
         found = measure([
             sys.executable, "-m", "benchmarks.peers.fasttext_predict", lines.name,
-            "--ngrams", str(options.ngrams), "--dimensions", str(options.embedding_dim),
-            "--buckets", str(max(1, options.buckets)), "--repeat", str(repeat)])
+            "--ngrams", str(bag.ngrams), "--dimensions", str(bag.embedding_dim),
+            "--buckets", str(bag.buckets), "--repeat", str(repeat)])
     theirs = len(texts) / median(json.loads(found.output.splitlines()[-1]))
     return (f"fastText's predict in Python of the same texts, cut into lines before, one thread, "
-            f"{options.ngrams}-grams, {options.embedding_dim} dimensions, {options.buckets:,} "
+            f"{bag.ngrams}-grams, {bag.embedding_dim} dimensions, {bag.buckets:,} "
             f"buckets, by CPU time: {theirs:,.0f} reviews/s; reviewmill from raw files is "
             f"{rate / theirs:.2f} x")
 

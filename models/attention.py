@@ -6,22 +6,22 @@ import numpy as np
 
 from models.graphs.graph import Graph
 from models.ngrams import mean_with_view, view_tensors
-from models.options import HiddenLayers, ModelOptions, NgramView, Words, WordVectors
+from models.options import LayersOverWords, ModelOptions, NgramsBeside, Words, WordVectors
 from models.record import ModelRecord, Shapes
 from models.recurrent import layer_tensors, layers, words_last
 from reviews.options import with_default
 
 
 @dataclass(frozen=True)
-class AttentionConfig(WordVectors, NgramView, HiddenLayers, Words):
+class AttentionConfig(WordVectors, NgramsBeside, LayersOverWords):
     """Options of bilstm-attention."""
 
     dropout: float = with_default(Words, "dropout", 0.3)
     word_dropout: float = with_default(Words, "word_dropout", 0.05)
 
 
-def _tensors(options: ModelOptions) -> Shapes:
-    width = 2 * options.hidden_dim
+def _tensors(options: ModelOptions[AttentionConfig]) -> Shapes:
+    width = 2 * options.network.hidden_dim
     return {
         **layer_tensors(options, "LSTM", 2),
         "attention.weight": (width, width), "attention.bias": (width,), "context": (width,),
@@ -30,9 +30,9 @@ def _tensors(options: ModelOptions) -> Shapes:
     }
 
 
-def _graph(graph: Graph, options: ModelOptions) -> str:
+def _graph(graph: Graph, options: ModelOptions[AttentionConfig]) -> str:
     outputs, _ = layers(graph, graph.word_vectors(), options, "LSTM", 2)
-    x = words_last(graph, outputs, 2 * options.hidden_dim)  # (T, n, 2 H)
+    x = words_last(graph, outputs, 2 * options.network.hidden_dim)  # (T, n, 2 H)
     hidden = graph.node("MatMul", x, graph.constant(graph.weights["attention.weight"].T))
     hidden = graph.node("Tanh", graph.node(
         "Add", hidden, graph.constant(graph.weights["attention.bias"])))

@@ -24,13 +24,14 @@ class BagConfig(Ngrams, Words):
             raise UserError(f"--ngrams is {self.ngrams}: give 1 or more")
 
 
-def _tensors(options: ModelOptions) -> Shapes:
-    return {"table.weight": table_shape(options, options.embedding_dim),
-            "output.weight": (options.outputs, options.embedding_dim),
+def _tensors(options: ModelOptions[BagConfig]) -> Shapes:
+    config = options.network
+    return {"table.weight": table_shape(options, config.embedding_dim),
+            "output.weight": (options.outputs, config.embedding_dim),
             "output.bias": (options.outputs,)}
 
 
-def _graph(graph: Graph, options: ModelOptions) -> str:
+def _graph(graph: Graph, options: ModelOptions[BagConfig]) -> str:
     return mean_of_logits(graph, "table", "output")
 
 

@@ -24,19 +24,25 @@ class CnnConfig(WordVectors, Words):
         if not self.widths:
             raise UserError("--widths is : give numbers of 1 or more")
 
+    @property
+    def depth(self) -> int:
+        """Number of convolutions."""
+        return len(self.widths)
 
-def _tensors(options: ModelOptions) -> Shapes:
-    shapes: Shapes = {"embedding.weight": (options.vocabulary_size, options.embedding_dim)}
-    for number, width in enumerate(options.widths):
+
+def _tensors(options: ModelOptions[CnnConfig]) -> Shapes:
+    config = options.network
+    shapes: Shapes = {"embedding.weight": (options.vocabulary_size, config.embedding_dim)}
+    for number, width in enumerate(config.widths):
         name = f"convolutions.{number}"
-        shapes |= {f"{name}.weight": (options.filters, options.embedding_dim, width),
-                   f"{name}.bias": (options.filters,)}
-    features = options.filters * len(options.widths)
+        shapes |= {f"{name}.weight": (config.filters, config.embedding_dim, width),
+                   f"{name}.bias": (config.filters,)}
+    features = config.filters * len(config.widths)
     return {**shapes, "output.weight": (options.outputs, features),
             "output.bias": (options.outputs,)}
 
 
-def _graph(graph: Graph, options: ModelOptions) -> str:
+def _graph(graph: Graph, options: ModelOptions[CnnConfig]) -> str:
     inside = graph.inside()
     zero = graph.constant(0)
     vectors = graph.node("Where", graph.node("Unsqueeze", inside, graph.integers(2)),
@@ -45,7 +51,7 @@ def _graph(graph: Graph, options: ModelOptions) -> str:
     turned = graph.node("Transpose", inside, perm=[1, 0])
     of_review = graph.node("Unsqueeze", turned, graph.integers(1))  # (n, 1, T)
     highest = []
-    for number, width in enumerate(options.widths):
+    for number, width in enumerate(options.network.widths):
         name = f"convolutions.{number}"
         found = graph.node(
             "Conv", x, graph.constant(graph.weights[f"{name}.weight"]),

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.graphs.graph import Graph
-from models.options import ModelOptions
 from models.record import Shapes
+from reviews.errors import UserError
 
 PREFIX = "encoder."
 _INT32 = 6  # TensorProto.INT32
@@ -45,11 +45,34 @@ ARCHITECTURES = {
 ACTIVATIONS = ("gelu", "relu")
 
 
-def encoder_tensors(options: ModelOptions) -> Shapes:
+@dataclass(frozen=True)
+class EncoderShape:
+    """Shape of a pre-trained encoder, as its config.json has it."""
+
+    architecture: str  # of ARCHITECTURES
+    width: int  # of its states
+    encoder_layers: int
+    heads: int
+    feed_forward: int  # width of the layer between those of the encoder's width
+    positions: int  # rows of the table of positions
+    first_position: int  # the row of a review's first id
+    token_types: int  # rows of the table of types, of which the first is added to every id
+    activation: str  # of ACTIVATIONS
+    epsilon: float  # of layers that normalize
+    prefix: tuple[int, ...] = ()  # ids before every review that are not in the store's rows
+    suffix: tuple[int, ...] = ()  # and behind it
+
+    def __post_init__(self) -> None:
+        if self.architecture not in ARCHITECTURES:
+            raise UserError(f"the architecture of the encoder is {self.architecture!r}, not one of "
+                            + ", ".join(ARCHITECTURES))
+
+
+def encoder_tensors(shape: EncoderShape, vocabulary_size: int) -> Shapes:
     """Shapes of an encoder's tensors."""
-    shape, width = options.shape, options.shape.width
+    width = shape.width
     shapes: Shapes = {
-        "embeddings.word_embeddings.weight": (options.vocabulary_size, width),
+        "embeddings.word_embeddings.weight": (vocabulary_size, width),
         "embeddings.position_embeddings.weight": (shape.positions, width),
         **_with_bias("embeddings.LayerNorm", width),
     }
@@ -71,16 +94,16 @@ def _with_bias(name: str, *shape: int) -> Shapes:
     return {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
 
 
-def first_states(graph: Graph, options: ModelOptions) -> str:
+def first_states(graph: Graph, shape: EncoderShape) -> str:
     """States (n, D) of each review's first id behind the last layer."""
-    writer = _Writer(graph, options)
+    writer = _Writer(graph, shape)
     tokens, inside = writer.inputs()
     x = writer.embed(tokens)  # (n, T, D)
     outside = graph.node("Where", inside, graph.constant(0), graph.constant(-np.inf))
     mask = graph.node("Unsqueeze", outside, graph.integers(1, 2))  # (n, 1, 1, T)
-    for number in range(options.shape.encoder_layers):
+    for number in range(shape.encoder_layers):
         # Of the last layer's outputs only the first is read.
-        last = number + 1 == options.shape.encoder_layers
+        last = number + 1 == shape.encoder_layers
         asking = graph.node("Gather", x, graph.integers(0), axis=1) if last else x
         x = writer.layer(number, asking, x, mask)
     return graph.node("Squeeze", x, graph.integers(1))
@@ -89,9 +112,9 @@ def first_states(graph: Graph, options: ModelOptions) -> str:
 class _Writer:
     """Writes the operations of an encoder."""
 
-    def __init__(self, graph: Graph, options: ModelOptions) -> None:
-        self._graph, self._shape = graph, options.shape
-        self._names = ARCHITECTURES[options.shape.architecture]
+    def __init__(self, graph: Graph, shape: EncoderShape) -> None:
+        self._graph, self._shape = graph, shape
+        self._names = ARCHITECTURES[shape.architecture]
 
     def inputs(self) -> tuple[str, str]:
         """Ids (n, T) with the special ones, and which of them (n, T) belong to the review."""

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from models.encoder import ACTIVATIONS, ARCHITECTURES
-from models.options import EncoderShape
+from models.encoder import ACTIVATIONS, ARCHITECTURES, EncoderShape
 from reviews.errors import UserError
 from reviews.storage.files import reason
 from reviews.storage.folders import sha256

@@ -1,13 +1,14 @@
 """Tables of n-grams in ONNX: means of the rows that reviews.text.ngrams finds."""
 
 from models.graphs.graph import Array, Graph
-from models.options import ModelOptions
+from models.options import ModelOptions, Ngrams, NgramsBeside
 from models.record import Shapes
 
 
-def table_shape(options: ModelOptions, dim: int) -> tuple[int, int]:
+def table_shape(options: ModelOptions[Ngrams], dim: int) -> tuple[int, int]:
     """Shape of a table of word and n-gram vectors."""
-    return options.vocabulary_size + (options.buckets if options.ngrams > 1 else 0), dim
+    config = options.network
+    return options.vocabulary_size + (config.buckets if config.ngrams > 1 else 0), dim
 
 
 def mean_of_rows(graph: Graph, table: Array) -> str:
@@ -27,18 +28,19 @@ def mean_of_logits(graph: Graph, table: str, output: str) -> str:
                       graph.constant(graph.weights[f"{output}.bias"]))
 
 
-def view_tensors(options: ModelOptions) -> Shapes:
+def view_tensors(options: ModelOptions[NgramsBeside]) -> Shapes:
     """Shapes of the bag beside a model; none where it has no n-grams."""
-    if not options.ngrams:
+    config = options.network
+    if not config.ngrams:
         return {}
-    return {"ngrams.table.weight": table_shape(options, options.ngram_dim),
-            "ngrams.output.weight": (options.outputs, options.ngram_dim),
+    return {"ngrams.table.weight": table_shape(options, config.ngram_dim),
+            "ngrams.output.weight": (options.outputs, config.ngram_dim),
             "ngrams.output.bias": (options.outputs,)}
 
 
-def mean_with_view(graph: Graph, logits: str, options: ModelOptions) -> str:
+def mean_with_view(graph: Graph, logits: str, options: ModelOptions[NgramsBeside]) -> str:
     """The mean of a model's logits (n, C) and those of the bag beside it, if there is one."""
-    if not options.ngrams:
+    if not options.network.ngrams:
         return logits
     own = mean_of_logits(graph, "ngrams.table", "ngrams.output")
     return graph.node("Mul", graph.node("Add", logits, own), graph.constant(0.5))

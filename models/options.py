@@ -1,10 +1,11 @@
-"""Options of models: those that several models have, and what a model is built from.
+"""Options that several models have, and what a model is built from.
 
-The configuration of a model, in its own file, is derived from the groups here that it has; the
-options of the last group come first.
+The configuration of a model, in its own file, is derived from the groups here that it has and adds
+options of its own; the options of the last group come first.
 """
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from reviews.options import AtLeast, Search, check_bounds, flag, option
 
@@ -19,6 +20,11 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_bounds(self, flag)
+
+    @property
+    def depth(self) -> int:
+        """Number of layers, or of what else has tensors for each."""
+        return 1
 
 
 @dataclass(frozen=True)
@@ -39,9 +45,11 @@ class WordVectors(ModelConfig):
 
     word_vectors: str = option(
         "none", "vectors that words begin with, random ones or those of the store (prepare "
-        "--vectors), as wide as they are", ("none", "store"), fixed=True)
+        "--vectors), as wide as they are", ("none", "store"), fixed=True,
+        training_only=True)
     freeze_vectors: bool = option(
-        False, "keep the vectors of --word-vectors store as they are", fixed=True)
+        False, "keep the vectors of --word-vectors store as they are", fixed=True,
+        training_only=True)
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,16 @@ class HiddenLayers(ModelConfig):
         search=Search(low=0.5, high=2, log=True, factors=True))
     layers: int = option(1, "number of layers, recurrent ones or those of an mlp", at_least=1,
                          fixed=True, search=Search(low=1, high=2))
+
+    @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return self.layers
+
+
+@dataclass(frozen=True)
+class LayersOverWords(HiddenLayers, Words):
+    """Layers on one another that read word vectors."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +87,7 @@ class Ngrams(ModelConfig):
 
 
 @dataclass(frozen=True)
-class NgramView(Ngrams):
+class NgramsBeside(Ngrams):
     """Bag of n-grams beside what else the model reads."""
 
     ngram_dim: int = option(
@@ -77,49 +95,38 @@ class NgramView(Ngrams):
         search=Search(low=0.5, high=2, log=True, factors=True),
         only_if={"ngrams": AtLeast(1)})
     ngram_rate: float = option(
-        0.3, "learning rate of the rows of n-grams, by adagrad", above=0,
+        0.3, "learning rate of the rows of n-grams, by adagrad", above=0, training_only=True,
         search=Search(low=0.2, high=5, log=True, factors=True),
         only_if={"ngrams": AtLeast(1)})
 
 
-@dataclass(frozen=True)
-class EncoderShape:
-    """Shape of a pre-trained encoder, as its config.json has it."""
-
-    architecture: str = ""  # bert, distilbert or roberta
-    width: int = 0  # of its states
-    encoder_layers: int = 0
-    heads: int = 0
-    feed_forward: int = 0  # width of the layer between those of the encoder's width
-    positions: int = 0  # rows of the table of positions
-    first_position: int = 0  # the row of a review's first id
-    token_types: int = 0  # rows of the table of types, of which the first is added to every id
-    activation: str = ""
-    epsilon: float = 0.0  # of layers that normalize
-    prefix: tuple[int, ...] = ()  # ids before every review that are not in the store's rows
-    suffix: tuple[int, ...] = ()  # and behind it
+Network = TypeVar("Network", bound=ModelConfig, covariant=True)
 
 
-@dataclass(frozen=True)
-class ModelOptions:
-    """Everything that decides a model's shape and its dropout, as model.json has it."""
+@dataclass(frozen=True, kw_only=True)
+class InputsAndOutputs:
+    """Sizes of what a model reads and of what it answers."""
 
-    model: str
-    dropout: float
     vocabulary_size: int  # number of ids
     padding: int
     unknown: int
-    embedding_dim: int = 0
-    word_dropout: float = 0.0
     outputs: int = 1  # 1: one logit, for the second of two classes; else one for each class
-    hidden_dim: int = 0
-    layers: int = 0
-    bidirectional: bool = False
-    pooling: str = ""  # last, max or mean+max
-    widths: tuple[int, ...] = ()
-    filters: int = 0
-    ngrams: int = 0
-    buckets: int = 0
-    ngram_dim: int = 0
     features: int = 0  # of a review, beside its text, where the model reads them
-    shape: EncoderShape = EncoderShape()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(InputsAndOutputs, Generic[Network]):
+    """Everything that a model is built from: model.json has it flat.
+
+    model: its name.
+    network: the options of its record, `built` of `ModelRecord`.
+    """
+
+    model: str
+    network: Network
+
+    @property
+    def table(self) -> Ngrams | None:
+        """Options of its table of words and n-grams; None where it has no table."""
+        network = self.network
+        return network if isinstance(network, Ngrams) and network.ngrams else None

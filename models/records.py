@@ -12,13 +12,13 @@ from models.cnn import CNN
 from models.graphs.graph import Graph
 from models.graphs.int8 import Int8Graph
 from models.mlp import MLP
-from models.options import EncoderShape, ModelOptions
+from models.options import InputsAndOutputs, ModelConfig, ModelOptions
 from models.record import ModelRecord
 from models.recurrent import RECURRENT
 from models.transformer import TRANSFORMER
 from reviews.bundle import Bundle
 from reviews.errors import UserError
-from reviews.options import build, flatten, from_mapping, leaves, unread_among
+from reviews.options import Leaf, build, checked_values, flatten, leaves, unread
 
 RECORDS: dict[str, ModelRecord] = {
     "lstm": RECURRENT,
@@ -30,47 +30,68 @@ RECORDS: dict[str, ModelRecord] = {
     "transformer": TRANSFORMER,
 }
 
+_DEEPEST = 10_000  # layers of a bundle's model: any number may stand in a file
 
-def options_of(bundle: Bundle) -> ModelOptions:
-    """Options of a bundle's model; UserError for a model that nobody knows."""
-    where = f"{bundle.path}/model.json"
-    options = from_mapping(ModelOptions, bundle.model.get("options", {}), where)
-    if options.model not in RECORDS:
-        raise UserError(f"{where}: this program knows no model {options.model!r}")
-    read = {name: getattr(options, name) for name in own_options(options) if hasattr(options, name)}
+
+def make_options(model: str, **values: Any) -> ModelOptions[Any]:
+    """Options of a model from their values by name, over the defaults of its record."""
+    sizes = {leaf.name: values.pop(leaf.name) for leaf in leaves(InputsAndOutputs)
+             if leaf.name in values}
+    return ModelOptions(model=model, network=build(RECORDS[model].network, values), **sizes)
+
+
+def options_of(bundle: Bundle) -> ModelOptions[Any]:
+    """Options of a bundle's model.
+
+    Raises UserError for a model that nobody knows, and for options that it cannot have.
+    """
+    where, values = f"{bundle.path}/model.json", dict(bundle.model["options"])
+    if "model" not in values:
+        raise UserError(f"{where} has no model")
+    model = values.pop("model")
+    if not isinstance(model, str) or model not in RECORDS:
+        raise UserError(f"{where}: this program knows no model {model!r}")
+    own = _kept(RECORDS[model].network)
+    values = checked_values((*leaves(InputsAndOutputs), *own), values, where)
     try:
-        build(RECORDS[options.model].config, read)
+        options = make_options(model, **values)
     except UserError:  # it names an option of the command line
-        raise UserError(f"{bundle.path}: the weights do not fit model.json") from None
+        raise _unfit(bundle) from None
+    if options.network.depth > _DEEPEST:
+        raise _unfit(bundle)
+    without = [leaf.name for leaf in own if leaf.name not in {*values, *unread(options.network)}
+               and not (leaf.option and leaf.option.later)]
+    if without:
+        raise UserError(f"{where} has no {without[0]}")
     return options
 
 
-def options_mapping(options: ModelOptions) -> dict[str, Any]:
+def options_mapping(options: ModelOptions[Any]) -> dict[str, Any]:
     """The options as plain values for model.json, without those that the model does not read."""
-    values = flatten(options)
-    every = {leaf.name for record in RECORDS.values() for leaf in leaves(record.config)}
-    own = own_options(options)
-    if not options.shape.architecture:
-        every |= {leaf.name for leaf in leaves(EncoderShape)}
-    return {name: list(value) if isinstance(value, tuple) else value
-            for name, value in values.items()
-            if (name in own or name not in every) and (name != "features" or value)}
+    network = options.network
+    names = {leaf.name for leaf in _kept(type(network))} - unread(network)
+    sizes = {leaf.name: getattr(options, leaf.name) for leaf in leaves(InputsAndOutputs)}
+    if not options.features:
+        del sizes["features"]
+    own = {name: list(value) if isinstance(value, tuple) else value
+           for name, value in flatten(network).items() if name in names}
+    return {"model": options.model, **sizes, **own}
 
 
-def own_options(options: ModelOptions) -> list[str]:
-    """Names of the options of its configuration that the model reads, in order."""
-    config = RECORDS[options.model].config
-    without_effect = unread_among(config, flatten(options))
-    return [leaf.name for leaf in leaves(config) if leaf.name not in without_effect]
+def _kept(network: type[ModelConfig]) -> list[Leaf]:
+    """The options of a model that model.json has."""
+    return [leaf for leaf in leaves(network) if not (leaf.option and leaf.option.training_only)]
 
 
-def check_shapes(bundle: Bundle, options: ModelOptions) -> None:
+def check_shapes(bundle: Bundle, options: ModelOptions[Any]) -> None:
     """Raise UserError where the weights of a bundle are not those of its model."""
     shapes = {name: value.shape for name, value in bundle.weights.items()}
-    # A number of layers may be any; the record would name them all.
-    many = max(options.layers, options.shape.encoder_layers, len(options.widths)) > len(shapes)
-    if many or shapes != RECORDS[options.model].tensors(options):
-        raise UserError(f"{bundle.path}: the weights do not fit model.json")
+    if shapes != RECORDS[options.model].tensors(options):
+        raise _unfit(bundle)
+
+
+def _unfit(bundle: Bundle) -> UserError:
+    return UserError(f"{bundle.path}: the weights do not fit model.json")
 
 
 def can_export() -> bool:
@@ -79,7 +100,7 @@ def can_export() -> bool:
 
 
 def onnx_file(
-    options: ModelOptions, weights: Mapping[str, np.ndarray], int8: bool = False
+    options: ModelOptions[Any], weights: Mapping[str, np.ndarray], int8: bool = False
 ) -> bytes:
     """The ONNX file of a model, in float32 or in 8 bits where its record has them.
 

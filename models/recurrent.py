@@ -6,7 +6,7 @@ import numpy as np
 
 from models.graphs.graph import Graph
 from models.ngrams import mean_with_view, view_tensors
-from models.options import HiddenLayers, ModelOptions, NgramView, Words, WordVectors
+from models.options import LayersOverWords, ModelOptions, NgramsBeside, WordVectors
 from models.record import ModelRecord, Shapes
 from reviews.options import Search, option
 
@@ -16,7 +16,7 @@ _ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}
 
 
 @dataclass(frozen=True)
-class RecurrentLayers(HiddenLayers):
+class RecurrentLayers(LayersOverWords):
     """Recurrent layers and what becomes of their outputs."""
 
     bidirectional: bool = option(
@@ -27,16 +27,17 @@ class RecurrentLayers(HiddenLayers):
 
 
 @dataclass(frozen=True)
-class RecurrentConfig(WordVectors, NgramView, RecurrentLayers, Words):
+class RecurrentConfig(WordVectors, NgramsBeside, RecurrentLayers):
     """Options of lstm and gru."""
 
 
-def layer_tensors(options: ModelOptions, cell: str, directions: int) -> Shapes:
+def layer_tensors(options: ModelOptions[LayersOverWords], cell: str, directions: int) -> Shapes:
     """Shapes of the embedding and of all layers."""
-    hidden, rows = options.hidden_dim, _GATES[cell] * options.hidden_dim
-    shapes: Shapes = {"embedding.weight": (options.vocabulary_size, options.embedding_dim)}
-    for layer in range(options.layers):
-        inputs = options.embedding_dim if layer == 0 else hidden * directions
+    config = options.network
+    hidden, rows = config.hidden_dim, _GATES[cell] * config.hidden_dim
+    shapes: Shapes = {"embedding.weight": (options.vocabulary_size, config.embedding_dim)}
+    for layer in range(config.layers):
+        inputs = config.embedding_dim if layer == 0 else hidden * directions
         for direction in range(directions):
             name = f"layers.{layer}.{direction}"
             shapes |= {f"{name}.weight_ih_l0": (rows, inputs),
@@ -46,14 +47,15 @@ def layer_tensors(options: ModelOptions, cell: str, directions: int) -> Shapes:
 
 
 def layers(
-    graph: Graph, x: str, options: ModelOptions, cell: str, directions: int
+    graph: Graph, x: str, options: ModelOptions[LayersOverWords], cell: str, directions: int
 ) -> tuple[str, str]:
     """Word vectors (T, n, E) to the last layer's outputs Y (T, D, n, H), which are 0 behind a
     review's end, and its last states (D, n, H): those of the second direction at word 0."""
+    config = options.network
     outputs = states = ""
-    for layer in range(options.layers):
+    for layer in range(config.layers):
         if layer:
-            x = words_last(graph, outputs, directions * options.hidden_dim)
+            x = words_last(graph, outputs, directions * config.hidden_dim)
         outputs, states = graph.recurrent(cell, x, *_weights(graph, layer, cell, directions))
     return outputs, states
 
@@ -79,9 +81,10 @@ def _weights(graph: Graph, layer: int, cell: str, directions: int) -> list[np.nd
             np.stack([part(d, "weight_hh") for d in both]), np.stack(bias)]
 
 
-def _tensors(options: ModelOptions) -> Shapes:
-    directions = 2 if options.bidirectional else 1
-    width = options.hidden_dim * directions * (2 if options.pooling == "mean+max" else 1)
+def _tensors(options: ModelOptions[RecurrentConfig]) -> Shapes:
+    config = options.network
+    directions = 2 if config.bidirectional else 1
+    width = config.hidden_dim * directions * (2 if config.pooling == "mean+max" else 1)
     return {
         **layer_tensors(options, options.model.upper(), directions),
         "output.weight": (options.outputs, width), "output.bias": (options.outputs,),
@@ -89,30 +92,31 @@ def _tensors(options: ModelOptions) -> Shapes:
     }
 
 
-def _graph(graph: Graph, options: ModelOptions) -> str:
-    directions = 2 if options.bidirectional else 1
+def _graph(graph: Graph, options: ModelOptions[RecurrentConfig]) -> str:
+    directions = 2 if options.network.bidirectional else 1
     outputs, states = layers(
         graph, graph.word_vectors(), options, options.model.upper(), directions)
     pooled = _pool(graph, outputs, states, options)
     return mean_with_view(graph, graph.linear(pooled, "output"), options)
 
 
-def _pool(graph: Graph, outputs: str, states: str, options: ModelOptions) -> str:
+def _pool(graph: Graph, outputs: str, states: str, options: ModelOptions[RecurrentConfig]) -> str:
     """Outputs (T, D, n, H) and last states to (n, D H) or, for mean+max, (n, 2 D H)."""
-    width = options.hidden_dim * (2 if options.bidirectional else 1)
+    config = options.network
+    width = config.hidden_dim * (2 if config.bidirectional else 1)
 
     def flat(x: str) -> str:
         """(D, n, H) as (n, D H)."""
         return graph.node("Reshape", graph.node("Transpose", x, perm=[1, 0, 2]),
                           graph.integers(0, width))
 
-    if options.pooling == "last":
+    if config.pooling == "last":
         return flat(states)
     outside = graph.node("Where", graph.inside(), graph.constant(0), graph.constant(-np.inf))
     masked = graph.node(
         "Add", outputs, graph.node("Unsqueeze", outside, graph.integers(1, 3)))  # (T, 1, n, 1)
     highest = flat(graph.node("ReduceMax", masked, graph.integers(0), keepdims=0))
-    if options.pooling == "max":
+    if config.pooling == "max":
         return highest
     total = flat(graph.node("ReduceSum", outputs, graph.integers(0), keepdims=0))
     counts = graph.node("Unsqueeze", graph.node("Cast", graph.input("lengths"), to=1),

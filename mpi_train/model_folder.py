@@ -3,14 +3,16 @@
 from typing import Any
 
 from models.options import ModelOptions
-from models.records import can_export, onnx_file, options_mapping, own_options
+from models.records import can_export, onnx_file, options_mapping
+from models.transformer import TransformerNetwork
 from mpi_train.configuration.config import TrainingConfig
 from reviews.bundle import write_bundle
+from reviews.options import leaves
 from reviews.store import Store
 
 
 def save_model(
-    config: TrainingConfig, options: ModelOptions, weights: dict[str, Any], store: Store,
+    config: TrainingConfig, options: ModelOptions[Any], weights: dict[str, Any], store: Store,
     figures: dict[str, Any] | None,
 ) -> None:
     """Write the bundle of a run with weights (arrays by name), in place of an earlier one."""
@@ -29,7 +31,7 @@ def save_model(
                  store.vocabulary_file, card, store.tokenizer_file, _onnx(options, weights))
 
 
-def _onnx(options: ModelOptions, weights: dict[str, Any]) -> bytes | None:
+def _onnx(options: ModelOptions[Any], weights: dict[str, Any]) -> bytes | None:
     """The model as ONNX; None where it would be too large, or onnx is not installed."""
     if not can_export():
         return None
@@ -40,7 +42,7 @@ def _onnx(options: ModelOptions, weights: dict[str, Any]) -> bytes | None:
 
 
 def model_card(
-    config: TrainingConfig, options: ModelOptions, store: Store, figures: dict[str, Any] | None
+    config: TrainingConfig, options: ModelOptions[Any], store: Store, figures: dict[str, Any] | None
 ) -> str:
     """card.md: what the model is, what it was trained on, how good it was."""
     accuracy = (
@@ -49,14 +51,18 @@ def model_card(
     )
     begun = ""
     if config.vectors is not None:
-        begun = (f"- Words began with given vectors of {options.embedding_dim} numbers"
+        begun = (f"- Words began with given vectors of {store.vector_width} numbers"
                  f"{', which were kept' if config.vectors.freeze_vectors else ''}.\n")
-    shown = options_mapping(options)
+    kept = options_mapping(options)
+    shown = {leaf.name: kept[leaf.name] for leaf in leaves(type(options.network))
+             if leaf.option and leaf.name != "dropout" and kept.get(leaf.name)}
     shape = ", ".join([options.model, *(
-        name.replace("_", " ") + (f" {shown[name]}" if shown[name] is not True else "")
-        for name in own_options(options) if shown.get(name) and name != "dropout")])
-    if encoder := options.shape.architecture:
-        shape += f", {encoder} of {options.shape.encoder_layers} layers of {options.shape.width}"
+        name.replace("_", " ") + (f" {value}" if value is not True else "")
+        for name, value in shown.items())])
+    if isinstance(options.network, TransformerNetwork):
+        encoder = options.network.shape
+        shape += (f", {encoder.architecture} of {encoder.encoder_layers} layers of "
+                  f"{encoder.width}")
     return (
         f"# Sentiment of reviews\n\n"
         f"Says whether a review is {' or '.join(store.classes)}.\n\n"

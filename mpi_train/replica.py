@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.float3
 
 
 def new_model(
-    config: TrainingConfig, options: ModelOptions, store: Store, communicator: Communicator
+    config: TrainingConfig, options: ModelOptions[Any], store: Store, communicator: Communicator
 ) -> nn.Module:
     """The model before its first update, the same on every rank but for the weights of an encoder,
     which rank 0 reads and broadcasts with its state."""

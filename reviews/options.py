@@ -34,7 +34,7 @@ import dataclasses
 import functools
 import math
 import typing
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from reviews.errors import UserError
@@ -43,9 +43,9 @@ from reviews.runtime.parser import Parser, flag, make_parser, near
 
 __all__ = [
     "AtLeast", "Leaf", "Option", "Parser", "Search", "add_options", "build", "check_bounds",
-    "check_conditions", "condition_text", "config_from", "default_text", "flag", "flatten",
-    "from_mapping", "given", "groups", "has_command", "leaves", "make_parser", "near", "option",
-    "replace_flat", "to_mapping", "unread", "unread_among", "variant", "with_default",
+    "check_conditions", "checked_values", "condition_text", "config_from", "default_text", "flag",
+    "flatten", "from_mapping", "given", "groups", "has_command", "leaves", "make_parser", "near",
+    "option", "replace_flat", "to_mapping", "unread", "variant", "with_default",
 ]  # fmt: skip
 
 C = TypeVar("C")
@@ -64,6 +64,7 @@ class Option:
     one_start: it is for one start of a command, and is not kept in files.
     later: files are without it where it has its default, as those are that were made before it.
     only_if: values of other options that it is read with; all of them must hold.
+    training_only: a model is built the same whatever it is; model.json is without it.
     commands: the commands that have it, None for all that have its configuration.
     search: values that `tune` searches; None where other values are seldom better.
     """
@@ -78,6 +79,7 @@ class Option:
     fixed: bool = False
     one_start: bool = False
     later: bool = False
+    training_only: bool = False
     only_if: Condition = dataclasses.field(default_factory=dict)
     commands: Collection[str] | None = None
     search: Search | None = None
@@ -257,12 +259,8 @@ def check_bounds(config: Any, spell: Callable[[str], str] = str) -> None:
 
 def unread(config: Any) -> set[str]:
     """The names of the options that have no effect beside the others' values."""
-    return unread_among(type(config), flatten(config))
-
-
-def unread_among(config: type, values: Mapping[str, Any]) -> set[str]:
-    """The same for a tree that has these values."""
-    return {leaf.name for leaf in leaves(config) if _unmet(leaf, values)}
+    values = flatten(config)
+    return {leaf.name for leaf in leaves(type(config)) if _unmet(leaf, values)}
 
 
 def check_conditions(
@@ -359,9 +357,16 @@ def config_from(args: argparse.Namespace, config: type[C]) -> C:
 
 def from_mapping(config: type[C], values: Mapping[str, Any], where: str) -> C:
     """The configuration made from a flat YAML or JSON mapping; an unknown key is a UserError."""
+    return build(config, checked_values(leaves(config), values, where))
+
+
+def checked_values(
+    declared: Iterable[Leaf], values: Mapping[str, Any], where: str
+) -> dict[str, Any]:
+    """Values of a flat YAML or JSON mapping, of the types of these leaves; UserError for others."""
     if not isinstance(values, Mapping):
         raise UserError(f"{where} is no mapping of options")
-    known = {leaf.name: leaf for leaf in leaves(config)}
+    known = {leaf.name: leaf for leaf in declared}
     checked = {}
     for name, value in values.items():
         if name not in known:
@@ -374,7 +379,7 @@ def from_mapping(config: type[C], values: Mapping[str, Any], where: str) -> C:
     needed = {name for name, leaf in known.items() if leaf.default is dataclasses.MISSING}
     if needed - set(checked):
         raise UserError(f"{where} has no {min(needed - set(checked))}")
-    return build(config, checked)
+    return checked
 
 
 def to_mapping(config: Any, every: bool = False) -> dict[str, Any]:

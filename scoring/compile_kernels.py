@@ -1,9 +1,11 @@
 """Compiles the kernels of scoring once for an installation: `python -m scoring.compile_kernels`."""
 
+from typing import Any
+
 import numpy as np
 
 from models.options import ModelOptions
-from models.records import RECORDS
+from models.records import RECORDS, make_options
 from reviews.text.ngrams import padded_rows
 from scoring.encode import EncodedTexts
 from scoring.model import BagModel, LstmModel
@@ -13,9 +15,9 @@ Array = np.ndarray
 
 def main() -> None:
     """Score a few rows with models of both kinds of ids."""
-    lstm = ModelOptions(model="lstm", dropout=0, vocabulary_size=8, padding=0, unknown=1,
+    lstm = make_options("lstm", dropout=0, vocabulary_size=8, padding=0, unknown=1,
                         embedding_dim=2, hidden_dim=2, layers=1, pooling="last")
-    bag = ModelOptions(model="bag", dropout=0, vocabulary_size=8, padding=0, unknown=1,
+    bag = make_options("bag", dropout=0, vocabulary_size=8, padding=0, unknown=1,
                        embedding_dim=2, ngrams=3, buckets=8)
     sizes = np.array([2, 1], np.int32)
     for kind in (np.uint16, np.uint32):
@@ -25,7 +27,7 @@ def main() -> None:
         padded_rows(rows.tokens, sizes, 8, 3, 8)
 
 
-def _zeros(options: ModelOptions) -> dict[str, Array]:
+def _zeros(options: ModelOptions[Any]) -> dict[str, Array]:
     shapes = RECORDS[options.model].tensors(options)
     return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
 

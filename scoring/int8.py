@@ -89,7 +89,7 @@ def int8_folder(bundle: Bundle) -> Path:
     return bundle.path.with_name(bundle.path.name + SUFFIX)
 
 
-def _check_kind(path: str, options: ModelOptions) -> None:
+def _check_kind(path: str, options: ModelOptions[Any]) -> None:
     if not RECORDS[options.model].int8:
         able = [name for name, record in RECORDS.items() if record.int8]
         raise UserError(f"--int8 is for {', '.join(able)}: {path} is a {options.model}")
@@ -112,7 +112,7 @@ def _store(bundle: Bundle, given: str | None) -> Store:
 
 
 def compare(
-    bundle: Bundle, options: ModelOptions, graph: bytes, store: Store, most: int
+    bundle: Bundle, options: ModelOptions[Any], graph: bytes, store: Store, most: int
 ) -> Comparison:
     """Compare a graph in 8 bits with the model as it is scored otherwise."""
     _, own = load_model(str(bundle.path))

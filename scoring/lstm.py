@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from models.options import ModelOptions
+from models.recurrent import RecurrentConfig
 from reviews.text.bits import prefetch
 from scoring.simd import LANES, TILE_COLUMNS, TILE_ROWS, cell, tile
 
@@ -50,10 +51,12 @@ class Direction:
         return out[:, :, : self.hidden]
 
 
-def directions_of(weights: dict[str, Array], options: ModelOptions) -> list[Direction]:
+def directions_of(
+    weights: dict[str, Array], options: ModelOptions[RecurrentConfig]
+) -> list[Direction]:
     """One or two of them."""
-    return [Direction(weights, number, options.hidden_dim)
-            for number in range(1 + options.bidirectional)]
+    return [Direction(weights, number, options.network.hidden_dim)
+            for number in range(1 + options.network.bidirectional)]
 
 
 @njit(cache=True, nogil=True)

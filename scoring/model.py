@@ -9,8 +9,10 @@ import numpy as np
 
 from models.graphs.graph import INPUTS
 from models.micro_batches import micro_batches
-from models.options import ModelOptions
+from models.options import ModelOptions, Ngrams
 from models.records import check_shapes, options_of
+from models.recurrent import RecurrentConfig
+from models.transformer import TransformerNetwork
 from reviews.bundle import ONNX, Bundle, read_bundle
 from reviews.errors import UserError
 from reviews.text.ngrams import find_rows, mean_rows, padded_rows, row_counts
@@ -53,10 +55,10 @@ class Tempered:
 
 
 def _untempered(
-    path: str, bundle: Bundle, options: ModelOptions, threads: int
+    path: str, bundle: Bundle, options: ModelOptions[Any], threads: int
 ) -> tuple[Bundle, Model]:
     """The bundle without the weights, and what computes its logits as the weights have them."""
-    one_layer = options.model == "lstm" and options.layers == 1
+    one_layer = options.model == "lstm" and options.network.depth == 1
     if not bundle.graph_alone and (options.model == "bag" or one_layer):
         bundle = read_bundle(path)
         check_shapes(bundle, options)
@@ -67,7 +69,7 @@ def _untempered(
     return bundle, OnnxModel(bundle.read(ONNX), f"{bundle.path}/{ONNX}", options, threads)
 
 
-def _check_names(bundle: Bundle, options: ModelOptions) -> None:
+def _check_names(bundle: Bundle, options: ModelOptions[Any]) -> None:
     """Raise UserError where the names of classes and features are not what the model needs."""
     classes: Any = bundle.model.get("classes")
     features: Any = bundle.model.get("features", [])
@@ -92,7 +94,7 @@ class BagModel:
     """A bag: the mean over a review's rows of what each adds to the logits."""
 
     def __init__(
-        self, weights: dict[str, Array], options: ModelOptions, prefix: str = ""
+        self, weights: dict[str, Array], options: ModelOptions[Ngrams], prefix: str = ""
     ) -> None:
         """prefix: of the tensors' names, for a bag beside another model."""
         self._options = options
@@ -104,10 +106,11 @@ class BagModel:
     def logits(self, rows: EncodedTexts, features: Array | None = None) -> Array:
         """As Model; no reviews are padded."""
         options = self._options
-        ends = np.cumsum(row_counts(rows.lengths, options.ngrams))
+        config = options.network
+        ends = np.cumsum(row_counts(rows.lengths, config.ngrams))
         found = np.empty(int(ends[-1]) if len(ends) else 0, np.int32)
-        find_rows(rows.tokens, rows.lengths, options.vocabulary_size, options.ngrams,
-                  max(1, options.buckets), found, np.concatenate([[0], ends[:-1]]))
+        find_rows(rows.tokens, rows.lengths, options.vocabulary_size, config.ngrams,
+                  config.buckets, found, np.concatenate([[0], ends[:-1]]))
         means = np.empty((len(ends), self._table.shape[1]), np.float32)
         mean_rows(found, ends, self._table, means)
         means += self._bias
@@ -117,12 +120,14 @@ class BagModel:
 class LstmModel:
     """An LSTM of one layer in one or two directions, with or without a bag beside it."""
 
-    def __init__(self, weights: dict[str, Array], options: ModelOptions) -> None:
-        self._pooling = options.pooling
+    def __init__(
+        self, weights: dict[str, Array], options: ModelOptions[RecurrentConfig]
+    ) -> None:
+        self._pooling = options.network.pooling
         self._directions = directions_of(weights, options)
         self._output = weights["output.weight"].astype(np.float32).T
         self._bias = weights["output.bias"].astype(np.float32)
-        self._bag = BagModel(weights, options, "ngrams.") if options.ngrams else None
+        self._bag = BagModel(weights, options, "ngrams.") if options.table else None
 
     def logits(self, rows: EncodedTexts, features: Array | None = None) -> Array:
         """As Model; no reviews are padded."""
@@ -136,13 +141,15 @@ class LstmModel:
 class OnnxModel:
     """A session of ONNX Runtime, fed batches of reviews of about the same length."""
 
-    def __init__(self, file: bytes, where: str, options: ModelOptions, threads: int) -> None:
+    def __init__(
+        self, file: bytes, where: str, options: ModelOptions[Any], threads: int
+    ) -> None:
         check_onnx(file, where)
         self._session = open_session(file, where, threads)
         self._inputs = [one.name for one in self._session.get_inputs()]
         if unknown := set(self._inputs) - set(INPUTS):
             raise UserError(f"{where} is refused: it reads {min(unknown)!r}")
-        if "rows" in self._inputs and options.ngrams < 1:
+        if "rows" in self._inputs and options.table is None:
             raise UserError(f"{where} does not fit model.json: it reads n-grams")
         self._options, self._where = options, where
 
@@ -150,7 +157,8 @@ class OnnxModel:
         """As Model, in batches sorted by length."""
         order = np.argsort(rows.lengths, kind="stable")
         out = np.empty((len(order), self._options.outputs), np.float32)
-        tokens = ENCODER_BATCH_TOKENS if self._options.shape.architecture else BATCH_TOKENS
+        encodes = isinstance(self._options.network, TransformerNetwork)
+        tokens = ENCODER_BATCH_TOKENS if encodes else BATCH_TOKENS
         for first, last in pairwise(micro_batches(rows.lengths[order], tokens)):
             some = order[first:last]
             out[some] = self.run_batch(rows.tokens[some], rows.lengths[some],
@@ -165,9 +173,9 @@ class OnnxModel:
         given: dict[str, Array] = {"lengths": lengths}
         if "tokens" in self._inputs:
             given["tokens"] = tokens[:, : lengths.max()].astype(np.int32)
-        if "rows" in self._inputs:
+        if (table := options.table) and "rows" in self._inputs:
             given["rows"], given["row_weights"] = padded_rows(
-                tokens, lengths, options.vocabulary_size, options.ngrams, options.buckets)
+                tokens, lengths, options.vocabulary_size, table.ngrams, table.buckets)
         if features is not None:
             given["features"] = features
         feed = {name: given[name] for name in self._inputs}

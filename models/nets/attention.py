@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from models.attention import AttentionConfig
 from models.nets.bag import NgramView
 from models.nets.embedding import Embedding
 from models.nets.recurrent import Layers, Staged
@@ -14,16 +15,17 @@ class BilstmAttention(Staged):
 
     turned_back = True  # the weights are those of places
 
-    def __init__(self, options: ModelOptions) -> None:
+    def __init__(self, options: ModelOptions[AttentionConfig]) -> None:
         super().__init__()
         self.options = options
-        width = 2 * options.hidden_dim
-        self.embedding = Embedding(options.vocabulary_size, options.embedding_dim)
-        self.layers = Layers(nn.LSTM, options.embedding_dim, options.hidden_dim, options.layers, 2)
+        config = options.network
+        width = 2 * config.hidden_dim
+        self.embedding = Embedding(options.vocabulary_size, config.embedding_dim)
+        self.layers = Layers(nn.LSTM, config.embedding_dim, config.hidden_dim, config.layers, 2)
         self.attention = nn.Linear(width, width)
         self.context = nn.Parameter(torch.randn(width) * width**-0.5)
         self.output = nn.Linear(width, options.outputs)
-        self.ngrams = NgramView(options) if options.ngrams else None
+        self.ngrams = NgramView(options) if config.ngrams else None
 
     def pool(self, x: Tensor, inside: Tensor, lengths: Tensor) -> Tensor:
         """Outputs (T, n, 2 H) to their weighted mean (n, 2 H)."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.bag import BagConfig
 from models.nets.dropout import (
     GOLDEN,
     NGRAMS,
@@ -21,7 +22,7 @@ from models.nets.dropout import (
     mix,
     shift_right,
 )
-from models.options import ModelOptions
+from models.options import ModelOptions, NgramsBeside
 
 
 class Table(nn.Module):
@@ -108,21 +109,23 @@ class NgramTable(Table):
 class Bag(nn.Module):
     """A table of word and n-gram vectors, their mean, logits."""
 
-    def __init__(self, options: ModelOptions) -> None:
+    def __init__(self, options: ModelOptions[BagConfig]) -> None:
         super().__init__()
         self.options = options
-        self.table = NgramTable(options.vocabulary_size, options.ngrams, options.buckets,
-                                options.embedding_dim)
-        self.output = nn.Linear(options.embedding_dim, options.outputs)
+        config = options.network
+        self.table = NgramTable(options.vocabulary_size, config.ngrams, config.buckets,
+                                config.embedding_dim)
+        self.output = nn.Linear(config.embedding_dim, options.outputs)
 
     def forward(
         self, tokens: Tensor, lengths: Tensor, draws: DropoutRandom | None = None
     ) -> Tensor:
         """Logits (n,) or (n, C); arguments as those of Recurrent."""
         options = self.options
-        tokens = drop_words(tokens, draws, options.word_dropout, options.unknown)
+        config = options.network
+        tokens = drop_words(tokens, draws, config.word_dropout, options.unknown)
         pooled = self.table.mean(tokens, lengths)
-        return self.output(drop(pooled, draws, POOLED, options.dropout)).squeeze(1)
+        return self.output(drop(pooled, draws, POOLED, config.dropout)).squeeze(1)
 
 
 class NgramView(nn.Module):
@@ -133,12 +136,13 @@ class NgramView(nn.Module):
     leave the other nothing to learn.
     """
 
-    def __init__(self, options: ModelOptions) -> None:
+    def __init__(self, options: ModelOptions[NgramsBeside]) -> None:
         super().__init__()
-        self._dropout = options.dropout
-        self.table = NgramTable(options.vocabulary_size, options.ngrams, options.buckets,
-                                options.ngram_dim)
-        self.output = nn.Linear(options.ngram_dim, options.outputs)
+        config = options.network
+        self._dropout = config.dropout
+        self.table = NgramTable(options.vocabulary_size, config.ngrams, config.buckets,
+                                config.ngram_dim)
+        self.output = nn.Linear(config.ngram_dim, options.outputs)
 
     def forward(
         self, logits: Tensor, tokens: Tensor, lengths: Tensor, draws: DropoutRandom | None

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from models.nets.bag import NgramView
 from models.nets.dropout import LAYERS, POOLED, DropoutRandom, drop, drop_words
 from models.nets.embedding import Embedding
-from models.options import ModelOptions
+from models.options import LayersOverWords, ModelOptions
+from models.recurrent import RecurrentConfig
 
 
 class Layers(nn.ModuleList):
@@ -71,7 +72,7 @@ class Staged(nn.Module):
     """
 
     turned_back = False
-    options: ModelOptions
+    options: ModelOptions[LayersOverWords]
     embedding: Embedding
     layers: Layers
     output: nn.Linear
@@ -95,7 +96,7 @@ class Staged(nn.Module):
         """First stage: vectors (T, n, E) of tokens (n, T) after word dropout, with `inside` of
         `inside_mask`; behind a review's end, that of padding."""
         options = self.options
-        tokens = drop_words(tokens, draws, options.word_dropout, options.unknown)
+        tokens = drop_words(tokens, draws, options.network.word_dropout, options.unknown)
         return self.embedding(tokens.t().contiguous().masked_fill(~inside, options.padding))
 
     def recur(
@@ -103,7 +104,7 @@ class Staged(nn.Module):
     ) -> Tensor:
         """Second stage: outputs (T, n, W) of the layers."""
         outputs: Tensor = self.layers(
-            x, inside, lengths, draws, self.options.dropout, turned_back=self.turned_back)
+            x, inside, lengths, draws, self.options.network.dropout, turned_back=self.turned_back)
         return outputs
 
     def read(
@@ -111,7 +112,7 @@ class Staged(nn.Module):
         draws: DropoutRandom | None,
     ) -> Tensor:
         """Third stage: logits of outputs x (T, n, W)."""
-        pooled = drop(self.pool(x, inside, lengths), draws, POOLED, self.options.dropout)
+        pooled = drop(self.pool(x, inside, lengths), draws, POOLED, self.options.network.dropout)
         logits = self.output(pooled)  # of (n, F)
         if self.ngrams is not None:
             logits = self.ngrams(logits, tokens, lengths, draws)
@@ -125,17 +126,20 @@ class Staged(nn.Module):
 class Recurrent(Staged):
     """LSTM or GRU layers in one direction or two, pooled by the last output, maximum or mean."""
 
-    def __init__(self, options: ModelOptions) -> None:
+    options: ModelOptions[RecurrentConfig]
+
+    def __init__(self, options: ModelOptions[RecurrentConfig]) -> None:
         super().__init__()
         self.options = options
-        self.embedding = Embedding(options.vocabulary_size, options.embedding_dim)
+        config = options.network
+        self.embedding = Embedding(options.vocabulary_size, config.embedding_dim)
         kind = {"lstm": nn.LSTM, "gru": nn.GRU}[options.model]
-        directions = 2 if options.bidirectional else 1
+        directions = 2 if config.bidirectional else 1
         self.layers = Layers(
-            kind, options.embedding_dim, options.hidden_dim, options.layers, directions)
-        width = options.hidden_dim * directions * (2 if options.pooling == "mean+max" else 1)
+            kind, config.embedding_dim, config.hidden_dim, config.layers, directions)
+        width = config.hidden_dim * directions * (2 if config.pooling == "mean+max" else 1)
         self.output = nn.Linear(width, options.outputs)
-        self.ngrams = NgramView(options) if options.ngrams else None
+        self.ngrams = NgramView(options) if config.ngrams else None
 
     def pool(self, x: Tensor, inside: Tensor, lengths: Tensor) -> Tensor:
         """(T, n, W) to (n, W) or, for mean+max, (n, 2 W).
@@ -143,11 +147,12 @@ class Recurrent(Staged):
         The second direction of the last layer is still reversed: its word at length - 1 is the
         review's first, by then it has read everything; mean and max do not care.
         """
+        config = self.options.network
         n = x.shape[1]
-        if self.options.pooling == "last":
+        if config.pooling == "last":
             rows = (lengths - 1) * n + torch.arange(n, device=x.device)
             return x.flatten(0, 1).index_select(0, rows)
-        if self.options.pooling == "max":
+        if config.pooling == "max":
             return x.masked_fill(~inside[:, :, None], -torch.inf).max(0).values
         pooled: Tensor = MeanMax.apply(x, inside, lengths)
         return pooled

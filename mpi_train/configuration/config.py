@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from models.encoder_folder import fitted_shape
-from models.options import ModelConfig, ModelOptions, NgramView, WordVectors
+from models.options import ModelConfig, ModelOptions, NgramsBeside, WordVectors
 from models.records import RECORDS
 from models.transformer import TransformerConfig
 from mpi_train.configuration.groups import (
@@ -31,8 +31,6 @@ from reviews.options import (
     add_options,
     build,
     flag,
-    flatten,
-    leaves,
     make_parser,
     option,
     to_mapping,
@@ -130,10 +128,10 @@ class TrainingConfig:
         return build(cls, values)
 
     @property
-    def view(self) -> NgramView | None:
+    def view(self) -> NgramsBeside | None:
         """Options of the n-grams beside what else the model reads; None where it has none."""
         network = self.network
-        return network if isinstance(network, NgramView) and network.ngrams else None
+        return network if isinstance(network, NgramsBeside) and network.ngrams else None
 
     @property
     def vectors(self) -> WordVectors | None:
@@ -147,19 +145,16 @@ class TrainingConfig:
         """True when the model reads the numbers beside the text."""
         return RECORDS[self.model].reads_features
 
-    def model_options(self, store: Store) -> ModelOptions:
+    def model_options(self, store: Store) -> ModelOptions[Any]:
         """Options that the model is built from."""
-        names = {leaf.name for leaf in leaves(ModelOptions)}
-        own = {name: value for name, value in flatten(self.network).items() if name in names}
-        classes, loss = len(store.classes), self.loss.loss
+        network, loss, classes = self.network, self.loss.loss, len(store.classes)
+        if isinstance(network, TransformerConfig):
+            network = network.with_shape(fitted_shape(Path(network.encoder), store))
         binary = loss == "bce" or (loss == "focal" and classes == 2)
-        if self.reads_features:
-            own["features"] = len(store.feature_names)
-        if isinstance(self.network, TransformerConfig):
-            own["shape"] = fitted_shape(Path(self.network.encoder), store)
-        return ModelOptions(self.model, **own, outputs=1 if binary else classes,
-                            vocabulary_size=store.vocabulary_size,
-                            padding=store.padding, unknown=store.unknown)
+        return ModelOptions(
+            model=self.model, network=network, outputs=1 if binary else classes,
+            vocabulary_size=store.vocabulary_size, padding=store.padding, unknown=store.unknown,
+            features=len(store.feature_names) if self.reads_features else 0)
 
     def to_yaml(self) -> str:
         """The configuration as YAML, without what the model does not read, and what was asked of

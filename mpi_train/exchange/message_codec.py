@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from models.options import ModelOptions
+from models.records import RECORDS
 from mpi_train.configuration.config import TrainingConfig
 from reviews.options import groups
 from reviews.recipe import Recipe
@@ -36,7 +37,8 @@ ALLOWED = {
     ("reviews.bundle", "Bundle"),
     ("reviews.runtime.noise_sums", "NoiseSums"),
 } | {(kind.__module__, kind.__name__)
-     for config in (TrainingConfig, ModelOptions, Recipe) for kind in groups(config)}
+     for config in (TrainingConfig, ModelOptions, Recipe, *(r.network for r in RECORDS.values()))
+     for kind in groups(config)}
 
 
 class _Reader(pickle.Unpickler):

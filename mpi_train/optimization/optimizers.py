@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from models.nets.bag import Table
 from models.nets.transformer import Transformer
-from models.options import ModelConfig, NgramView
+from models.options import ModelConfig, NgramsBeside
 from models.transformer import TransformerConfig
 from mpi_train.configuration.groups import OptimizerOptions, ScheduleOptions
 
@@ -139,7 +139,7 @@ def make_optimizer(
         groups = model.parameter_groups(options.weight_decay, network.layer_decay)
         return _optimizer(options, rate, groups, fused=True)
     tables = [module.weight for module in model.modules() if isinstance(module, Table)]
-    if not tables or not isinstance(network, NgramView):
+    if not tables or not isinstance(network, NgramsBeside):
         return _optimizer(options, rate, model.parameters(), fused=not tables)
     rest = [parameter for parameter in model.parameters()
             if all(parameter is not table for table in tables)]

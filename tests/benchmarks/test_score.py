@@ -12,6 +12,7 @@ import pytest
 import reviewmill
 from benchmarks.score import fasttext_line, int8_line
 from benchmarks.service.load import describe_statuses
+from models.bag import BagConfig
 from models.records import options_of
 from reviews.bundle import put_file, read_bundle
 from scoring import load
@@ -71,7 +72,8 @@ def test_a_bag_is_beside_fasttext_of_its_sizes(tmp_path: Path) -> None:
         json.dumps({"text": text}) + "\n" for text in TEXTS))
     predictor = load(str(folder))
     line = fasttext_line(predictor, [str(tmp_path / "in.jsonl")], 1, 1e6)
-    sizes = options_of(predictor.bundle)
+    sizes = options_of(predictor.bundle).network
+    assert isinstance(sizes, BagConfig)
     assert (f"{sizes.ngrams}-grams, {sizes.embedding_dim} dimensions, {sizes.buckets:,} buckets"
             in line)
     assert re.search(r"by CPU time: [\d,]+ reviews/s; reviewmill from raw files is [\d.]+ x$", line)

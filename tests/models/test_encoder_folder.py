@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from models.encoder import EncoderShape
 from models.encoder_folder import fitted_shape, read_encoder
-from models.options import EncoderShape
 from reviews.errors import UserError
 from reviews.store import Store
 from tests.encoders import POSITIONS, make_encoder
@@ -37,7 +37,7 @@ def test_the_shape_is_that_of_the_config(folder: Path) -> None:
     encoder = read_encoder(folder)
     assert encoder.shape == EncoderShape(
         "bert", width=16, encoder_layers=2, heads=2, feed_forward=24, positions=POSITIONS,
-        token_types=2, activation="gelu", epsilon=1e-12)
+        first_position=0, token_types=2, activation="gelu", epsilon=1e-12)
 
 
 def test_roberta_counts_positions_from_the_one_behind_padding(tmp_path: Path) -> None:

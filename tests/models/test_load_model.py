@@ -8,18 +8,19 @@ import torch
 
 from models.nets import build
 from models.nets.load_model import load_model
-from models.options import ModelOptions
+from models.records import make_options
 from reviews.bundle import Bundle
 from reviews.errors import UserError
 from reviews.recipe import Recipe
 
 OPTIONS = {"model": "lstm", "dropout": 0.0, "vocabulary_size": 9, "padding": 0, "unknown": 1,
-           "embedding_dim": 4, "hidden_dim": 3, "layers": 1, "pooling": "last"}
+           "embedding_dim": 4, "word_dropout": 0.0, "hidden_dim": 3, "layers": 1,
+           "bidirectional": False, "pooling": "last", "ngrams": 0}
 
 
 def bundle(**changed: Any) -> Bundle:
     weights = {name: value.numpy()
-               for name, value in build(ModelOptions(**OPTIONS)).state_dict().items()}
+               for name, value in build(make_options(**OPTIONS)).state_dict().items()}
     return Bundle(Path("folder"), {"options": {**OPTIONS, **changed}}, weights, Recipe(), [])
 
 

@@ -13,7 +13,9 @@ from models.nets import build
 from models.nets.bag import Table, sum_rows
 from models.nets.dropout import DropoutRandom
 from models.nets.recurrent import MeanMax
-from models.options import ModelOptions
+from models.options import InputsAndOutputs, ModelOptions
+from models.records import RECORDS, make_options
+from reviews.options import leaves
 
 WORDS, LENGTHS = 50, torch.tensor([1, 3, 7, 9, 9, 12])
 KINDS = list(itertools.product(("lstm", "gru"), (1, 2), (False, True),
@@ -22,15 +24,17 @@ OTHERS = ("bilstm-attention", "cnn", "bag", "lstm+ngrams", "bilstm-attention+ngr
 
 
 def options_of(model: str = "lstm", layers: int = 1, bidirectional: bool = False,
-               pooling: str = "mean+max", **others: Any) -> ModelOptions:
+               pooling: str = "mean+max", **others: Any) -> ModelOptions[Any]:
     """Small ones; `+ngrams` behind a model's name gives it those."""
     model, _, joined = model.partition("+")
-    return ModelOptions(
-        model=model, embedding_dim=6, hidden_dim=5, layers=layers, bidirectional=bidirectional,
-        pooling=pooling, widths=(1, 2, 5), filters=4, vocabulary_size=WORDS, padding=0,
-        unknown=1, **{"dropout": 0.0, "word_dropout": 0.0, "buckets": 70,
-                      "ngrams": 3 if joined or model == "bag" else 0, "ngram_dim": 3, **others},
-    )
+    values = {"embedding_dim": 6, "hidden_dim": 5, "layers": layers, "pooling": pooling,
+              "bidirectional": bidirectional, "widths": (1, 2, 5), "filters": 4, "dropout": 0.0,
+              "word_dropout": 0.0, "buckets": 70, "ngram_dim": 3,
+              "ngrams": 3 if joined or model == "bag" else 0, "vocabulary_size": WORDS,
+              "padding": 0, "unknown": 1, **others}
+    own = {leaf.name for kind in (RECORDS[model].network, InputsAndOutputs)
+           for leaf in leaves(kind)}
+    return make_options(model, **{name: values[name] for name in own & set(values)})
 
 
 def gradients(model: Any) -> list[Tensor]:
@@ -43,7 +47,7 @@ def gradients(model: Any) -> list[Tensor]:
     return [parameter.grad for parameter in model.parameters()]
 
 
-def model_of(options: ModelOptions) -> Any:
+def model_of(options: ModelOptions[Any]) -> Any:
     torch.manual_seed(4)
     return build(options).double()
 
@@ -58,8 +62,8 @@ def reviews(width: int = 12) -> Tensor:
 
 def plain(model: Any, words: Tensor) -> Tensor:
     """The logit of one review (T,) by torch's own layers, alone and without padding."""
-    options = model.options
-    kind = {"lstm": nn.LSTM, "gru": nn.GRU}[options.model]
+    is_lstm, options = model.options.model == "lstm", model.options.network
+    kind = nn.LSTM if is_lstm else nn.GRU
     whole = kind(options.embedding_dim, options.hidden_dim, options.layers,
                  bidirectional=options.bidirectional).double()
     for layer, directions in enumerate(model.layers):
@@ -70,7 +74,7 @@ def plain(model: Any, words: Tensor) -> Tensor:
     outputs, state = whole(model.embedding.weight[words][:, None])
     outputs = outputs[:, 0]  # (T, W)
     if options.pooling == "last":
-        hidden = (state[0] if options.model == "lstm" else state)[:, 0]
+        hidden = (state[0] if is_lstm else state)[:, 0]
         pooled = torch.cat([hidden[-2], hidden[-1]]) if options.bidirectional else hidden[-1]
     elif options.pooling == "max":
         pooled = outputs.max(0).values

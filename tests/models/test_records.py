@@ -1,6 +1,7 @@
 """Records say of every model what torch builds, and their graphs compute what it computes."""
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from models.nets import build
-from models.options import ModelOptions
+from models.options import ModelOptions, Ngrams
 from models.records import RECORDS, check_shapes, onnx_file, options_mapping, options_of
 from reviews.bundle import Bundle
 from reviews.errors import UserError
@@ -31,13 +32,13 @@ EVERY = [*((*kind, 1) for kind in KINDS),
 
 
 def small(model: str, layers: int = 1, bidirectional: bool = False, pooling: str = "mean+max",
-          outputs: int = 1) -> ModelOptions:
+          outputs: int = 1) -> ModelOptions[Any]:
     features = FEATURES if model.startswith("mlp") else 0
     return small_options(model, layers, bidirectional, pooling, outputs=outputs,
                          features=features)
 
 
-def trained(options: ModelOptions) -> Any:
+def trained(options: ModelOptions[Any]) -> Any:
     """A model whose outputs are spread as those of trained ones are."""
     torch.manual_seed(5)
     model = build(options)
@@ -51,20 +52,25 @@ def weights_of(model: Any) -> dict[str, np.ndarray]:
     return {name: value.numpy() for name, value in model.state_dict().items()}
 
 
-def inputs_of(options: ModelOptions) -> dict[str, np.ndarray]:
+def inputs_of(options: ModelOptions[Any]) -> dict[str, np.ndarray]:
     """Inputs that a graph may ask for, with rubbish behind the reviews' ends."""
     rng = np.random.default_rng(1)
     tokens = rng.integers(0, options.vocabulary_size, (len(LENGTHS), WIDTH)).astype(np.int32)
     lengths = np.array(LENGTHS, np.int32)
     tokens[0, 0] = options.unknown
-    rows, weights = padded_rows(tokens, lengths, options.vocabulary_size,
-                                max(1, options.ngrams), options.buckets)
+    rows, weights = padded_rows(tokens, lengths, options.vocabulary_size, *table_of(options))
     features = rng.normal(size=(len(LENGTHS), FEATURES)).astype(np.float32)
     return {"tokens": tokens, "lengths": lengths, "rows": rows, "row_weights": weights,
             "features": features}
 
 
-def bundle_of(options: ModelOptions, weights: dict[str, np.ndarray] | None = None) -> Bundle:
+def table_of(options: ModelOptions[Any]) -> tuple[int, int]:
+    """Words of the longest n-gram, and buckets."""
+    table = options.table or Ngrams(ngrams=1, buckets=1)
+    return table.ngrams, table.buckets
+
+
+def bundle_of(options: ModelOptions[Any], weights: dict[str, np.ndarray] | None = None) -> Bundle:
     model = {"options": options_mapping(options), "classes": ["negative", "positive"]}
     return Bundle(Path("model"), model, weights or {}, Recipe(), [])
 
@@ -102,8 +108,7 @@ def test_a_graph_takes_one_review_and_any_length(model: str) -> None:
     for row, length in enumerate(LENGTHS):
         tokens = given["tokens"][row : row + 1, :length]
         lengths = given["lengths"][row : row + 1]
-        rows, weights = padded_rows(tokens, lengths, options.vocabulary_size,
-                                    max(1, options.ngrams), options.buckets)
+        rows, weights = padded_rows(tokens, lengths, options.vocabulary_size, *table_of(options))
         alone = logits_of(session, {
             "tokens": tokens, "lengths": lengths, "rows": rows, "row_weights": weights,
             "features": given["features"][row : row + 1]})
@@ -140,6 +145,23 @@ def test_the_options_of_a_bundle_are_read_and_an_unknown_model_is_named() -> Non
     unknown.model["options"]["model"] = "oracle"
     with pytest.raises(UserError, match="this program knows no model 'oracle'"):
         options_of(unknown)
+
+
+@pytest.mark.parametrize(("name", "value", "message"), [
+    ("pooling", None, "has no pooling"), ("padding", None, "has no padding"),
+    ("filters", 3, "unknown key 'filters'"), ("layer", 1, "unknown key 'layer'; did you mean"),
+    ("layers", "1", "layers is '1', not a whole number"), ("layers", 0, "do not fit model.json"),
+    ("layers", 1 << 40, "do not fit model.json"), ("pooling", "best", "pooling is 'best', not one"),
+])
+def test_options_that_a_model_cannot_have_are_refused(name: str, value: Any, message: str) -> None:
+    bundle = bundle_of(small("lstm"))
+    options = bundle.model["options"]
+    if value is None:
+        del options[name]
+    else:
+        options[name] = value
+    with pytest.raises(UserError, match=re.escape(message)):
+        options_of(bundle)
 
 
 def test_weights_of_another_model_are_refused() -> None:

@@ -1,6 +1,5 @@
 """Encoders give the states of transformers' own classes, in torch and in ONNX."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ from models.encoder_folder import read_encoder
 from models.nets import build
 from models.nets.dropout import DropoutRandom
 from models.nets.transformer import with_special_ids
-from models.options import EncoderShape, ModelOptions
-from models.records import RECORDS, onnx_file
+from models.options import ModelOptions
+from models.records import RECORDS, make_options, onnx_file
 from reviews.errors import UserError
 from scoring.model import OnnxModel
 from tests.encoders import KINDS, make_encoder
@@ -25,14 +24,12 @@ LENGTHS = (1, 5, 100, LONGEST, 5)
 FRAME = {"prefix": (2, 7), "suffix": (3,)}
 
 
-def options_of(folder: Path, **others: Any) -> ModelOptions:
+def options_of(folder: Path, **others: Any) -> ModelOptions[Any]:
     """Options of a model of the encoder in a folder."""
     encoder = read_encoder(folder)
-    names = {field.name for field in dataclasses.fields(EncoderShape)}
-    shape = dataclasses.replace(
-        encoder.shape, **{name: others.pop(name) for name in names & set(others)})
-    return ModelOptions(**{"model": "transformer", "dropout": 0.0, "padding": 0, "unknown": 1,
-                           "vocabulary_size": encoder.vocabulary_size, "shape": shape, **others})
+    values = {"dropout": 0.0, "padding": 0, "unknown": 1,
+              "vocabulary_size": encoder.vocabulary_size, **vars(encoder.shape), **others}
+    return make_options("transformer", **values)
 
 
 def model_of(folder: Path, **others: Any) -> Any:
@@ -110,7 +107,7 @@ def test_a_graph_gives_the_logits_of_torch_for_mixed_lengths_and_alone(
 def test_both_activations_are_those_of_transformers(activation: str, tmp_path: Path) -> None:
     original = make_encoder(tmp_path / "encoder", hidden_act=activation)
     model = model_of(tmp_path / "encoder")
-    assert model.options.shape.activation == activation
+    assert model.options.network.shape.activation == activation
     tokens, lengths = inputs(model, 1)
     weights = {name: value.numpy() for name, value in model.state_dict().items()}
     graph = OnnxModel(onnx_file(model.options, weights), "model.onnx", model.options, 1)
@@ -129,9 +126,8 @@ def test_the_record_names_the_tensors_that_torch_builds(folder: Path) -> None:
 
 
 def test_special_ids_stand_around_each_review_at_its_own_end() -> None:
-    shape = EncoderShape(prefix=(2, 7), suffix=(3,))
     tokens, lengths = with_special_ids(
-        torch.tensor([[5, 6, 9], [8, 9, 9]]), torch.tensor([3, 1]), shape)
+        torch.tensor([[5, 6, 9], [8, 9, 9]]), torch.tensor([3, 1]), (2, 7), (3,))
     assert lengths.tolist() == [6, 4]
     assert tokens[0].tolist() == [2, 7, 5, 6, 9, 3]
     assert tokens[1, :4].tolist() == [2, 7, 8, 3]

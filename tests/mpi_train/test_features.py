@@ -13,7 +13,7 @@ from imblearn.over_sampling import SMOTE
 from torch import nn
 
 from models.nets import build
-from models.options import ModelOptions
+from models.records import make_options
 from mpi_train import evaluate
 from mpi_train.__main__ import main
 from mpi_train.configuration.resolve import resolve
@@ -70,8 +70,8 @@ def test_every_review_comes_with_its_own_features(store: Store, window: int) -> 
 
 
 def test_an_mlp_of_features_is_torchs_layers_and_reads_no_text() -> None:
-    options = ModelOptions(model="mlp", embedding_dim=0, dropout=0.3, word_dropout=0.0, padding=0,
-                           vocabulary_size=50, unknown=1, hidden_dim=5, layers=2, features=3)
+    options = make_options("mlp", dropout=0.3, vocabulary_size=50, padding=0, unknown=1,
+                           hidden_dim=5, layers=2, features=3)
     torch.manual_seed(0)
     ours = build(options)
     first, second = ours.layers

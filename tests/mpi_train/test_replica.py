@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from models.nets import build
-from models.options import ModelOptions
+from models.records import make_options
 from mpi_train.configuration.resolve import layered
 from mpi_train.exchange.communicator import Communicator
 from mpi_train.exchange.group import Group
@@ -27,7 +27,7 @@ def make_replica(model: nn.Module, device: torch.device = CPU, **choices: Any) -
 
 def lstm(seed: int) -> nn.Module:
     torch.manual_seed(seed)
-    return build(ModelOptions("lstm", dropout=0.0, vocabulary_size=20, padding=0, unknown=1,
+    return build(make_options("lstm", dropout=0.0, vocabulary_size=20, padding=0, unknown=1,
                               embedding_dim=4, hidden_dim=3, layers=1, pooling="last"))
 
 

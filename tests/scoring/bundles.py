@@ -8,7 +8,7 @@ import torch
 
 from models.nets import build
 from models.options import ModelOptions
-from models.records import onnx_file, options_mapping
+from models.records import make_options, onnx_file, options_mapping
 from reviews.bundle import write_bundle
 from reviews.recipe import Recipe
 
@@ -22,7 +22,7 @@ TEXTS = [
 ]
 
 
-def options_of(model: str, **others: Any) -> ModelOptions:
+def options_of(model: str, **others: Any) -> ModelOptions[Any]:
     """Options of a small model; views is a BiLSTM and a bag."""
     values: dict[str, Any] = {
         "vocabulary_size": len(WORDS) + 2, "padding": 0, "unknown": 1, "dropout": 0.0}
@@ -38,7 +38,7 @@ def options_of(model: str, **others: Any) -> ModelOptions:
         values |= {"pooling": "mean+max", "bidirectional": model == "views"}
     if model in ("views", "mlp"):
         values |= {"ngrams": 3, "buckets": 211, "ngram_dim": 4}
-    return ModelOptions(model="lstm" if model == "views" else model, **{**values, **others})
+    return make_options("lstm" if model == "views" else model, **{**values, **others})
 
 
 def make_bundle(

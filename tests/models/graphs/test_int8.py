@@ -19,7 +19,7 @@ from tests.models.test_transformer import model_of
 from tests.scoring.bundles import LENGTH, WORDS, make_bundle
 
 Array = np.ndarray
-Made = tuple[ModelOptions, dict[str, Array]]
+Made = tuple[ModelOptions[Any], dict[str, Array]]
 MODELS = ("lstm", "views", "gru", "bilstm-attention")
 LENGTHS = np.array([1, LENGTH, 5, 13, 2, 24], np.int32)
 TOKENS = np.random.default_rng(0).integers(1, len(WORDS) + 2, (len(LENGTHS), LENGTH))
@@ -37,7 +37,7 @@ def of_encoder(folder: Path, kind: str) -> Made:
     return model.options, {name: value.numpy() for name, value in model.state_dict().items()}
 
 
-def model_in(options: ModelOptions, weights: dict[str, Array], int8: bool) -> OnnxModel:
+def model_in(options: ModelOptions[Any], weights: dict[str, Array], int8: bool) -> OnnxModel:
     """The model by its graph; it is refused where it has an operator that none of ours has."""
     return OnnxModel(onnx_file(options, weights, int8), "model.onnx", options, threads=1)
 
@@ -170,7 +170,7 @@ def test_weights_that_meet_8_bit_inputs_have_7_bits(tmp_path: Path) -> None:
     file = onnx.load_from_string(onnx_file(options, weights, int8=True))
     stored = {one.name: numpy_helper.to_array(one) for one in file.graph.initializer}
     layers = [node for node in file.graph.node if node.op_type == "DynamicQuantizeLSTM"]
-    assert len(layers) == options.layers
+    assert len(layers) == options.network.depth
     for node in layers:
         assert np.abs(stored[node.input[1]]).max() == np.abs(stored[node.input[2]]).max() == 63
 

@@ -12,7 +12,7 @@ import torch
 from mpi4py import MPI
 
 from models.nets import build
-from models.options import ModelOptions
+from models.records import make_options
 from mpi_train.__main__ import main
 from mpi_train.configuration.resolve import layered
 from mpi_train.exchange.communicator import Communicator
@@ -31,7 +31,7 @@ communicator = Communicator()
 communicator.connect("gloo")
 with communicator.together():
     config = layered({"model": "cnn", "precision": "fp16", "loss_scale": 64})
-    model = build(ModelOptions("cnn", dropout=0.0, vocabulary_size=9, padding=0, unknown=1))
+    model = build(make_options("cnn", dropout=0.0, vocabulary_size=9, padding=0, unknown=1))
     replica = Replica(config, model, Group(communicator), torch.device("cpu"), PhaseTimer())
     if communicator.rank == 0:
         replica.loss_scale.halve()
