@@ -37,10 +37,9 @@ COMMANDS = {
     "demo": ("demo", "all of it on generated reviews"),
 }
 
-# What other packages import where they find it, and nothing of `prepare` uses: numba for linear
-# algebra and C functions, pyarrow for data frames, mrjob through distutils, which Python 3.12 has
-# no more.
-UNUSED = ["scipy", "pandas", "cffi"] + ["setuptools"] * (sys.version_info < (3, 12))
+# What other packages import where they find it, and nothing of `prepare` uses: pyarrow for data
+# frames, mrjob through distutils, which Python 3.12 has no more.
+UNUSED = ["pandas"] + ["setuptools"] * (sys.version_info < (3, 12))
 
 # What a command needs beside the core install: the extra, and the modules it brings.
 EXTRAS = {"train": ("torch", "mpi4py", "safetensors"), "report": ("matplotlib",),
@@ -73,12 +72,9 @@ def _stage(module: str) -> Any:
         if module != COMMANDS["prepare"][0]:
             meta_kernels_later()
             return importlib.import_module(module)
-        with Without(UNUSED):  # a third of a short run
+        with Without(UNUSED):
             found = importlib.import_module(module)
-            # These look when they are first used.
-            importlib.import_module("numba.np.arraymath")
-            importlib.import_module("numba.core.typing.cffi_utils")
-            importlib.import_module("pyarrow").array([0]).to_numpy()
+            importlib.import_module("pyarrow").array([0]).to_numpy()  # it looks when first used
         return found
 
 

@@ -43,6 +43,7 @@ setup(
         "reports.studies",
         "reports.tracking",
         "reviews",
+        "reviews.compiled",
         "reviews.corpora",
         "reviews.corpora.json",
         "reviews.recipes",

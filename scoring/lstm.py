@@ -11,7 +11,7 @@ from numba import njit
 
 from models.options import ModelOptions
 from models.recurrent import RecurrentConfig
-from reviews.text.bits import prefetch
+from reviews.compiled.intrinsics import prefetch
 from scoring.simd import LANES, TILE_COLUMNS, TILE_ROWS, cell, tile
 
 Array = np.ndarray

@@ -145,9 +145,11 @@ def test_a_preparation_node_never_loads_what_trains_or_draws(statement: str) -> 
 
 def test_prepare_never_loads_what_only_other_packages_would_use(tmp_path: Path) -> None:
     (tmp_path / "reviews.json").write_text('{"reviewText": "good tea", "overall": 5}\n' * 9)
-    call = f"reviewmill.main(['prepare', '{tmp_path}/reviews.json', '--out', '{tmp_path}/store'])"
-    assert loaded_by(f"import reviewmill; {call}") & {
-        "cffi", "models", "pandas", "scipy", "setuptools"} == set()
+    line = ["prepare", f"{tmp_path}/reviews.json", "--out", f"{tmp_path}/store", "--overwrite"]
+    statement = f"import reviewmill; reviewmill.main({line})"
+    loaded_by(statement)  # which compiles what is not compiled yet
+    assert loaded_by(statement) & {
+        "cffi", "models", "numba", "pandas", "scipy", "setuptools"} == set()
 
 
 def test_training_never_loads_what_compiles_models(tmp_path: Path) -> None:

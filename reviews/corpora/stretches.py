@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from reviews.compiled.functions import kernel
 from reviews.corpora.inputs import BOM, TruncatedInput
-from reviews.corpora.utf8 import compiled
 from reviews.text.bits import count_ones, equal, trailing_zeros
 
 Spans = NDArray[np.int64]
@@ -110,7 +110,7 @@ def _pass_by(
             return b"", True
 
 
-@compiled
+@kernel(returns=int)
 def _count_newlines(codes):
     """Number of newlines among the bytes."""
     count = i = 0
@@ -123,7 +123,7 @@ def _count_newlines(codes):
     return count
 
 
-@compiled
+@kernel()
 def _put_newlines(codes, places):
     """Places of the newlines, into an array that has room for just these."""
     n = i = 0

@@ -1,9 +1,9 @@
 """UTF-8 checks for the scanners, compiled."""
 
-import numba
+from reviews.compiled.functions import compiled as compiled_with
 
 # Inlined into each other: a scanner calls many small functions for every field.
-compiled = numba.njit(cache=True, nogil=True, forceinline=True)
+compiled = compiled_with(nogil=True, forceinline=True)
 
 
 @compiled

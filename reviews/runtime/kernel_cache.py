@@ -5,6 +5,7 @@ anything where it can do neither: a package that somebody else installed, a user
 """
 
 import contextlib
+import hashlib
 import os
 import stat
 import tempfile
@@ -17,12 +18,25 @@ def ensure_kernel_cache() -> None:
     """Name a temporary folder of this user's to numba, in NUMBA_CACHE_DIR, where it needs one."""
     if "NUMBA_CACHE_DIR" in os.environ or _can_write(PACKAGE / "__pycache__"):
         return
-    try:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:  # a user that the system does not know
-        home = Path(os.devnull)
-    if not _can_write(home):
+    if not _can_write(_home()):
         os.environ["NUMBA_CACHE_DIR"] = _own_folder(Path(tempfile.gettempdir()))
+
+
+def kernel_folders(source: Path) -> list[Path]:
+    """Folders for the machine code of a module's kernels, where numba would put its own: the first
+    one that can be written to takes it."""
+    own, apart = source.parent / "__pycache__", hashlib.sha256(bytes(source.parent)).hexdigest()
+    if named := os.environ.get("NUMBA_CACHE_DIR"):
+        return [Path(named, f"reviewmill-{apart[:16]}"), own]
+    return [own, _home() / f"reviewmill-{apart[:16]}"]
+
+
+def _home() -> Path:
+    """The folder for what programs of this user keep."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # a user that the system does not know
+        return Path(os.devnull)
 
 
 def _can_write(folder: Path) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+from reviews.compiled.machine_code import SUFFIX
 from reviews.runtime import unpack_on_node as on_node
 
 _DATE = (2000, 1, 1, 0, 0, 0)  # the same package has the same bytes
@@ -49,8 +50,8 @@ def _zip(packages: Sequence[ModuleType]) -> bytes:
 
 
 def _is_compiled(path: Path) -> bool:
-    """True when this is a kernel of numba's, not older than its source."""
-    if path.suffix not in (".nbi", ".nbc"):
+    """True when this is compiled code of a module, not older than its text."""
+    if path.suffix not in (".nbi", ".nbc", SUFFIX):
         return False
     source = path.parents[1] / (path.name.split(".")[0] + ".py")
     return source.is_file() and path.stat().st_mtime >= source.stat().st_mtime

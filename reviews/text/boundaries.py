@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from reviews.compiled.functions import inlined
 from reviews.text.bits import at_least, between, count_ones, equal, trailing_zeros
 
 Array = np.ndarray
@@ -15,7 +15,7 @@ AT_ONCE = 12  # tokens of 64 bytes, seldom more
 AS_IS = np.uint8(0)
 
 
-@njit(cache=True, inline="always")
+@inlined
 def _bounds(text: Array, i: Any, left: Any, case: Any, rule: Any, carried: Any) -> Any:
     """Boundaries of tokens among the 64 bytes text[i:i + 64], as bits.
 
@@ -54,7 +54,7 @@ def _bounds(text: Array, i: Any, left: Any, case: Any, rule: Any, carried: Any) 
     return firsts, ends, (letter >> last, word >> last, mark >> last)
 
 
-@njit(cache=True, inline="always")
+@inlined
 def stands(data: Array, i: Any, last: Any, rule: Any) -> Any:
     """True when the words of data[i:last] can be found in it as it is; 64 bytes may be read at
     each of its own, and some more.
@@ -72,7 +72,7 @@ def stands(data: Array, i: Any, last: Any, rule: Any) -> Any:
     return True
 
 
-@njit(cache=True, inline="always")
+@inlined
 def _dotted_or_kelvin(data: Array, i: Any) -> Any:
     """True when U+0130 or U+212A begins among 64 bytes."""
     dotted = equal(data, i, np.uint8(0xC4)) & equal(data, i + 1, np.uint8(0xB0))
@@ -81,7 +81,7 @@ def _dotted_or_kelvin(data: Array, i: Any) -> Any:
     return dotted | kelvin != 0
 
 
-@njit(cache=True, inline="always")
+@inlined
 def _put_places(bits: Any, base: Any, places: Array, n: Any) -> Any:
     """Write base + j for each bit j that is 1 to places[n:]; return the new end.
 
@@ -101,7 +101,7 @@ def _put_places(bits: Any, base: Any, places: Array, n: Any) -> Any:
     return end
 
 
-@njit(cache=True, inline="always")
+@inlined
 def find_tokens(text: Array, i: Any, size: Any, case: Any, rule: Any, places: Array) -> Any:
     """Write begin and end of the tokens of text[i:i + size] into places (2, n); their number."""
     begun: Any = 0

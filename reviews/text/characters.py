@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
 
+from reviews.compiled.functions import compiled, inlined
 from reviews.text.strings import string_buffers, strings_from
 
 Array = np.ndarray
@@ -136,13 +136,13 @@ def _mapped_all(texts: pa.Array, places: Array, replacements: Array) -> pa.Array
     return strings_from(out, ends)
 
 
-@njit(cache=True, inline="always")
+@inlined
 def _size_at(first: Any) -> Any:
     """Bytes of the UTF-8 sequence that begins with this byte."""
     return 1 if first < 0x80 else 2 if first < 0xE0 else 3 if first < 0xF0 else 4
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _map(
     data: Array, offsets: Array, places: Array, replacements: Array, out: Array, ends: Array,
     write: bool,
@@ -174,7 +174,7 @@ def _map(
         ends[row + 1] = n
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _squeeze(data: Array, offsets: Array, out: Array, ends: Array) -> None:
     n: Any = 0
     for row in range(offsets.size - 1):

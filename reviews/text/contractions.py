@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
 
+from reviews.compiled.functions import compiled, inlined
 from reviews.text.strings import string_buffers, strings_from
 
 Array = np.ndarray
@@ -79,12 +79,12 @@ _WORD_IS, _WORD_US, _WORD_NOT = (np.uint64(_pack(word)) for word in ("is", "us",
 _NONE = np.uint64(0)
 
 
-@njit(cache=True, inline="always")
+@inlined
 def _letter(byte: Any) -> Any:
     return 97 <= byte <= 122 or 65 <= byte <= 90
 
 
-@njit(cache=True)
+@compiled()
 def _key(data: Array, first: Any, end: Any) -> Any:
     """The letters in lower case as one number; 0 when there are none or too many."""
     key = np.uint64(0)
@@ -95,7 +95,7 @@ def _key(data: Array, first: Any, end: Any) -> Any:
     return key
 
 
-@njit(cache=True)
+@compiled()
 def _put(out: Array, n: Any, word: Any) -> Any:
     """Write the letters of a number; return the new end."""
     while word:
@@ -105,7 +105,7 @@ def _put(out: Array, n: Any, word: Any) -> Any:
     return n
 
 
-@njit(cache=True)
+@compiled()
 def _value(keys: Array, values: Array, key: Any) -> Any:
     for i in range(keys.size):
         if keys[i] == key:
@@ -113,7 +113,7 @@ def _value(keys: Array, values: Array, key: Any) -> Any:
     return _NONE
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _expand(
     data: Array, offsets: Array, stems: Array, stem_words: Array, endings: Array,
     ending_words: Array, before_is: Array, out: Array, ends: Array,

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
+from reviews.compiled.functions import compiled, kernel
 from reviews.text.bits import equal, trailing_zeros
 from reviews.text.strings import string_buffers, strings_from
 
@@ -73,12 +73,12 @@ def _names() -> tuple[Array, ...]:
     )
 
 
-@njit(cache=True)
+@compiled()
 def _is_letter(byte: int) -> bool:
     return 65 <= byte <= 90 or 97 <= byte <= 122
 
 
-@njit(cache=True)
+@compiled()
 def _find_name(data: Array, start: Any, end: Any, names: Array, name_ends: Array) -> Any:
     """Binary search for data[start:end] among the names; -1 when it is none of them."""
     low, high = 0, name_ends.size - 2
@@ -101,7 +101,7 @@ def _find_name(data: Array, start: Any, end: Any, names: Array, name_ends: Array
     return -1
 
 
-@njit(cache=True)
+@compiled()
 def _put_code(out: Array, n: Any, code: Any) -> Any:
     """Write a code point as UTF-8; return the new end."""
     if code < 0x80:
@@ -123,7 +123,7 @@ def _put_code(out: Array, n: Any, code: Any) -> Any:
     return n + 4
 
 
-@njit(cache=True)
+@compiled()
 def _number(data: Array, i: Any, last: Any) -> tuple[Any, Any]:
     """The code point of a numeric entity whose '&#' ends before i, and where its ';' stands;
     (-1, 0) when it is none."""
@@ -151,7 +151,7 @@ def _number(data: Array, i: Any, last: Any) -> tuple[Any, Any]:
     return code, i
 
 
-@njit(cache=True, nogil=True)
+@kernel(returns=int)
 def _next_mark(data: Array, i: Any, last: Any) -> Any:
     """The place of the first < or & in data[i:last], else last."""
     while i < last and i + 64 <= data.size:
@@ -164,7 +164,7 @@ def _next_mark(data: Array, i: Any, last: Any) -> Any:
     return min(i, last)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _clean(
     data: Array, offsets: Array, names: Array, name_ends: Array, values: Array,
     value_ends: Array, out: Array, ends: Array,

@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from reviews.compiled.functions import compiled, inlined
 from reviews.hashing import FIRST, GOLDEN, SECOND
 from reviews.text.bits import prefetch
 
@@ -14,7 +14,7 @@ _AHEAD = 24  # rows that memory is asked for before they are needed
 _GOLDEN, _FIRST, _SECOND = np.uint64(GOLDEN), np.uint64(FIRST), np.uint64(SECOND)
 
 
-@njit(cache=True, inline="always")
+@inlined
 def _mix(value: Any) -> Any:
     """SplitMix64's output function."""
     value = (value ^ value >> np.uint64(30)) * _FIRST
@@ -29,7 +29,7 @@ def row_counts(lengths: Array, ngrams: int) -> Array:
     return sum((np.maximum(sizes - order, 0) for order in orders), np.zeros_like(sizes))
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def find_rows(
     tokens: Array, lengths: Array, words: int, ngrams: int, buckets: int, rows: Array,
     starts: Array,
@@ -74,7 +74,7 @@ def padded_rows(
     return rows, weights
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def mean_rows(rows: Array, ends: Array, table: Array, means: Array) -> None:
     """Means (n, C) of the table's rows (R, C); review i has rows[ends[i - 1]:ends[i]]."""
     columns = table.shape[1]

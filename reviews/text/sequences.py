@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from reviews.compiled.functions import inlined, kernel
 from reviews.text.bits import prefetch
 from reviews.vocabulary import Coding
 
@@ -52,7 +52,7 @@ class Ragged:
         return self.values, self.first, self.size, self.base, self.common
 
 
-@njit(cache=True, inline="always")
+@inlined
 def _look_ahead(values: Array, first: int) -> None:
     """Ask for the row that begins there and comes soon: rows lie anywhere, so that otherwise
     each one is waited for."""
@@ -60,19 +60,18 @@ def _look_ahead(values: Array, first: int) -> None:
         prefetch(values, first + line * (64 // values.itemsize))
 
 
-@njit(cache=True, inline="always")
+@inlined
 def _number(word: Any, base: Any, common: Any) -> Any:
     """The number of a word's id (`Ragged`)."""
     number = np.int64(word)
     return number + base if number >= common else number
 
 
-@njit(cache=True, nogil=True)
+@kernel(returns=int)
 def _cut(
     ids: Array, firsts: Array, sizes: Array, bases: Array, common: int, numbers: Array, head: int,
-    unknown_id: int, tokens: Array, length: Array,
+    unknown_id: int, before: int, width: int, tokens: Array, length: Array,
 ) -> int:
-    width = tokens.shape[1]
     unknown = 0
     for row in range(firsts.size):
         if row + _AHEAD < firsts.size:
@@ -80,18 +79,18 @@ def _cut(
         size = np.int64(sizes[row])
         words = ids[firsts[row] : firsts[row] + size]
         base = bases[row]
-        kept = min(size, width)
+        kept: Any = min(size, width)
         length[row] = kept
         # The head comes from the front, the rest from the end of the review.
         front = kept if size <= width else head
         skipped = size - kept
         for k in range(front):
             number = numbers[_number(words[k], base, common)]
-            tokens[row, k] = number
+            tokens[row, before + k] = number
             unknown += number == unknown_id
         for k in range(front, kept):
             number = numbers[_number(words[skipped + k], base, common)]
-            tokens[row, k] = number
+            tokens[row, before + k] = number
             unknown += number == unknown_id
         for k in range(front, front + skipped):
             unknown += numbers[_number(words[k], base, common)] == unknown_id
@@ -113,8 +112,7 @@ def cut(
     tokens = np.full((rows, length), coding.padding, coding.dtype)
     kept = np.empty(rows, np.uint16)
     head = room if keep == "head" else (room + 1) // 2
-    unknown = _cut(*ids.parts(), numbers, head, coding.unknown,
-                   tokens[:, before : before + room], kept)
+    unknown = _cut(*ids.parts(), numbers, head, coding.unknown, before, room, tokens, kept)
     if before + len(coding.suffix):
         tokens[:, :before] = coding.prefix
         for place, number in enumerate(coding.suffix):
@@ -128,7 +126,7 @@ def room_for_words(length: int, coding: Coding) -> int:
     return length - len(coding.prefix) - len(coding.suffix)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _gather(values: Array, ends: Array, rows: Array, out: Array) -> None:
     n = 0
     for i in range(rows.size):
@@ -151,7 +149,7 @@ def gather(values: Array, ends: Array, rows: Array) -> tuple[Array, Array]:
     return out, new_ends
 
 
-@njit(cache=True, nogil=True)
+@kernel(returns=int)
 def _compact(
     values: Array, firsts: Array, sizes: Array, numbers: Array, first_own: int, used: Array,
     out: Array,
@@ -193,7 +191,7 @@ class Compactor:
         return small, self.used[:count].copy()
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def count_ids(
     values: Array, firsts: Array, sizes: Array, bases: Array, common: int, counts: Array
 ) -> None:

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
+
+from reviews.compiled.functions import inlined, kernel
 
 Array = np.ndarray
 
@@ -41,7 +42,7 @@ def strings_from(data: Array, starts: Array) -> pa.Array:
     return pa.StringArray.from_buffers(len(starts) - 1, offsets, pa.py_buffer(data))
 
 
-@njit(cache=True, inline="always")
+@inlined
 def mix(h: np.uint64) -> np.uint64:
     """The finalizer of SplitMix64 (Steele et al. 2014): every input bit moves every output bit."""
     h = (h ^ (h >> np.uint64(30))) * PRIME_C
@@ -49,7 +50,7 @@ def mix(h: np.uint64) -> np.uint64:
     return h ^ (h >> np.uint64(31))
 
 
-@njit(cache=True)
+@kernel()
 def _hash_strings(data: Array, offsets: Array, hashes: Array) -> None:
     for row in range(offsets.size - 1):
         size = offsets[row + 1] - offsets[row]
@@ -76,11 +77,15 @@ def key_hashes(names: pa.Array) -> Array:
     return np.where(np.asarray(names.is_null()), np.uint64(0), hash_strings(names)[:, 0])
 
 
-@njit(cache=True)
-def mix_hashes(h: Array, salt: int) -> Array:
-    """A new hash (n,) uint64 of each hash: independent for different salts."""
-    out = np.empty(h.size, np.uint64)
+@kernel()
+def _mix_hashes(h: Array, salt: int, out: Array) -> None:
     step = np.uint64(salt) * PRIME_B
     for i in range(h.size):
         out[i] = mix(mix(h[i] + step) ^ step)
+
+
+def mix_hashes(h: Array, salt: int) -> Array:
+    """A new hash (n,) uint64 of each hash: independent for different salts."""
+    out = np.empty(len(h), np.uint64)
+    _mix_hashes(np.ascontiguousarray(h), salt, out)
     return out

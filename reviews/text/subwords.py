@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
+from reviews.compiled.functions import kernel
 from reviews.errors import UserError
 from reviews.recipe import HUGGING_FACE, Tokenization
 from reviews.text.strings import BASIS_A, BASIS_B, PRIME_A, PRIME_B, mix
@@ -123,7 +123,7 @@ def _read(file: Path) -> str:
     return text
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _hash_rows(ids: Array, ends: Array, hashes: Array) -> None:
     """Two independent hashes of each row of ids."""
     begin = 0

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
+from reviews.compiled.functions import compiled, inlined, kernel
 from reviews.recipe import Tokenization
 from reviews.text.bits import load64
 from reviews.text.boundaries import (
@@ -62,7 +62,7 @@ OVERREAD = 80
 _BATCH = 256  # tokens looked up at a time
 
 
-@njit(cache=True, inline="always")
+@inlined
 def _decode(data: Array, i: Any) -> Any:
     """The code point whose UTF-8 begins at i with a byte of 128 or more, and its size."""
     code = np.int64(data[i])
@@ -75,7 +75,7 @@ def _decode(data: Array, i: Any) -> Any:
             | np.int64(data[i + 2] & 0x3F) << 6 | np.int64(data[i + 3] & 0x3F)), 4
 
 
-@njit(cache=True, inline="always")
+@inlined
 def _encode(code: Any) -> Any:
     """The UTF-8 of a code point, its first byte lowest, and its size."""
     if code < 0x80:
@@ -89,13 +89,13 @@ def _encode(code: Any) -> Any:
                      | (0x80 | code >> 6 & 0x3F) << 16 | (0x80 | code & 0x3F) << 24), 4
 
 
-@njit(cache=True, inline="always")
+@inlined
 def _lower(byte: Any) -> Any:
     """The byte, lower-cased where it is a letter of ASCII."""
     return byte | np.uint8(np.uint8(byte - np.uint8(65)) < 26) << np.uint8(5)
 
 
-@njit(cache=True)
+@compiled()
 def _fold_alone(
     data: Array, i: Any, last: Any, kind: Array, out: Array, n: Any, code: Any
 ) -> Any:
@@ -123,7 +123,7 @@ def _fold_alone(
     return i, n + 1
 
 
-@njit(cache=True, inline="always")
+@inlined
 def _fold(data: Array, i: Any, last: Any, kind: Array, lower: Array, out: Array) -> Any:
     """Write data[i:last] lower-cased, every separator beyond ASCII as 0, a 0 on both sides of a
     word of one character, and some zeros; return its size."""
@@ -169,13 +169,13 @@ def _fold(data: Array, i: Any, last: Any, kind: Array, lower: Array, out: Array)
     return n
 
 
-@njit(cache=True, inline="always")
+@inlined
 def _in_word(byte: Any) -> Any:
     """True when a byte of folded text belongs to a letter or number (or a mark on one)."""
     return byte > 127 or 97 <= byte <= 122 or 48 <= byte < 58
 
 
-@njit(cache=True, inline="always")
+@inlined
 def _make_keys(
     text: Array, case: Any, places: Array, begin: Any, count: Any, own_keys: Array
 ) -> None:
@@ -188,23 +188,24 @@ def _make_keys(
         own_keys[k, 1] = (load64(text, first + 8) | cases) & HIGH[np.uintp(size)]
 
 
-@njit(cache=True, nogil=True)
+@kernel(returns=int)
 def _scan(
     data: Array, offsets: Array, row: int, kind: Array, lower: Array, rule: int,
     stops: int, slots: Array, keys: Array, starts: Array, arena: Array, used: Array,
-    folded: Array, folded_text: Array, places: Array, ids: Array, ends: Array, identity: Array,
-) -> Any:
+    folded: Array, folded_text: Array, places: Array, own_keys: Array, misses: Array, ids: Array,
+    ends: Array, identity: Array,
+) -> int:
     """Tokenize rows from `row` on until one might not fit; return that row.
 
     Every table has room for one id, word and byte a byte of input (two for lower-casing).
-    folded_text is folded, for reading: it takes the rows that are not as they stand.
+    folded_text is folded, for reading: it takes the rows that are not as they stand. own_keys and
+    misses are for the tokens that take turns.
 
     The tokens of a row take turns: keys of some, then a look at the table for each, then the
     hashes, so that the processor asks for many words at a time. Indices that have no sign spare
     it the question whether they count from the end.
     """
     n: Any = np.uintp(ends[row - 1] if row > 0 else 0)
-    own_keys, misses = np.empty((_BATCH, 2), np.uint64), np.empty(_BATCH + 1, np.int16)
     while row < offsets.size - 1:
         i, last = np.int64(offsets[row]), np.int64(offsets[row + 1])
         size = last - i
@@ -300,6 +301,7 @@ class Tokenizer:
         longest = int(np.diff(offsets).max(initial=0)) + 1
         folded = np.empty(2 * longest + 160, np.uint8)
         places = np.empty((2, 2 * longest + AT_ONCE + 64), np.int32)
+        own_keys, misses = np.empty((_BATCH, 2), np.uint64), np.empty(_BATCH + 1, np.int16)
         ids = np.empty(int(offsets[-1] - offsets[0]) // 4 + longest + 8, np.int32)
         ends = np.empty(len(texts), np.int64)
         identity = np.empty((len(texts), 2), np.uint64)
@@ -307,7 +309,8 @@ class Tokenizer:
         while True:
             row = _scan(
                 data, offsets, row, self.kind, self.lower, self.rule, self.stops,
-                *self.table.tables(), folded, read_only(folded), places, ids, ends, identity,
+                *self.table.tables(), folded, read_only(folded), places, own_keys, misses, ids,
+                ends, identity,
             )
             if row == len(texts):
                 break

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
+from reviews.compiled.functions import compiled, inlined, kernel
 from reviews.text.bits import load64
 from reviews.text.strings import PRIME_A, PRIME_B, mix, string_buffers, strings_from
 
@@ -71,19 +71,19 @@ class WordTable:
         return self.slots, self.keys, self.starts, self.arena, self.used
 
 
-@njit(cache=True, inline="always")
+@inlined
 def hash_key(low: Any, high: Any) -> Any:
     """A hash (uint64) of a key, whose upper bits are the better ones."""
     return (low ^ (high * PRIME_A)) * PRIME_B
 
 
-@njit(cache=True, inline="always")
+@inlined
 def slot_of(hashed: Any, used: Array) -> Any:
     """First slot of the search for a key of this hash."""
     return np.int64(hashed >> np.uint64(used[2]))
 
 
-@njit(cache=True, inline="always")
+@inlined
 def _chunk(data: Array, first: Any, size: Any, k: Any) -> Any:
     """Bytes 8 k and on of the word data[first:first + size], at most eight, as a number."""
     i = first + 8 * k
@@ -96,7 +96,7 @@ def _chunk(data: Array, first: Any, size: Any, k: Any) -> Any:
     return value
 
 
-@njit(cache=True)
+@compiled()
 def _key(data: Array, first: Any, size: Any) -> Any:
     """The two halves of the key of the word data[first:first + size]."""
     low = _chunk(data, first, size, 0) if size else np.uint64(0)
@@ -109,14 +109,14 @@ def _key(data: Array, first: Any, size: Any) -> Any:
     return mix(low ^ np.uint64(size)) << np.uint64(8), mix(high)
 
 
-@njit(cache=True, inline="always")
+@inlined
 def _has_zero(value: Any) -> Any:
     """True when one of the eight bytes of a uint64 is 0."""
     below = value - np.uint64(0x0101010101010101)
     return below & ~value & np.uint64(0x8080808080808080) != 0
 
 
-@njit(cache=True, inline="always")
+@inlined
 def _search(
     data: Array, first: Any, size: Any, low: Any, high: Any,
     slots: Array, keys: Array, starts: Array, arena: Array, used: Array,
@@ -143,7 +143,7 @@ def _search(
     return np.int64(-1), slot
 
 
-@njit(cache=True)
+@compiled()
 def intern(
     data: Array, first: Any, size: Any,
     slots: Array, keys: Array, starts: Array, arena: Array, used: Array,
@@ -168,7 +168,7 @@ def intern(
     return word
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _intern_many(
     data: Array, offsets: Array,
     slots: Array, keys: Array, starts: Array, arena: Array, used: Array, ids: Array,
@@ -179,7 +179,7 @@ def _intern_many(
         ids[row] = intern(data, first, size, slots, keys, starts, arena, used)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _find_many(
     data: Array, offsets: Array,
     slots: Array, keys: Array, starts: Array, arena: Array, used: Array, ids: Array,
@@ -191,7 +191,7 @@ def _find_many(
         ids[row], _ = _search(data, first, size, low, high, slots, keys, starts, arena, used)
 
 
-@njit(cache=True)
+@kernel()
 def _refill(slots: Array, keys: Array, used: Array) -> None:
     """Enter all words into empty slots."""
     for word in range(used[0]):

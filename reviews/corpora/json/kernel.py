@@ -9,6 +9,7 @@ record's result depends on its neighbours.
 import numpy as np
 from numpy.typing import NDArray
 
+from reviews.compiled.functions import kernel
 from reviews.corpora.json.values import (
     ABSENT,
     COLON,
@@ -187,17 +188,19 @@ def _record(data, i, end, names, bounds, stack, row, kinds, numbers, out, filled
         i = skip_space(data, i + 1, end)
 
 
-@compiled
-def _records(data, starts, ends, names, bounds, status, kinds, numbers, out, offsets):
-    """All records; out[f] takes the strings of field f end to end, offsets[f] their bounds."""
-    stack = np.empty(_DEPTH, np.uint8)
-    filled = np.zeros(bounds.size - 1, np.int64)
+@kernel()
+def _records(
+    data, starts, ends, names, bounds, stack, filled, status, kinds, numbers, out, offsets
+):
+    """All records; out[f] takes the strings of field f end to end, offsets[f] their bounds, and
+    filled[f] how far it is filled. `stack` is for what is nested."""
     for row in range(starts.size):
         good = _record(
             data, starts[row], ends[row], names, bounds, stack, row, kinds, numbers, out, filled
         )
         status[row] = GOOD if good else HARD
-        offsets[:, row + 1] = filled
+        for f in range(filled.size):
+            offsets[f, row + 1] = filled[f]
 
 
 def scan(
@@ -220,6 +223,7 @@ def scan(
     bounds = np.cumsum([0, *map(len, names)], dtype=np.int64)
     _records(
         np.frombuffer(data, np.uint8), starts, ends, np.frombuffer(b"".join(names), np.uint8),
-        bounds, status, kinds, numbers, out, offsets,
+        bounds, np.empty(_DEPTH, np.uint8), np.zeros(fields, np.int64), status, kinds, numbers,
+        out, offsets,
     )  # fmt: skip
     return status, kinds, numbers, out, offsets

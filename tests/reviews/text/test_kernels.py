@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
-from reviews.text.bits import at_least, between, count_ones, equal, load64, trailing_zeros
+from reviews.compiled.intrinsics import at_least, between, count_ones, equal, load64, trailing_zeros
 from reviews.text.sequences import Compactor, Ragged, gather
 
 sixty_four_bytes = st.binary(min_size=64, max_size=64)

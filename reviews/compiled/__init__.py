@@ -1,0 +1,1 @@
+"""Functions that numba compiles, and machine code of theirs that is called without numba."""
