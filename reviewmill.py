@@ -38,8 +38,8 @@ COMMANDS = {
 }
 
 # What other packages import where they find it, and nothing of `prepare` uses: pyarrow for data
-# frames, mrjob through distutils, which Python 3.12 has no more.
-UNUSED = ["pandas"] + ["setuptools"] * (sys.version_info < (3, 12))
+# frames and functions that travel, mrjob through distutils, which Python 3.12 has no more.
+UNUSED = ["pandas", "cloudpickle"] + ["setuptools"] * (sys.version_info < (3, 12))
 
 # What a command needs beside the core install: the extra, and the modules it brings.
 EXTRAS = {"train": ("torch", "mpi4py", "safetensors"), "report": ("matplotlib",),

@@ -1,12 +1,11 @@
 """Parquet: one row a review. Row groups can be read apart from each other."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pyarrow.types as kinds
 from numpy.typing import NDArray
 
@@ -18,6 +17,9 @@ from reviews.errors import UserError
 from reviews.recipe import Recipe
 from reviews.storage.input_file import open_input
 from reviews.text.strings import string_buffers
+
+if TYPE_CHECKING:
+    import pyarrow.parquet
 
 MAGIC = b"PAR1"
 _SNIFFED_ROWS = 1000
@@ -76,10 +78,12 @@ class Parquet:
         return sum(self._file.metadata.row_group(i).num_rows for i in range(first))
 
 
-def open_parquet(path: str) -> pq.ParquetFile:
+def open_parquet(path: str) -> "pyarrow.parquet.ParquetFile":
     """The file, or a UserError that names it."""
+    from pyarrow.parquet import ParquetFile  # not in the start of a run without Parquet
+
     try:
-        return pq.ParquetFile(open_input(path), page_checksum_verification=True)
+        return ParquetFile(open_input(path), page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, error) from None
 
