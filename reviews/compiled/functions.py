@@ -35,6 +35,11 @@ class Compiled:
     def __call__(self, *given: Any) -> Any:
         return self._cached(*given)
 
+    @property
+    def signatures(self) -> list[Any]:
+        """Kinds of arguments that numba has code for, as its own functions have them."""
+        return list(self._cached.signatures)
+
     @cached_property
     def _cached(self) -> Any:
         with _LOCK:
