@@ -50,8 +50,10 @@ def _zip(packages: Sequence[ModuleType]) -> bytes:
 
 
 def _is_compiled(path: Path) -> bool:
-    """True when this is compiled code of a module, not older than its text."""
+    """True when this is compiled code of a module's present text."""
     if path.suffix not in (".nbi", ".nbc", SUFFIX):
         return False
     source = path.parents[1] / (path.name.split(".")[0] + ".py")
-    return source.is_file() and path.stat().st_mtime >= source.stat().st_mtime
+    # Machine code of our own is loaded by a name that depends on the text.
+    return source.is_file() and (
+        path.suffix == SUFFIX or path.stat().st_mtime >= source.stat().st_mtime)
