@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check_exchange(config: TrainingConfig, communicator: Communicator) -> None:
     """Agree on a UserError where the hardware or the backend lacks what the options ask for."""
-    problem = lacking(config, communicator.device)
+    problem = lacking(config, communicator.device, communicator.backend)
     if problem and communicator.size > 1:
         problem = f"{platform.node()}: {problem}"
     communicator.agree(problem)

@@ -45,8 +45,10 @@ class TooLarge(Exception):
         self.rows, self.tokens = rows, tokens
 
 
-# torch has no type of its own for these.
-NO_MEMORY = ("DefaultCPUAllocator", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
+# torch has no type of its own for these: of the CPU, cuDNN before and since 9, cuBLAS, and CUDA
+# itself, for pinned memory.
+NO_MEMORY = ("DefaultCPUAllocator", "CUDNN_STATUS_ALLOC_FAILED", "DEVICE_ALLOCATION_FAILED",
+             "CUBLAS_STATUS_ALLOC_FAILED", "CUDA error: out of memory")
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

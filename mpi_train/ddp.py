@@ -47,7 +47,9 @@ class BalancedBatches(Sampler[list[int]]):
         self.shares = whole_shares(np.ones(self.ranks), global_batch, minimum=1)
         self._counts = self.shares  # (R,) rows of each rank in this update
         self._balancer = Balancer(self.ranks, parking=False)
-        self._started = self._ready = self._summed = time.perf_counter()
+        self._started = self._ready = time.perf_counter()
+        self._summed: float | torch.cuda.Event = self._started
+        self._device = torch.device("cpu")  # of what ranks tell each other
         self._after_s = 0.0  # of the last update, from its sum to its end
         self._times: PendingTensor | None = None  # (R,) of this update
         self._settled: PendingTensor | None = None  # (R,) shares of the next one
@@ -77,21 +79,25 @@ class BalancedBatches(Sampler[list[int]]):
         """Weight of this rank's mean in the mean over the whole batch."""
         return float(self._counts[self.rank] / self._counts.sum())
 
-    def ready(self) -> None:
+    def ready(self, gradient: Tensor) -> None:
         """The backward pass is through, and the exchange of its last bucket begins."""
+        if gradient.is_cuda:
+            # The GPU is behind this program, and what others do must not count.
+            torch.cuda.current_stream(gradient.device).synchronize()
         self._ready = time.perf_counter()
+        self._device = torch.device("cpu") if dist.get_backend() == "gloo" else gradient.device
 
     def send_time(self) -> None:
         """Have this rank's own time of the update set out, together with the gradients."""
-        times = torch.zeros(self.ranks, dtype=torch.float64)
+        times = torch.zeros(self.ranks, dtype=torch.float64, device=self._device)
         own_s = self._ready - self._started + self._after_s
-        work = dist.all_gather(list(times.split(1)), torch.tensor([own_s], dtype=torch.float64),
-                               async_op=True)
+        own = torch.tensor([own_s], dtype=torch.float64, device=self._device)
+        work = dist.all_gather(list(times.split(1)), own, async_op=True)
         self._times = PendingTensor(times, work)
 
-    def summed(self) -> None:
-        """A bucket has been exchanged."""
-        self._summed = time.perf_counter()
+    def summed(self, gradient: Tensor) -> None:
+        """A bucket has been exchanged; on a GPU, it will have been at this place of the stream."""
+        self._summed = _stamp(gradient)
 
     def step(self) -> None:
         """After an update: learn from the ranks' own times, and settle shares.
@@ -101,14 +107,14 @@ class BalancedBatches(Sampler[list[int]]):
         """
         if self._times is None:
             raise RuntimeError("no times: model.register_comm_hook(balancer, time_and_sum)")
-        self._after_s = time.perf_counter() - self._summed
+        self._after_s = _seconds_since(self._summed)
         times, self._times = self._times.wait(), None
         shares = self.shares
         if self.rank == 0:
             self._balancer.observe(np.maximum(self._counts, 1), times)
             ratios = self._balancer.decide(self.global_batch).ratios
             shares = whole_shares(ratios, self.global_batch, minimum=1)
-        coming = torch.tensor(shares)
+        coming = torch.tensor(shares, device=self._device)
         work = dist.broadcast(coming, 0, async_op=True)
         if self._settled is not None:
             self.shares = self._settled.wait()
@@ -127,7 +133,7 @@ class PendingTensor:
         """The numbers, when they are here."""
         assert self.work is not None
         self.work.wait()
-        return self.numbers.numpy()
+        return self.numbers.cpu().numpy()
 
 
 def time_and_sum(
@@ -138,7 +144,7 @@ def time_and_sum(
     A clock around backward() would see the slowest rank on every rank.
     """
     if bucket.is_last():
-        balancer.ready()
+        balancer.ready(bucket.buffer())
     gradient = bucket.buffer().mul_(balancer.weight)
     work = dist.all_reduce(gradient, async_op=True)
     assert work is not None
@@ -146,8 +152,27 @@ def time_and_sum(
         balancer.send_time()
 
     def take(future: torch.futures.Future) -> Tensor:
-        balancer.summed()
         summed: Tensor = future.value()[0]
+        balancer.summed(summed)
         return summed
 
     return work.get_future().then(take)
+
+
+def _stamp(gradient: Tensor) -> "float | torch.cuda.Event":
+    """Now, or on a GPU the place that its current stream has come to."""
+    if not gradient.is_cuda:
+        return time.perf_counter()
+    event = torch.cuda.Event(enable_timing=True)
+    event.record(torch.cuda.current_stream(gradient.device))
+    return event
+
+
+def _seconds_since(stamp: "float | torch.cuda.Event") -> float:
+    """Seconds from a stamp to now, or on a GPU until all that it was given so far is done."""
+    if isinstance(stamp, float):
+        return time.perf_counter() - stamp
+    now = torch.cuda.Event(enable_timing=True)
+    now.record()
+    now.synchronize()
+    return stamp.elapsed_time(now) / 1e3

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from models.attention import AttentionConfig
 from models.nets.bag import NgramView
 from models.nets.embedding import Embedding
-from models.nets.recurrent import Layers, Staged
+from models.nets.recurrent import Layers, Lstm, Staged
 from models.options import ModelOptions
 
 
@@ -21,7 +21,7 @@ class BilstmAttention(Staged):
         config = options.network
         width = 2 * config.hidden_dim
         self.embedding = Embedding(options.vocabulary_size, config.embedding_dim)
-        self.layers = Layers(nn.LSTM, config.embedding_dim, config.hidden_dim, config.layers, 2)
+        self.layers = Layers(Lstm, config.embedding_dim, config.hidden_dim, config.layers, 2)
         self.attention = nn.Linear(width, width)
         self.context = nn.Parameter(torch.randn(width) * width**-0.5)
         self.output = nn.Linear(width, options.outputs)

@@ -3,6 +3,7 @@
 Tensors inside are time-major, (T, n, D): the layout of the fused recurrent kernels.
 """
 
+import warnings
 from typing import Any, cast
 
 import torch
@@ -14,6 +15,51 @@ from models.nets.embedding import Embedding
 from models.options import LayersOverWords, ModelOptions
 from models.recurrent import RecurrentConfig
 
+# Rounded weights are no part of cuDNN's buffer of a layer's; to copy them there costs little.
+warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
+
+
+def rounded_type(device: torch.device) -> torch.dtype | None:
+    """The type that a recurrent layer on this device has to be given its numbers in.
+
+    Under autocast, torch computes cuDNN's recurrent layers in float16 whatever type it was asked
+    for: gradients that bfloat16 holds would fade there. None: torch does what it was asked for.
+    """
+    if device.type != "cuda" or not torch.is_autocast_enabled("cuda"):
+        return None
+    kind = torch.get_autocast_dtype("cuda")
+    return None if kind == torch.float16 else kind
+
+
+class Lstm(nn.LSTM):
+    """nn.LSTM of one layer and direction, rounded as autocast asks for."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Any]:  # type: ignore[override]
+        """Words (T, n, D) to outputs (T, n, H), and the last state."""
+        kind = rounded_type(x.device)
+        return super().forward(x) if kind is None else _rounded(self, x, kind)
+
+
+class Gru(nn.GRU):
+    """nn.GRU of one layer and direction, rounded as autocast asks for."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Any]:  # type: ignore[override]
+        """Words (T, n, D) to outputs (T, n, H), and the last state."""
+        kind = rounded_type(x.device)
+        return super().forward(x) if kind is None else _rounded(self, x, kind)
+
+
+def _rounded(layer: nn.LSTM | nn.GRU, x: Tensor, kind: torch.dtype) -> tuple[Tensor, Any]:
+    """A layer's outputs, and its last state, with all numbers of one type."""
+    zeros = x.new_zeros(1, x.shape[1], layer.hidden_size, dtype=kind)
+    weights = [weight.to(kind) for weight in layer._flat_weights]
+    options = (layer.bias, 1, 0.0, layer.training, False, False)
+    with torch.autocast(x.device.type, enabled=False):
+        if isinstance(layer, nn.GRU):
+            return torch.gru(x.to(kind), zeros, weights, *options)
+        outputs, *state = torch.lstm(x.to(kind), (zeros, zeros), weights, *options)
+        return outputs, state
+
 
 class Layers(nn.ModuleList):
     """Recurrent layers on one another, each of one or two directions.
@@ -24,7 +70,7 @@ class Layers(nn.ModuleList):
     """
 
     def __init__(
-        self, kind: type[nn.LSTM] | type[nn.GRU], inputs: int, hidden: int, layers: int,
+        self, kind: type[Lstm] | type[Gru], inputs: int, hidden: int, layers: int,
         directions: int,
     ) -> None:
         super().__init__(
@@ -133,7 +179,7 @@ class Recurrent(Staged):
         self.options = options
         config = options.network
         self.embedding = Embedding(options.vocabulary_size, config.embedding_dim)
-        kind = {"lstm": nn.LSTM, "gru": nn.GRU}[options.model]
+        kind = {"lstm": Lstm, "gru": Gru}[options.model]
         directions = 2 if config.bidirectional else 1
         self.layers = Layers(
             kind, config.embedding_dim, config.hidden_dim, config.layers, directions)

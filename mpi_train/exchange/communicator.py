@@ -21,7 +21,13 @@ import torch
 import torch.distributed
 
 from mpi_train.exchange.addresses import find_interfaces
-from mpi_train.exchange.devices import Gpus, choose_device, idle_gpus_text
+from mpi_train.exchange.devices import (
+    Gpus,
+    choose_device,
+    idle_gpus_text,
+    place_among,
+    visible_gpus,
+)
 from mpi_train.exchange.process_groups import make_process_group
 from mpi_train.exchange.shared_memory.memory import share_memory
 from mpi_train.exchange.tcp_store_world import TcpStoreWorld, find_rendezvous
@@ -210,10 +216,13 @@ class Communicator:
 
         `unused_gpus` then has a line about ranks that leave a GPU unused without being asked to.
         """
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        each = all(self.world.allgather(count >= self.local_size))
+        seen = visible_gpus()
+        count = len(seen)
+        boots, gpus = zip(*self.world.allgather((self._boot, seen)), strict=True)
+        number, sharers = place_among(self.rank, boots, gpus)
+        each = all(self.world.allgather(count >= sharers))
         found, problem = choose_device(device, backend, Gpus(
-            platform.node(), count, self.local_rank, self.local_size, each))
+            platform.node(), count, number, sharers, each))
         self.agree(problem)
         self.device = torch.device(found)
         if self.device.type == "cuda":
@@ -263,8 +272,9 @@ class Communicator:
 
     def _have_gpus_of_their_own(self) -> bool:
         """True when all ranks are on GPUs, and no two on one."""
-        found = self.world.allgather((self.device.type, self._boot, self.device.index))
-        return all(kind == "cuda" for kind, *_ in found) and len(set(found)) == len(found)
+        gpu = visible_gpus()[self.device.index] if self.device.type == "cuda" else ""
+        found = self.world.allgather((self._boot, gpu))
+        return all(gpu for _, gpu in found) and len({*found}) == len(found)
 
     def _see_each_other(self) -> bool:
         """True when all ranks can share memory."""

@@ -1,6 +1,7 @@
 """Device of each rank: a GPU, or the processor."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reviews.errors import UserError
@@ -16,12 +17,37 @@ def check_device(name: str) -> None:
         raise UserError(f"--device is {name}: give auto, cpu, cuda or cuda:N")
 
 
+def visible_gpus() -> tuple[str, ...]:
+    """UUIDs of the GPUs, or parts of one (MIG), that this process may use, as torch counts them.
+
+    A launcher may show each rank one of its own, which all of them call cuda:0.
+    """
+    import torch  # options are read without it
+
+    if not torch.cuda.is_available():
+        return ()
+    return tuple(str(torch.cuda.get_device_properties(number).uuid)
+                 for number in range(torch.cuda.device_count()))
+
+
+def place_among(
+    rank: int, hosts: Sequence[str], seen: Sequence[tuple[str, ...]]
+) -> tuple[int, int]:
+    """Number of a rank among those of its host that see the same GPUs, and how many these are.
+
+    hosts, seen: of each rank.
+    """
+    same = [other for other in range(len(hosts))
+            if (hosts[other], seen[other]) == (hosts[rank], seen[rank])]
+    return same.index(rank), len(same)
+
+
 @dataclass(frozen=True)
 class Gpus:
-    """GPUs of a host, and the rank that asks for one.
+    """GPUs that a rank sees on its host, and its place among those that see the same.
 
-    local_rank, local_size: number of the rank among those of its host, and how many these are.
-    each: true where every host has a GPU for each of its ranks.
+    local_rank, local_size: number of the rank among these, and how many they are.
+    each: true where every rank of all hosts has one for itself.
     """
 
     host: str

@@ -112,7 +112,7 @@ class Group:
         if self._levels:
             return self._levels.all_reduce(values, rounded)
         if rounded:
-            return RoundedSum(self._data, values, self.size)
+            return RoundedSum(self._data, values, self.size, on_cpu=self._backend == "gloo")
         if self.polls:
             from mpi4py import MPI
 

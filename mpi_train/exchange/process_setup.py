@@ -18,9 +18,9 @@ def has_bf16(device: torch.device) -> bool:
                 and torch.cpu._is_avx512_bf16_supported())
 
 
-def lacking(config: TrainingConfig, device: torch.device) -> str | None:
-    """Message about what the options ask for and this rank's hardware lacks, or None; called
-    after `prepare_process`."""
+def lacking(config: TrainingConfig, device: torch.device, backend: str) -> str | None:
+    """Message about what the options ask for and this rank's hardware, or the backend for it,
+    lacks, or None; called after `prepare_process`."""
     precision, threads = config.run.precision, torch.get_num_threads()
     if precision == "bf16" and not has_bf16(device):
         return ("--precision bf16 is for hardware that multiplies such numbers: "
@@ -28,6 +28,9 @@ def lacking(config: TrainingConfig, device: torch.device) -> str | None:
     if precision == "fp16" and device.type == "cpu" and config.model in LSTMS:
         return (f"--precision fp16 trains --model {config.model} on GPUs alone: "
                 "give --precision fp32")
+    if config.exchange.parallel == "fsdp" and device.type == "cuda" and backend == "gloo":
+        return ("--parallel fsdp on GPUs needs one for each rank: gloo does not gather what lies "
+                "in their memory, as nccl does. Give --device cpu, or fewer ranks")
     if config.exchange.parallel == "model" and device.type != "cpu":
         return "--parallel model is for processors: give --device cpu, or --parallel data"
     if config.exchange.parallel == "model" and threads < 2:
@@ -39,7 +42,10 @@ def lacking(config: TrainingConfig, device: torch.device) -> str | None:
 def prepare_process(
     threads: int, core_sharers: int, local_rank: int = 0, pin: bool = False
 ) -> None:
-    """Set the threads of this process before any start.
+    """Set the threads of this process before any start, and how it computes.
+
+    fp32 is fp32 on GPUs too: torch would have cuDNN round the factors of recurrent layers and
+    convolutions to the 10 bits of TF32, and sums depend on how a batch is divided.
 
     Denormal numbers are flushed to zero in every thread, since threads inherit this from the
     one that starts them: gradients that fade along long reviews are 6 times slower otherwise.
@@ -56,6 +62,7 @@ def prepare_process(
     if pin:
         first = local_rank * threads
         os.sched_setaffinity(0, {cores[i % len(cores)] for i in range(first, first + threads)})
+    torch.backends.cudnn.allow_tf32 = False
     torch.set_flush_denormal(True)
     torch.set_num_threads(threads)
     keep_freed_memory()

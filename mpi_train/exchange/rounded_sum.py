@@ -15,12 +15,14 @@ class RoundedSum:
     Args:
         data: a process group of torch, of so many ranks.
         values: this rank's, and then the sum.
+        on_cpu: whether they are sent from the CPU's memory: of a GPU's, gloo has no all-gather.
     """
 
-    def __init__(self, data: Any, values: Tensor, size: int) -> None:
+    def __init__(self, data: Any, values: Tensor, size: int, on_cpu: bool = False) -> None:
         self._data, self._values, self._size = data, values, size
         padded = -(-values.numel() // size) * size
-        self._sent = torch.zeros(padded, dtype=torch.bfloat16, device=values.device)
+        device = torch.device("cpu") if on_cpu else values.device
+        self._sent = torch.zeros(padded, dtype=torch.bfloat16, device=device)
         self._sent[: values.numel()] = values.view(-1)
         self._pieces = torch.empty_like(self._sent)
         self._scattered = data.alltoall_base(self._pieces, self._sent, [], [])

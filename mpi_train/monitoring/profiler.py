@@ -1,6 +1,7 @@
 """`--profile`: where the time of an update goes, on rank 0, in files for people and for viewers.
 
-    profile/summary.txt   one page: phases of an update, costliest operators, costliest functions
+    profile/summary.txt   one page: phases of an update, costliest operators and functions; of a GPU
+                          its kernels, for how long it had work, and the most memory
     profile/trace.json    torch.profiler's trace of some updates, for chrome://tracing or Perfetto
     profile/host.prof     cProfile of as many others, for pstats or snakeviz
 
@@ -14,6 +15,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from mpi_train.monitoring.phase_timer import PHASES
@@ -55,7 +57,8 @@ class Profiler:
         """Write the summary."""
         self._stop_tracing()
         self._stop_timing()
-        lines = [*self._phase_lines(), *self._operator_lines(), *self._function_lines()]
+        lines = [*self._phase_lines(), *self._operator_lines(), *self._gpu_lines(),
+                 *self._function_lines()]
         (self._folder / "summary.txt").write_text("\n".join(lines) + "\n", "utf-8")
 
     def _stop_tracing(self) -> None:
@@ -90,6 +93,21 @@ class Profiler:
                   f"{event.self_cpu_time_total / whole:6.1%} "
                   f"{event.count // traced:6} x  {event.key}" for event in found[:SHOWN])]
 
+    def _gpu_lines(self) -> list[str]:
+        if self._updates <= WARM_UP:
+            return []
+        traced = min(TRACED, self._updates - WARM_UP)
+        found = kernels(self._torch)
+        if not found:
+            return []
+        whole = sum(event.self_device_time_total for event in found)
+        memory = torch.cuda.max_memory_reserved()
+        return ["", f"Kernels of {traced} traced updates on the GPU, which had work for "
+                f"{whole / 1e3 / traced:.2f} ms of each, and {memory / 1e9:.2f} GB at most:", "",
+                *(f"{event.self_device_time_total / 1e3 / traced:10.2f} ms "
+                  f"{event.self_device_time_total / whole:6.1%} "
+                  f"{event.count // traced:6} x  {event.key}" for event in found[:SHOWN])]
+
     def _function_lines(self) -> list[str]:
         if self._updates <= WARM_UP + TRACED:
             return []
@@ -100,3 +118,10 @@ class Profiler:
                 *(f"{1e3 * seconds / timed:10.2f} ms {calls // timed:15} x  {name} "
                   f"({Path(file).name}:{line})"
                   for (file, line, name), (_, calls, seconds, *_) in found[:SHOWN])]
+
+
+def kernels(traced: profile) -> list[Any]:
+    """Kernels and copies that a GPU ran while it was traced, by their name, the longest first."""
+    found = [event for event in traced.key_averages()
+             if event.device_type == DeviceType.CUDA and not event.is_user_annotation]
+    return sorted(found, key=lambda event: -event.self_device_time_total)

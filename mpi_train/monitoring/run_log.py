@@ -6,7 +6,7 @@ import platform
 import shutil
 import sys
 import time
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +136,12 @@ def store_entry(store: Store) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of all that an update's numbers depend on."""
+    try:
+        own = version("reviewmill")
+    except PackageNotFoundError:  # it runs in its source tree
+        own = "not installed"
     return {"python": platform.python_version(), "torch": str(torch.__version__),
-            "numpy": np.__version__, "reviewmill": version("reviewmill")}
+            "numpy": np.__version__, "reviewmill": own}
 
 
 def environment() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Losses as sums over reviews, and what an update divides them by: known before it begins."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -8,6 +9,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from mpi_train.configuration.groups import LossOptions
+
+
+@lru_cache(maxsize=8)
+def _on_device(weights: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Class weights (C,), copied once: a GPU would stand still for the copy at each micro-batch."""
+    return torch.tensor(weights, dtype=dtype, device=device)
 
 
 @dataclass(frozen=True)
@@ -69,12 +76,12 @@ class Loss:
         else:
             losses = functional.cross_entropy(cooler, wanted.softmax(1), reduction="none")
         if self.weights:
-            losses = losses * torch.tensor(
-                self.weights, dtype=logits.dtype, device=logits.device)[labels.long()]
+            losses = losses * _on_device(
+                self.weights, logits.dtype, logits.device)[labels.long()]
         return self.temperature**2 * losses.sum()
 
     def _of_labels(self, logits: Tensor, labels: Tensor) -> Tensor:
-        weights = torch.tensor(self.weights, dtype=logits.dtype, device=logits.device)
+        weights = _on_device(self.weights, logits.dtype, logits.device)
         if self.kind == "cross-entropy":
             return functional.cross_entropy(
                 logits, labels.long(), weight=weights if self.weights else None,

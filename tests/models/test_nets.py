@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets import build
+from models.nets import build, recurrent
 from models.nets.bag import Table, sum_rows
 from models.nets.dropout import DropoutRandom
-from models.nets.recurrent import MeanMax
+from models.nets.recurrent import Gru, Lstm, MeanMax
 from models.options import InputsAndOutputs, ModelOptions
 from models.records import RECORDS, make_options
 from reviews.options import leaves
@@ -117,6 +117,32 @@ def test_the_gradient_of_mean_and_maximum_is_autograds() -> None:
     torch.testing.assert_close(found, wanted)
     gradients = [torch.autograd.grad((pooled * scale).sum(), x)[0] for pooled in (found, wanted)]
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float64])
+@pytest.mark.parametrize(("ours", "torchs"), [(Lstm, nn.LSTM), (Gru, nn.GRU)])
+def test_a_layer_that_autocast_would_round_otherwise_is_rounded_as_it_asks_for(
+    ours: type[Lstm] | type[Gru], torchs: type[nn.LSTM] | type[nn.GRU], kind: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recurrent, "rounded_type", lambda device: kind)
+    torch.manual_seed(0)
+    layer, x = ours(6, 5), torch.randn(7, 3, 6)
+    rounded = torchs(6, 5).to(kind)
+    rounded.load_state_dict(layer.state_dict())
+    outputs = layer(x)[0]
+    torch.testing.assert_close(outputs, rounded(x.to(kind))[0], rtol=0, atol=0)
+    outputs.sum().backward()
+    rounded(x.to(kind))[0].sum().backward()
+    for own, theirs in zip(layer.parameters(), rounded.parameters(), strict=True):
+        assert own.grad is not None and theirs.grad is not None
+        torch.testing.assert_close(own.grad, theirs.grad.float(), rtol=1e-2, atol=1e-2)
+
+
+def test_layers_on_a_processor_are_left_to_autocast() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        assert recurrent.rounded_type(torch.device("cpu")) is None
+    assert recurrent.rounded_type(torch.device("cuda")) is None  # outside of any
 
 
 def test_attention_is_a_weighted_mean_of_torchs_own_bidirectional_outputs() -> None:

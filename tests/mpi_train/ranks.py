@@ -21,7 +21,9 @@ def run_ranks(
     except UserError as error:
         need(False, str(error))
     command = mpirun_command(ranks, [sys.executable, *map(str, arguments)])
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # What the user's own has stays: a machine may have packages there.
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": paths}
     return subprocess.run(
         command, capture_output=True, text=True, timeout=timeout, cwd=ROOT, env=environment
     )

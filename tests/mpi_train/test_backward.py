@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.nets import build
-from mpi_train.backward import BackPropagation
+from mpi_train.backward import BackPropagation, is_out_of_memory
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.data import Batch, BatchReader
 from mpi_train.exchange.communicator import Communicator
@@ -21,6 +21,12 @@ from tests.stores import make_store
 
 PLACE = (0, 0)
 CPU_MESSAGE = "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"
+GPU_MESSAGES = (
+    "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",  # of cuDNN 9
+    "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+)
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +103,12 @@ def test_the_size_that_fits_is_remembered(store: Store) -> None:
 def test_a_review_that_does_not_fit_alone_is_one_line(store: Store) -> None:
     with pytest.raises(UserError, match=r"a review of \d+ tokens does not fit into the memory"):
         Device(store, 10).gradient()
+
+
+@pytest.mark.parametrize("message", [CPU_MESSAGE, *GPU_MESSAGES])
+def test_a_full_memory_is_known_by_what_libraries_say(message: str) -> None:
+    assert is_out_of_memory(RuntimeError(message))
+    assert not is_out_of_memory(RuntimeError("CUDA error: an illegal memory access"))
 
 
 def test_any_other_error_is_not_taken_for_a_full_memory(store: Store) -> None:

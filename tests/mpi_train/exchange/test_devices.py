@@ -7,8 +7,15 @@ import pytest
 import torch
 
 from mpi_train.evaluate import main as evaluate
+from mpi_train.exchange import communicator as communicators
 from mpi_train.exchange.communicator import Communicator
-from mpi_train.exchange.devices import Gpus, check_device, choose_device, idle_gpus_text
+from mpi_train.exchange.devices import (
+    Gpus,
+    check_device,
+    choose_device,
+    idle_gpus_text,
+    place_among,
+)
 from reviews.errors import UserError
 from reviews.store import Store
 from tests.mpi_train.runs import records, train
@@ -59,6 +66,51 @@ def test_a_device_that_cannot_be_had_is_said(
     assert found and found.startswith(problem)
 
 
+def test_ranks_that_see_the_same_gpus_take_them_by_their_number() -> None:
+    hosts, both = ["a", "b", "a", "b"], ("x", "y")
+    assert [place_among(rank, hosts, [both] * 4) for rank in range(4)] == [
+        (0, 2), (0, 2), (1, 2), (1, 2)]
+
+
+def test_a_rank_that_is_shown_a_gpu_of_its_own_shares_it_with_nobody() -> None:
+    seen = [("x",), ("y",), ("y",)]
+    assert [place_among(rank, ["a"] * 3, seen) for rank in range(3)] == [(0, 1), (0, 2), (1, 2)]
+
+
+class Ranks:
+    """A world of ranks on one host that see these GPUs, as the first of them hears the others."""
+
+    def __init__(self, *seen: tuple[str, ...]) -> None:
+        self.seen = seen
+
+    def allgather(self, own: object) -> list[object]:
+        if isinstance(own, tuple) and isinstance(own[1], tuple):  # its GPUs
+            return [(own[0], gpus) for gpus in self.seen]
+        if isinstance(own, tuple):  # the one it has taken
+            return [(own[0], gpus[0]) for gpus in self.seen]
+        return [own] * len(self.seen)
+
+    def bcast(self, value: object) -> object:
+        return value
+
+
+@pytest.mark.parametrize(("seen", "backends"), [
+    ([("x",), ("y",)], ("nccl",)),
+    ([("x",), ("x",)], ("gloo",)),
+])
+def test_ranks_on_the_first_gpu_that_each_sees_have_their_own_where_these_are_different(
+    seen: list[tuple[str, ...]], backends: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(communicators, "visible_gpus", lambda: seen[0])
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    communicator = Communicator()
+    monkeypatch.setattr(communicator, "world", Ranks(*seen))
+    monkeypatch.setattr(communicator, "hosts", ["a", "a"])
+    communicator.connect("auto", device="cuda")
+    assert communicator.device == torch.device("cuda:0")
+    assert communicator.candidates == backends
+
+
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cuda:-1", "", "CPU"])
 def test_other_devices_are_refused(name: str) -> None:
     with pytest.raises(UserError, match="give auto, cpu, cuda or cuda:N"):
@@ -82,8 +134,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def with_gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """torch finds so many GPUs, none of which is to be touched."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    seen = tuple(f"gpu-{number}" for number in range(count))
+    monkeypatch.setattr(communicators, "visible_gpus", lambda: seen)
 
 
 def test_a_rank_on_the_cpu_beside_an_unused_gpu_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

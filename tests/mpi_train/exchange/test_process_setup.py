@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mpi_train.configuration.config import TrainingConfig
-from mpi_train.exchange.process_setup import lacking, processes_text
+from mpi_train.exchange.process_setup import lacking, prepare_process, processes_text
 
 PROGRAM = """
 import json, os, sys, torch
@@ -48,6 +48,12 @@ def test_the_users_number_of_threads_is_heeded(case: str, threads: dict[str, int
     assert threads[case] == CASES[case][2]
 
 
+def test_fp32_is_not_rounded_on_gpus_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    prepare_process(torch.get_num_threads(), 1)
+    assert not torch.backends.cudnn.allow_tf32
+
+
 @pytest.mark.parametrize(("ranks", "number", "device", "said"), [
     (1, 1, "cpu", "1 rank (gloo), 1 thread each"),
     (2, 3, "cpu", "2 ranks (gloo), 3 threads each"),
@@ -69,11 +75,14 @@ def test_the_log_says_how_many_ranks_and_threads_there_are(
     ({"model": "gru", "parallel": "model"}, "cuda", "--parallel model is for processors"),
     ({"model": "gru", "parallel": "model"}, "cpu", None),
     ({"model": "gru"}, "cuda", None),
+    ({"model": "gru", "parallel": "fsdp", "balance": "equal"}, "cuda",
+     "--parallel fsdp on GPUs needs one for each rank"),
+    ({"model": "gru", "parallel": "fsdp", "balance": "equal"}, "cpu", None),
 ])
 def test_what_the_hardware_lacks_is_said(
     options: dict[str, str], device: str, said: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    found = lacking(TrainingConfig.of(**options), torch.device(device))
+    found = lacking(TrainingConfig.of(**options), torch.device(device), "gloo")
     assert (found is None) == (said is None)
     assert said is None or said in (found or "")
