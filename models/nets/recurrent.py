@@ -52,7 +52,7 @@ class Gru(nn.GRU):
 def _rounded(layer: nn.LSTM | nn.GRU, x: Tensor, kind: torch.dtype) -> tuple[Tensor, Any]:
     """A layer's outputs, and its last state, with all numbers of one type."""
     zeros = x.new_zeros(1, x.shape[1], layer.hidden_size, dtype=kind)
-    weights = [weight.to(kind) for weight in layer._flat_weights]
+    weights = [weight.to(kind) for weight in layer._flat_weights if weight is not None]
     options = (layer.bias, 1, 0.0, layer.training, False, False)
     with torch.autocast(x.device.type, enabled=False):
         if isinstance(layer, nn.GRU):
