@@ -6,6 +6,7 @@ setup(
     packages=[
         "benchmarks",
         "benchmarks.exchange",
+        "benchmarks.gpu",
         "benchmarks.imbalance",
         "benchmarks.minibatch",
         "benchmarks.peers",

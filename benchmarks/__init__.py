@@ -17,6 +17,7 @@ BENCHMARKS = {
     "scaling": ("benchmarks.scaling.command", "strong and weak scaling over nodes"),
     "minibatch": ("benchmarks.minibatch.command", "rules of scaling at large batch sizes"),
     "imbalance": ("benchmarks.imbalance.command", "remedies for a rare class"),
+    "gpu": ("benchmarks.gpu.command", "training on one GPU, and what bounds it"),
     "exchange": ("benchmarks.exchange.command", "ways of summing gradients, on the hosts at hand"),
     "balance": ("benchmarks.balance", "unequal ranks, beside the sum of their speeds"),
 }

@@ -1,0 +1,1 @@
+"""`reviewmill bench gpu`: training on one GPU, and what bounds it."""
