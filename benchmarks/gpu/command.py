@@ -134,9 +134,10 @@ class Bench:
                   for size in sizes[: whole + 1]}
         best = max(speeds, key=speeds.__getitem__)
         speed = self._measure(name, batch, precision, best, True)
+        share = speed.operations_per_s / self._peaks[precision]
         say(f"{title}: {speed.reviews_per_s:,.0f} reviews/s, {speed.tokens_per_s / 1e6:.2f} M "
-            f"tokens/s; {speed.operations_per_s / self._peaks[precision]:.1%} of the peak; "
-            f"{speed.memory / 1e9:.2f} GB; "
+            "tokens/s; " + (f"{share:.1%} of the peak; " if share else "")
+            + f"{speed.memory / 1e9:.2f} GB; "
             + ("" if speed.busy is None else f"device busy {speed.busy:.0%}; ")
             + f"bound by {speed.bound()}")
         say("    micro-batches: " + ", ".join(
