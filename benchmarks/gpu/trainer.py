@@ -45,7 +45,7 @@ class Speed:
     phases: dict[str, float]
 
     def bound(self) -> str:
-        """What it waits for."""
+        """Name of what it waits for."""
         if self.phases["data"] > 0.5:
             return "the loader"
         if self.busy is None or self.busy >= 0.7:
