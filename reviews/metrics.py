@@ -84,12 +84,13 @@ def evaluate_scores(truth: Array, logits: Array, classes: Sequence[str]) -> dict
 
 def probabilities(logits: Array) -> Array:
     """(n, classes) float32 of logits (n, C): one output speaks for the second of two classes."""
-    if logits.shape[1] == 1:
-        logits = np.concatenate([np.zeros_like(logits), logits], 1)
-    shifted = logits.astype(np.float64)
-    shifted = np.exp(shifted - shifted.max(1, keepdims=True))
-    found: Array = (shifted / shifted.sum(1, keepdims=True)).astype(np.float32)
-    return found
+    outputs = logits.shape[1]
+    found = np.zeros((len(logits), max(2, outputs)))
+    found[:, -outputs:] = logits
+    found -= found.max(1, keepdims=True)
+    np.exp(found, found)
+    found /= found.sum(1, keepdims=True)
+    return found.astype(np.float32)
 
 
 class PrecisionRecall(NamedTuple):

@@ -76,8 +76,9 @@ class TextEncoder:
         rows, kept, _ = cut(words, self._numbers, rules.length, rules.keep, self.coding)
         lengths = kept.astype(np.int32)
         around = len(self.coding.prefix) + len(self.coding.suffix)
-        cut_off = np.maximum(words.size - (lengths - around), 0)
-        empty = lengths == 0
-        rows[empty, 0] = self.coding.unknown
-        lengths[empty] = 1
+        cut_off = words.size - (lengths - around)
+        if not lengths.all():
+            empty = lengths == 0
+            rows[empty, 0] = self.coding.unknown
+            lengths[empty] = 1
         return EncodedTexts(rows, lengths, words.size, cut_off)

@@ -4,8 +4,6 @@ A word's part in the gates does not depend on its place, so that it is looked up
 (ids, 4 H): three fifths of the arithmetic of a layer of 100 inputs and 64 units.
 """
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 
@@ -40,15 +38,16 @@ class Direction:
         between = weights[name + "weight_hh_l0"].astype(np.float32).T  # (H, 4 H)
         self.between = np.pad(wide(between), [(0, self.units - hidden), (0, 0)]).reshape(-1)
 
-    def read(self, tokens: Array, lengths: Array, order: Array, back: bool) -> Array:
-        """(3, n, H) of reviews: means and maxima of the outputs, and the last output.
+    def read(
+        self, tokens: Array, lengths: Array, order: Array, back: bool, columns: Array, out: Array
+    ) -> None:
+        """Pool what is read of reviews into their rows of out (n, F).
 
         order: (n,) the reviews by length, the longest first. back: from the last word to the
-        first.
+        first. columns: as `columns_of` has them.
         """
-        out = np.empty((3, len(order), self.units), np.float32)
-        _read(tokens, lengths, order, self.words, self.between, self.units, back, out)
-        return out[:, :, : self.hidden]
+        _read(tokens, lengths, order, self.words, self.between, self.units, back, self.hidden,
+              columns, out)
 
 
 def directions_of(
@@ -62,7 +61,7 @@ def directions_of(
 @njit(cache=True, nogil=True)
 def _read(
     tokens: Array, lengths: Array, order: Array, words: Array, between: Array, units: int,
-    back: bool, out: Array,
+    back: bool, shown: int, columns: Array, out: Array,
 ) -> None:
     width = 4 * units
     gates = np.empty(_SLOTS * width, np.float32)
@@ -81,7 +80,9 @@ def _read(
             if row == active:
                 active += 1
             else:
-                _finish(out, reviews[row], lengths, units, place, hidden, total, highest)
+                review = reviews[row]
+                _finish(out[review], columns, lengths[review], shown, place, hidden, total,
+                        highest)
                 if coming == order.size:  # the last one takes its place
                     active -= 1
                     reviews[row], left[row] = reviews[active], left[active]
@@ -118,19 +119,26 @@ def _read(
 
 @njit(cache=True, nogil=True)
 def _finish(
-    out: Array, review: int, lengths: Array, units: int, place: int, hidden: Array, total: Array,
+    out: Array, columns: Array, length: int, units: int, place: int, hidden: Array, total: Array,
     highest: Array,
 ) -> None:
     """Write what was read of a review whose values begin at `place`."""
+    mean, largest, last = columns
     for unit in range(units):
-        out[0, review, unit] = total[place + unit] / np.float32(lengths[review])
-        out[1, review, unit] = highest[place + unit]
-        out[2, review, unit] = hidden[place + unit]
+        if mean >= 0:
+            out[mean + unit] = total[place + unit] / np.float32(length)
+        if largest >= 0:
+            out[largest + unit] = highest[place + unit]
+        if last >= 0:
+            out[last + unit] = hidden[place + unit]
 
 
-def pool(read: list[Array], pooling: str) -> Array:
-    """Features (n, F) of what the directions read (3, n, H) each, as docs/bundle-format.md has
-    them."""
-    parts: dict[str, Any] = {"mean": 0, "max": 1, "last": 2}
-    return np.concatenate(
-        [one[parts[name]] for name in pooling.split("+") for one in read], 1)
+def columns_of(pooling: str, hidden: int, directions: int) -> Array:
+    """Of each direction (directions, 3): the first columns of the means and the maxima of its
+    outputs and of its last output among the features, as docs/bundle-format.md has them; -1 of
+    what is not pooled."""
+    parts = pooling.split("+")
+    first = [parts.index(name) * directions * hidden if name in parts else -1
+             for name in ("mean", "max", "last")]
+    return np.array([[column + number * hidden if column >= 0 else -1 for column in first]
+                     for number in range(directions)])

@@ -17,7 +17,7 @@ from reviews.bundle import ONNX, Bundle, read_bundle
 from reviews.errors import UserError
 from reviews.text.ngrams import find_rows, mean_rows, padded_rows, row_counts
 from scoring.encode import EncodedTexts
-from scoring.lstm import directions_of, pool
+from scoring.lstm import columns_of, directions_of
 from scoring.onnx_check import check_onnx
 
 Array = np.ndarray
@@ -123,8 +123,9 @@ class LstmModel:
     def __init__(
         self, weights: dict[str, Array], options: ModelOptions[RecurrentConfig]
     ) -> None:
-        self._pooling = options.network.pooling
         self._directions = directions_of(weights, options)
+        self._columns = columns_of(
+            options.network.pooling, options.network.hidden_dim, len(self._directions))
         self._output = weights["output.weight"].astype(np.float32).T
         self._bias = weights["output.bias"].astype(np.float32)
         self._bag = BagModel(weights, options, "ngrams.") if options.table else None
@@ -132,9 +133,11 @@ class LstmModel:
     def logits(self, rows: EncodedTexts, features: Array | None = None) -> Array:
         """As Model; no reviews are padded."""
         order = np.argsort(-rows.lengths, kind="stable")
-        read = [direction.read(rows.tokens, rows.lengths, order, back=number == 1)
-                for number, direction in enumerate(self._directions)]
-        found: Array = pool(read, self._pooling) @ self._output + self._bias
+        pooled = np.empty((len(order), len(self._output)), np.float32)
+        for number, direction in enumerate(self._directions):
+            direction.read(rows.tokens, rows.lengths, order, number == 1, self._columns[number],
+                           pooled)
+        found: Array = pooled @ self._output + self._bias
         return found if self._bag is None else (found + self._bag.logits(rows)) / 2
 
 

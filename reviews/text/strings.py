@@ -24,9 +24,10 @@ def string_buffers(strings: pa.Array) -> tuple[Array, Array]:
     _, offsets, data = strings.buffers()
     if len(strings) == 0:
         return read_only(np.zeros(0, np.uint8)), read_only(np.zeros(1, np.int32))
-    view = np.frombuffer(offsets, np.int32)[strings.offset : strings.offset + len(strings) + 1]
+    view = np.frombuffer(offsets, np.int32, len(strings) + 1, 4 * strings.offset)
     codes = np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
-    return read_only(codes), read_only(view)
+    codes.flags.writeable = view.flags.writeable = False
+    return codes, view
 
 
 def read_only(array: Array) -> Array:

@@ -74,11 +74,6 @@ class Connection(HttpToolsProtocol):
         self._beside = 0
         super().on_message_complete()
 
-    def on_response_complete(self) -> None:
-        """An answer has been sent."""
-        super().on_response_complete()
-        self._watch()
-
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone."""
         self._stop_watch()
@@ -90,7 +85,8 @@ class Connection(HttpToolsProtocol):
             raise TooMuch
 
     def _watch(self) -> None:
-        """The time runs while no call is under way, from the first moment of that."""
+        """The time runs from the first bytes of a request, or from none at all, until its head is
+        whole; uvicorn closes a connection that is idle for 5 s after an answer."""
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_watch()
         elif self._deadline is None:
