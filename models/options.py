@@ -44,8 +44,8 @@ class WordVectors(ModelConfig):
     """Vectors that words begin with."""
 
     word_vectors: str = option(
-        "none", "vectors that words begin with, random ones or those of the store (prepare "
-        "--vectors), as wide as they are", ("none", "store"), fixed=True,
+        "none", "initial word vectors: none, random ones; store, those of the store (prepare "
+        "--vectors), in their width", ("none", "store"), fixed=True,
         training_only=True)
     freeze_vectors: bool = option(
         False, "keep the vectors of --word-vectors store as they are", fixed=True,
@@ -78,8 +78,8 @@ class Ngrams(ModelConfig):
     """Table of words and hashed n-grams."""
 
     ngrams: int = option(
-        0, "words of the longest n-gram: of a bag, of one that votes beside a recurrent model "
-        "(0: none does), or of one that an mlp reads beside the features (0: it reads no text)",
+        0, "number of words of the longest n-gram: of a bag; of the bag beside a recurrent model "
+        "(0: no bag); of the bag that an mlp reads beside the features (0: it reads no text)",
         at_least=0, fixed=True, search=Search(low=1, high=4))
     buckets: int = option(
         2_000_000, "number of rows that n-grams are hashed into", at_least=1, fixed=True,

@@ -20,14 +20,14 @@ class TransformerConfig(ModelConfig):
         "", "folder of a pre-trained encoder in the layout of Hugging Face: config.json, "
         "model.safetensors, tokenizer.json", fixed=True, training_only=True)
     train_layers: int = option(
-        0, "number of the encoder's last layers that learn, and the head; 0: all of it",
+        0, "number of the encoder's last layers that are trained beside the head; 0: all layers",
         at_least=0, fixed=True, training_only=True)
     layer_decay: float = option(
         1.0, "factor of the learning rate from one of the encoder's layers to that before it",
         above=0, at_most=1, search=Search(low=0.7, high=1), training_only=True)
     activation_checkpointing: bool = option(
-        False, "keep no activations inside of the encoder's layers for the backward pass, which "
-        "computes them again: less memory, more time", training_only=True)
+        False, "compute activations inside the encoder's layers again in the backward pass, "
+        "instead of keeping them: less memory, more time", training_only=True)
 
     def with_shape(self, shape: EncoderShape) -> "TransformerNetwork":
         """The same, and the encoder's shape."""

@@ -81,8 +81,8 @@ class DataOptions(OptionGroup):
         64, "shuffle window: chunks of 1,024 rows inside which rows are shuffled",
         at_least=1, fixed=True)
     oversample: str = option(
-        "", "times that an epoch trains on the reviews of each class, as 3,1; or balanced: "
-        "rarer classes as often as makes them about as many", fixed=True)
+        "", "number of times that an epoch trains on the reviews of each class, such as 3,1; or "
+        "balanced: the numbers that make all classes about equally large", fixed=True)
     rows: str = option(
         "", "Parquet file of the reviews to train on: review_id and count, the number of times for "
         "each epoch; others are left out", fixed=True)
@@ -119,17 +119,17 @@ class LossOptions(OptionGroup):
     """Loss and what each class counts in it."""
 
     loss: str = option(
-        "bce", "loss: bce is for two classes, with more cross-entropy is the default; focal takes "
-        "easy reviews less seriously",
+        "bce", "loss: bce is for two classes, with more cross-entropy is the default; focal gives "
+        "easy reviews less weight",
         ("bce", "cross-entropy", "focal"), fixed=True)
     positive_weight: float = option(1.0, "bce: weight of the loss of positive reviews", above=0)
     class_weights: str = option(
-        "", "weight of each class's loss, as 1,0.2; or balanced: more for rarer classes")
+        "", "weight of each class's loss, such as 1,0.2; or balanced: more for rarer classes")
     label_smoothing: float = option(
         0.0, "bce, cross-entropy: part of a label shared by all", at_least=0, below=1,
         search=Search(low=0, high=0.2))
     focal_gamma: float = option(
-        2.0, "exponent; the higher, the less easy reviews count",
+        2.0, "exponent: the higher, the less weight easy reviews have",
         at_least=0, only_if={"loss": ("focal",)})
     teacher: str = option(
         "", "run or bundle with a trained model of the same words and classes, whose logits are "
@@ -138,8 +138,8 @@ class LossOptions(OptionGroup):
         0.5, "part of the loss that is the cross-entropy with the teacher's probabilities",
         above=0, at_most=1, fixed=True, later=True)
     teacher_temperature: float = option(
-        2.0, "number that the logits of both are divided by for it: the higher, the more the "
-        "teacher's doubts count", above=0, fixed=True, later=True)
+        2.0, "number that the logits of model and teacher are divided by in this part: the "
+        "higher, the more the teacher's doubts count", above=0, fixed=True, later=True)
 
     def _check(self) -> None:
         if not self.teacher and (self.teacher_weight, self.teacher_temperature) != (0.5, 2.0):
@@ -279,10 +279,10 @@ class ExchangeOptions(OptionGroup):
         "a shard of the parameters, gradients and optimizer state", ("data", "model", "fsdp"),
         later=True)
     backend: str = option(
-        "auto", "backend of the all-reduce of gradients; nccl trains on GPUs, gloo and mpi on CPUs "
-        "and so does shm, in memory that the ranks of one host share; shm+gloo: in two levels, in "
-        "the memory of each host and by gloo between hosts; auto: by the place of the ranks, and "
-        "on several hosts of CPUs by a measurement of a second, which a resume keeps",
+        "auto", "backend of the all-reduce of gradients: nccl for GPUs; gloo and mpi for CPUs; shm "
+        "for CPUs of one host, in memory that its ranks share; shm+gloo for CPUs of several hosts, "
+        "in the memory of each host and by gloo between hosts; auto: by where the ranks are, and "
+        "on several hosts of CPUs by a measurement of a second, whose choice a resume keeps",
         ("auto", "nccl", "gloo", "mpi", "shm", "shm+gloo"),
     )
     exchange: str = option(
@@ -345,15 +345,16 @@ class RunOptions(OptionGroup):
         "by the ranks of the host", at_least=0)
     pin: bool = option(False, "keep every rank to cores of its own")
     stall_minutes: float = option(
-        30.0, "number of minutes at one line of the program after which a rank counts as hung and "
-        "the run ends, with several ranks", above=0)
+        30.0, "number of minutes that a rank may stand at one line of the program before it "
+        "counts as hung and the run ends (with several ranks)", above=0)
     seed: int = option(
         0, "seed of the initial weights, the order and the dropout", at_least=0, fixed=True)
     profile: bool = option(
-        False, "write where the time of an update goes to profile/ in the run folder",
+        False, "write a profile of updates to profile/ in the run folder",
         one_start=True)
     noise_scale: bool = option(
-        False, "measure the gradient noise scale, the batch size up to which fewer updates do",
+        False, "measure the gradient noise scale: the batch size up to which larger batches save "
+        "updates",
         later=True)
     resume: bool = option(
         False, "continue the run in --out from its last checkpoint", one_start=True)
