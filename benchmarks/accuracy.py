@@ -5,7 +5,6 @@ import importlib.util
 import json
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from benchmarks.inputs import store_or_generated
-from benchmarks.measure import machine, table
+from benchmarks.measure import machine, output_of, table
 from reviews.errors import UserError
 from reviews.options import make_parser
 from reviews.store import Store
@@ -110,25 +109,18 @@ def _timed(contender: Callable[[int], Result], seed: int) -> Result:
 def _own(store: Store, run: Path, choices: Sequence[str], seed: int) -> Result:
     """A training by the command, and its evaluation."""
     mill = (sys.executable, "-m", "reviewmill")
-    _output([*mill, "train", str(store.path), "--out", str(run), "--overwrite",
-             "--seed", str(seed), *choices])
+    output_of([*mill, "train", str(store.path), "--out", str(run), "--overwrite",
+               "--seed", str(seed), *choices])
     summary = json.loads((run / "summary.json").read_text())
-    figures = json.loads(_output([*mill, "evaluate", str(run), "--store", str(store.path),
-                                  "--split", "test", "--json"]).splitlines()[-1])
+    figures = json.loads(output_of([*mill, "evaluate", str(run), "--store", str(store.path),
+                                    "--split", "test", "--json"]).splitlines()[-1])
     return {"test": figures["accuracy"], "validation": summary["best"]["accuracy"],
             "seconds": summary["seconds"]}
 
 
 def _peer(module: str, store: Store, extra: Sequence[str], seed: int) -> Result:
     """Result that a plain script prints."""
-    printed = _output([sys.executable, "-m", f"benchmarks.peers.{module}", str(store.path),
-                       "--seed", str(seed), *extra])
+    printed = output_of([sys.executable, "-m", f"benchmarks.peers.{module}", str(store.path),
+                         "--seed", str(seed), *extra])
     result: Result = json.loads(printed.splitlines()[-1])
     return result
-
-
-def _output(command: Sequence[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise UserError(f"{' '.join(command[:5])} ... failed: {done.stderr.strip()[-500:]}")
-    return done.stdout

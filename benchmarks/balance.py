@@ -5,7 +5,6 @@ The ranks are processes on parts of a core; the fastest has 80 % of one.
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from typing import Any
 
 from benchmarks import simulation
 from benchmarks.inputs import store_or_generated
-from benchmarks.measure import machine, table
+from benchmarks.measure import machine, output_of, table
 from benchmarks.throttle import quotas
 from cluster.mpirun import mpirun_command
 from mpi_train.configuration.presets import CONFIGS
@@ -146,8 +145,6 @@ def run(cores: Sequence[float], program: Sequence[str]) -> dict[str, Any]:
         command = mpirun_command(len(cores), [
             sys.executable, "-m", *program, "--parts", *map(str, cores),
             "--quotas", *map(str, folders)])
-        done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise UserError(f"{' '.join(command[:4])} ... failed: {done.stderr.strip()[-500:]}")
-    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        printed = output_of(command)
+    figures: dict[str, Any] = json.loads(printed.splitlines()[-1])
     return figures

@@ -64,6 +64,14 @@ def measure(
     return Usage(seconds, cpu_s, peak_kib * 1024 / 1e6, text)
 
 
+def output_of(command: Sequence[str]) -> str:
+    """Standard output of a command; UserError with the end of its errors if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"{' '.join(command[:5])} ... failed: {done.stderr.strip()[-500:]}")
+    return done.stdout
+
+
 def machine() -> str:
     """The machine in one line."""
     return (f"{processor_name()}, {len(os.sched_getaffinity(0))} cores, "

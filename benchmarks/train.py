@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.inputs import store_or_generated
-from benchmarks.measure import machine, table
+from benchmarks.measure import machine, output_of, table
 from mpi_train.configuration.config import TrainingConfig
 from mpi_train.monitoring.phase_timer import PHASES
 from reviews.errors import UserError
@@ -147,7 +147,7 @@ def plain(
         "--embedding-dim", str(shape["embedding_dim"]), "--dropout", str(shape["dropout"]),
         "--learning-rate", str(config.schedule.learning_rate), *_shape(config), *extra,
     ]
-    seconds = json.loads(_output(command).splitlines()[-1])
+    seconds = json.loads(output_of(command).splitlines()[-1])
     return config.data.batch_size * updates / sum(seconds[warm_up:])
 
 
@@ -155,7 +155,7 @@ def own(store: Store, config: TrainingConfig, ranks: int, counted: int, run: Pat
     """Steps of the trainer in so many updates, on ranks of one thread each."""
     updates = WARM_UP + counted
     epochs = -(-updates * config.data.batch_size // store.rows("train"))
-    _output([
+    output_of([
         sys.executable, "-m", "reviewmill", "train", str(store.path), "--out", str(run),
         "--overwrite", "--config", "plain-lstm", "--ranks", str(ranks), "--max-steps",
         str(updates), "--threads", "1", "--epochs", str(epochs), "--keep", "last",
@@ -178,10 +178,3 @@ def at_once(command: Sequence[str], processes: int) -> list[dict[str, float]]:
         if process.returncode:
             raise UserError(f"{' '.join(command[:5])} ... failed ({process.returncode})")
     return [json.loads(text) for text in printed]
-
-
-def _output(command: Sequence[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise UserError(f"{' '.join(command[:5])} ... failed: {done.stderr.strip()[-500:]}")
-    return done.stdout
