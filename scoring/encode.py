@@ -8,14 +8,12 @@ import pyarrow as pa
 from models.records import options_of
 from reviews.bundle import Bundle
 from reviews.errors import UserError
+from reviews.text.cleaning import clean
 from reviews.text.sequences import Ragged, cut
 from reviews.text.subwords import Subwords, tokenizer_for
-from reviews.text.tokenize_block import tokenize
-from reviews.text.tokenizer import Tokenizer
 from reviews.vocabulary import Coding
 
 Array = np.ndarray
-NEW_WORDS = 1 << 18  # words outside of the vocabulary that are kept before all are forgotten
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class EncodedTexts:
 
 
 class TextEncoder:
-    """Encodes texts; of one thread, since it learns the words it sees.
+    """Encodes texts; any thread may call it.
 
     A text without words becomes one unknown word.
     """
@@ -45,33 +43,21 @@ class TextEncoder:
         if isinstance(self._tokenizer, Subwords):
             self.coding = self._tokenizer.coding
             self._numbers = self.coding.numbers(self._tokenizer.table.words())
-            self._most = len(self._numbers)  # nothing is learned
         else:
             self.coding = Coding(pa.array(bundle.vocabulary, pa.string()))
-            self._begin()
+            ids = self._tokenizer.table.intern(self.coding.words)
+            # Stop words that the vocabulary has not, and, as the last, all that the table has not.
+            self._numbers = np.full(
+                len(self._tokenizer.table) + 1, self.coding.unknown, np.int32)
+            self._numbers[ids] = np.arange(len(ids)) + self.coding.first
         ids, size = self._numbers.max(initial=0), options_of(bundle).vocabulary_size
         if ids >= size:  # a kernel would read past its tables
             raise UserError(f"{bundle.path}: the vocabulary has more words than the model's {size}")
 
-    def _begin(self) -> None:
-        """Put the vocabulary first into the table of words, so that all others are unknown."""
-        assert isinstance(self._tokenizer, Tokenizer)
-        self._tokenizer.restart()
-        ids = self._tokenizer.table.intern(self.coding.words)
-        known = len(self._tokenizer.table)
-        self._most = known + NEW_WORDS
-        self._numbers = np.full(2 * known + 1024, self.coding.unknown, np.int32)
-        self._numbers[ids] = np.arange(len(ids)) + self.coding.first
-
     def encode(self, texts: pa.Array) -> EncodedTexts:
         """Rows of the texts (n, no nulls, valid UTF-8)."""
-        if len(self._tokenizer.table) > self._most:
-            self._begin()
-        tokens = tokenize(texts, self._tokenizer, self._recipe)
-        if len(self._tokenizer.table) > len(self._numbers):
-            more = np.full(len(self._tokenizer.table), self.coding.unknown, np.int32)
-            self._numbers = np.concatenate([self._numbers, more])
-        words = Ragged.of(tokens.ids, tokens.ends)
+        cleaned = clean(texts, self._recipe.cleaning)
+        words = Ragged.of(*self._tokenizer.find(cleaned))
         rules = self._recipe.encoding
         rows, kept, _ = cut(words, self._numbers, rules.length, rules.keep, self.coding)
         lengths = kept.astype(np.int32)

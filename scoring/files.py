@@ -1,9 +1,8 @@
 """Files of reviews -> blocks of predictions, in the order of the records, on several threads."""
 
 import dataclasses
-import threading
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -26,6 +25,8 @@ from scoring.summary import Summary
 
 Array = np.ndarray
 AHEAD = 2  # parts of the input for each worker that are read before they are needed
+# Reviews that a thread scores at a time: few, so that all end at about the same time.
+SLICE = 2048
 PLACES = 3  # bad records that are named
 
 
@@ -78,6 +79,7 @@ class Position:
 
 START = Position()
 NO_NAMES: Mapping[str, str] = {}
+_Begun = tuple[Block, list[Future[list[Array]]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +102,7 @@ class FileScorer:
         """recipe: that of the bundle, with what the user says of the files. summary: is given
         the labels, with product and time. called: names of files that have others than their
         paths."""
-        self._bundle, self._model, self._decision = bundle, model, decision
+        self._model, self._decision = model, decision
         self._workers, self._key = workers, key_field
         self._reading = Reading(labels=False, key_field=key_field)
         self._features: Encoding | None = None
@@ -117,7 +119,7 @@ class FileScorer:
         self._recipe = replace_flat(
             recipe, dedupe="text" if summary is None else "reviewer-product",
             split_by="review", missing="bad")
-        self._own = threading.local()
+        self._encoder = TextEncoder(bundle)
         self.tally = Tally()
 
     @property
@@ -178,34 +180,50 @@ class FileScorer:
         beside one another."""
         if self._workers == 1:
             for number, stretch, part in self._stretches(splits, start):
-                yield number, stretch, self._score_part(part)
+                yield number, stretch, [
+                    (block, _joined(map(self._columns, _slices(block)))) for block in part()]
             return
-        waiting: deque[tuple[int, int, Future[list[tuple[Block, list[Array]]]]]] = deque()
+        waiting: deque[tuple[int, int, Future[list[_Begun]]]] = deque()
         with ThreadPoolExecutor(self._workers) as pool:
             try:
                 for number, stretch, part in self._stretches(splits, start):
-                    waiting.append((number, stretch, pool.submit(self._score_part, part)))
+                    waiting.append((number, stretch, pool.submit(self._begin_part, part, pool)))
                     if len(waiting) > AHEAD * self._workers:
-                        first, second, done = waiting.popleft()
-                        yield first, second, done.result()
+                        yield _ended(*waiting.popleft())
                 while waiting:
-                    first, second, done = waiting.popleft()
-                    yield first, second, done.result()
+                    yield _ended(*waiting.popleft())
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _score_part(self, part: Part) -> list[tuple[Block, list[Array]]]:
-        return [(block, self._columns(block.reviews)) for block in part()]
+    def _begin_part(self, part: Part, pool: ThreadPoolExecutor) -> list[_Begun]:
+        """The blocks of a part, and what the pool makes of the slices of each."""
+        return [(block, [pool.submit(self._columns, some) for some in _slices(block)])
+                for block in part()]
 
     def _columns(self, reviews: pa.RecordBatch) -> list[Array]:
         """Labels, probabilities of each class, n_words, n_cut: (n,) each."""
-        encoder = getattr(self._own, "encoder", None)
-        if encoder is None:
-            encoder = self._own.encoder = TextEncoder(self._bundle)
-        rows = encoder.encode(reviews["text"])
+        rows = self._encoder.encode(reviews["text"])
         features = None
         if self._features is not None:
             features = self._features.encode(
                 [reviews[name] for name in feature_columns(self._recipe.input)])
         found = probabilities(self._model.logits(rows, features))
         return [self._decision.labels(found), *found.T, rows.n_words, rows.n_cut]
+
+
+def _slices(block: Block) -> Iterator[pa.RecordBatch]:
+    """The reviews of a block, at least one slice, so that there are columns of none, too."""
+    for first in range(0, max(1, len(block.reviews)), SLICE):
+        yield block.reviews.slice(first, SLICE)
+
+
+def _joined(slices: Iterable[list[Array]]) -> list[Array]:
+    return [np.concatenate(column) for column in zip(*slices, strict=True)]
+
+
+def _ended(
+    number: int, stretch: int, begun: Future[list[_Begun]]
+) -> tuple[int, int, list[tuple[Block, list[Array]]]]:
+    """A stretch as `_scored` gives it, when all of its slices are scored."""
+    return number, stretch, [
+        (block, _joined(some.result() for some in slices)) for block, slices in begun.result()]

@@ -100,15 +100,15 @@ class _Code:
 
 
 def _tile(
-    typing: Any, x: Any, x0: Any, size: Any, weights: Any, w0: Any, width: Any, start: Any,
-    s0: Any, s1: Any, s2: Any, s3: Any, out: Any, o0: Any,
+    typing: Any, x: Any, x0: Any, size: Any, weights: Any, w0: Any, start: Any,
+    s0: Any, s1: Any, s2: Any, s3: Any, out: Any, o0: Any, width: Any,
 ) -> Any:
     """out[o0 + i width + j] = start[s_i + j] + sum over k < size of
-    x[x0 + i size + k] weights[w0 + k width + j], for 4 rows i and 16 columns j."""
+    x[x0 + i size + k] weights[w0 + 16 k + j], for 4 rows i and 16 columns j."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         code = _Code(context, builder, signature, args)
-        x, x0, size, weights, w0, width, start, *starts, out, o0 = code.values
+        x, x0, size, weights, w0, start, *starts, out, o0, width = code.values
         halves = range(0, TILE_COLUMNS, LANES)
         sums = [code.load(start, builder.add(first, code.number(half)))
                 for first in starts for half in halves]
@@ -116,7 +116,7 @@ def _tile(
                 for i in range(TILE_ROWS)]
 
         def add(k: Any, sums: list[Any]) -> list[Any]:
-            first = builder.add(w0, builder.mul(k, width))
+            first = builder.add(w0, builder.mul(k, code.number(TILE_COLUMNS)))
             parts = [code.load(weights, builder.add(first, code.number(half)))
                      for half in halves]
             factors = [code.spread(builder.load(builder.gep(row, [k]))) for row in rows]
@@ -132,8 +132,8 @@ def _tile(
         return context.get_dummy_value()
 
     whole = types.int64
-    return types.void(x, whole, whole, weights, whole, whole, start, whole, whole, whole, whole,
-                      out, whole), generate
+    return types.void(x, whole, whole, weights, whole, start, whole, whole, whole, whole,
+                      out, whole, whole), generate
 
 
 def _cell(

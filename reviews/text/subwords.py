@@ -97,13 +97,18 @@ class Subwords:
 
     def tokenize(self, texts: pa.Array) -> Tokens:
         """Ids and identities of the texts, without special tokens."""
+        ids, ends = self.find(texts)
+        identity = np.empty((len(ends), 2), np.uint64)
+        _hash_rows(ids, ends, identity)
+        return Tokens(ids, ends, identity)
+
+    def find(self, texts: pa.Array) -> tuple[Array, Array]:
+        """The same ids and their ends, as in Tokens."""
         found = self._inner.encode_batch_fast(texts.to_pylist(), add_special_tokens=False)
         rows = [one.ids for one in found]
         ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
         ids = np.fromiter((i for row in rows for i in row), np.int32, int(ends[-1]) if rows else 0)
-        identity = np.empty((len(rows), 2), np.uint64)
-        _hash_rows(ids, ends, identity)
-        return Tokens(ids, ends, identity)
+        return ids, ends
 
 
 def _read(file: Path) -> str:

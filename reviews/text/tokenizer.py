@@ -52,7 +52,7 @@ from reviews.text.word_rules import (
     TABLE_SIZE,
     character_tables,
 )
-from reviews.text.word_table import HIGH, LOW, WordTable, grown, hash_key, intern
+from reviews.text.word_table import HIGH, LOW, WordTable, grown, hash_key, intern, key_of, search
 
 Array = np.ndarray
 
@@ -188,6 +188,30 @@ def _make_keys(
         own_keys[k, 1] = (load64(text, first + 8) | cases) & HIGH[np.uintp(size)]
 
 
+@inlined
+def _look_up(
+    places: Array, begin: Any, batch: Any, own_keys: Array, slots: Array, keys: Array, shift: Any,
+    ids: Array, n: Any, misses: Array,
+) -> Any:
+    """Ids into ids[n:] of the tokens at places[:, begin:begin + batch], whose keys are own_keys.
+
+    One look at a slot settles most of them, and the processor can ask for many words at a time.
+    The others, as numbers of the batch, go into misses; return how many. Indices that have no
+    sign spare it the question whether they count from the end.
+    """
+    for k in range(batch):
+        slot = np.uintp(hash_key(own_keys[k, 0], own_keys[k, 1]) >> shift)
+        ids[n + k] = np.int32(slots[slot]) - np.int32(1)
+    missed = np.uintp(0)
+    for k in range(batch):
+        word = np.uintp(max(ids[n + k], 0))
+        other = keys[word, 0] ^ own_keys[k, 0] | keys[word, 1] ^ own_keys[k, 1]
+        misses[missed] = k
+        missed += np.uintp((other != 0) | (ids[n + k] < 0)
+                           | (places[1, begin + k] - places[0, begin + k] > 16))
+    return missed
+
+
 @kernel(returns=int)
 def _scan(
     data: Array, offsets: Array, row: int, kind: Array, lower: Array, rule: int,
@@ -202,8 +226,7 @@ def _scan(
     misses are for the tokens that take turns.
 
     The tokens of a row take turns: keys of some, then a look at the table for each, then the
-    hashes, so that the processor asks for many words at a time. Indices that have no sign spare
-    it the question whether they count from the end.
+    hashes.
     """
     n: Any = np.uintp(ends[row - 1] if row > 0 else 0)
     while row < offsets.size - 1:
@@ -222,17 +245,8 @@ def _scan(
         for begin in range(np.uintp(0), tokens, np.uintp(_BATCH)):
             batch = min(tokens - begin, np.uintp(_BATCH))
             _make_keys(text, case, places, begin, batch, own_keys)
-            shift = np.uint64(used[2])
-            for k in range(batch):
-                slot = np.uintp(hash_key(own_keys[k, 0], own_keys[k, 1]) >> shift)
-                ids[n + k] = np.int32(slots[slot]) - np.int32(1)
-            missed = np.uintp(0)
-            for k in range(batch):
-                word = np.uintp(max(ids[n + k], 0))
-                other = keys[word, 0] ^ own_keys[k, 0] | keys[word, 1] ^ own_keys[k, 1]
-                misses[missed] = k
-                missed += np.uintp((other != 0) | (ids[n + k] < 0)
-                                   | (places[1, begin + k] - places[0, begin + k] > 16))
+            missed = _look_up(
+                places, begin, batch, own_keys, slots, keys, np.uint64(used[2]), ids, n, misses)
             for j in range(missed):
                 at = np.uintp(misses[j])
                 first = np.int64(places[0, begin + at])
@@ -261,6 +275,53 @@ def _scan(
             n = to
         identity[row, 0] = mix(a ^ np.uint64(n - first_id))
         identity[row, 1] = mix(b + np.uint64(n - first_id))
+        ends[row] = n
+        row += 1
+    return row
+
+
+@kernel(returns=int)
+def _find(
+    data: Array, offsets: Array, row: int, kind: Array, lower: Array, rule: int,
+    stops: int, slots: Array, keys: Array, starts: Array, arena: Array, used: Array,
+    folded: Array, folded_text: Array, places: Array, own_keys: Array, misses: Array, ids: Array,
+    ends: Array,
+) -> Any:
+    """As `_scan`, of words that are known: others have the number of words as their id."""
+    n: Any = np.uintp(ends[row - 1] if row > 0 else 0)
+    while row < offsets.size - 1:
+        i, last = np.int64(offsets[row]), np.int64(offsets[row + 1])
+        size = last - i
+        if np.int64(n) + size >= ids.size:
+            return row
+        text, case = data, np.uint8(0x20)
+        if last + OVERREAD > data.size or not stands(data, i, last, rule):
+            size = _fold(data, i, last, kind, lower, folded)
+            text, i, case = folded_text, np.int64(0), AS_IS
+        tokens = np.uintp(find_tokens(text, i, size, case, rule, places))
+        for begin in range(np.uintp(0), tokens, np.uintp(_BATCH)):
+            batch = min(tokens - begin, np.uintp(_BATCH))
+            _make_keys(text, case, places, begin, batch, own_keys)
+            missed = _look_up(
+                places, begin, batch, own_keys, slots, keys, np.uint64(used[2]), ids, n, misses)
+            for j in range(missed):
+                at = np.uintp(misses[j])
+                first = np.int64(places[0, begin + at])
+                width = np.int64(places[1, begin + at]) - first
+                low, high = own_keys[at, 0], own_keys[at, 1]
+                if width > 16:  # not its own key
+                    for place in range(width if case else 0):
+                        folded[place] = text[first + place] | case
+                    first = np.int64(0) if case else first
+                    low, high = key_of(folded_text, first, width)
+                word, _ = search(
+                    folded_text, first, width, low, high, slots, keys, starts, arena, used)
+                ids[n + at] = np.int32(word if word >= 0 else used[0])
+            to = n
+            for k in range(batch):
+                ids[to] = ids[n + k]
+                to += np.uintp(ids[to] >= stops)
+            n = to
         ends[row] = n
         row += 1
     return row
@@ -297,6 +358,16 @@ class Tokenizer:
 
     def tokenize(self, texts: pa.Array) -> Tokens:
         """Words and identities of the texts, which hold valid UTF-8 and no nulls."""
+        identity = np.empty((len(texts), 2), np.uint64)
+        return Tokens(*self._ids(texts, identity), identity)
+
+    def find(self, texts: pa.Array) -> tuple[Array, Array]:
+        """Ids and ends of their words, as in Tokens; a word that the table does not have gets
+        the number of those it has. Nothing is learned, so that any thread may call it."""
+        return self._ids(texts)
+
+    def _ids(self, texts: pa.Array, identity: Array | None = None) -> tuple[Array, Array]:
+        """The same; with `identity` (n, 2), which is filled, new words are learned."""
         data, offsets = string_buffers(texts)
         longest = int(np.diff(offsets).max(initial=0)) + 1
         folded = np.empty(2 * longest + 160, np.uint8)
@@ -304,20 +375,19 @@ class Tokenizer:
         own_keys, misses = np.empty((_BATCH, 2), np.uint64), np.empty(_BATCH + 1, np.int16)
         ids = np.empty(int(offsets[-1] - offsets[0]) // 4 + longest + 8, np.int32)
         ends = np.empty(len(texts), np.int64)
-        identity = np.empty((len(texts), 2), np.uint64)
         row = 0
         while True:
-            row = _scan(
-                data, offsets, row, self.kind, self.lower, self.rule, self.stops,
-                *self.table.tables(), folded, read_only(folded), places, own_keys, misses, ids,
-                ends, identity,
-            )
+            around = data, offsets, row, self.kind, self.lower, self.rule, self.stops
+            found = folded, read_only(folded), places, own_keys, misses, ids, ends
+            if identity is None:
+                row = _find(*around, *self.table.tables(), *found)
+            else:
+                row = _scan(*around, *self.table.tables(), *found, identity)
             if row == len(texts):
-                break
+                return ids[: ends[-1] if len(ends) else 0], ends
             need = int(offsets[row + 1] - offsets[row]) + 1
-            self.table.reserve(need, 2 * need)
+            if identity is not None:
+                self.table.reserve(need, 2 * need)
             done = int(ends[row - 1]) if row else 0
             if done + need > ids.size:
                 ids = grown(ids, 2 * ids.size + need)
-        return Tokens(ids[: ends[-1] if len(ends) else 0], ends, identity)
-

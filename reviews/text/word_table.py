@@ -97,7 +97,7 @@ def _chunk(data: Array, first: Any, size: Any, k: Any) -> Any:
 
 
 @compiled()
-def _key(data: Array, first: Any, size: Any) -> Any:
+def key_of(data: Array, first: Any, size: Any) -> Any:
     """The two halves of the key of the word data[first:first + size]."""
     low = _chunk(data, first, size, 0) if size else np.uint64(0)
     high = _chunk(data, first, size, 1) if size > 8 else np.uint64(0)
@@ -117,7 +117,7 @@ def _has_zero(value: Any) -> Any:
 
 
 @inlined
-def _search(
+def search(
     data: Array, first: Any, size: Any, low: Any, high: Any,
     slots: Array, keys: Array, starts: Array, arena: Array, used: Array,
 ) -> Any:
@@ -152,8 +152,8 @@ def intern(
 
     The caller has made room.
     """
-    low, high = _key(data, first, size)
-    word, slot = _search(data, first, size, low, high, slots, keys, starts, arena, used)
+    low, high = key_of(data, first, size)
+    word, slot = search(data, first, size, low, high, slots, keys, starts, arena, used)
     if word >= 0:
         return word
     word = used[0]
@@ -187,8 +187,8 @@ def _find_many(
     for row in range(offsets.size - 1):
         first = np.int64(offsets[row])
         size = np.int64(offsets[row + 1]) - first
-        low, high = _key(data, first, size)
-        ids[row], _ = _search(data, first, size, low, high, slots, keys, starts, arena, used)
+        low, high = key_of(data, first, size)
+        ids[row], _ = search(data, first, size, low, high, slots, keys, starts, arena, used)
 
 
 @kernel()

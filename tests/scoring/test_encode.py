@@ -1,13 +1,12 @@
 """Texts become the rows that preparation makes of them, and none is left out."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
-import scoring.encode
 from reviews.bundle import read_bundle
 from reviews.recipe import Recipe
 from reviews.text.word_rules import fold, pattern
@@ -67,16 +66,22 @@ def test_no_text_is_dropped_for_having_too_few_words(tmp_path: Path) -> None:
     assert rows(encoder, ["tea"]) == [ids_of("tea")]
 
 
-def test_ids_stay_the_same_when_words_are_forgotten(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scoring.encode, "NEW_WORDS", 50)
+def test_nothing_is_learned_of_texts(tmp_path: Path) -> None:
     encoder = encoder_of(tmp_path)
-    for start in range(0, 2000, 400):
-        texts = [f"good word{number} tea" for number in range(start, start + 400)]
-        assert rows(encoder, texts) == [[2, 1, 4]] * 400
-        encoder.encode(pa.array([""]))
-        assert len(encoder._tokenizer.table) <= len(WORDS)
+    known = len(encoder._tokenizer.table)
+    texts = [f"good word{number} tea" for number in range(2000)]
+    assert rows(encoder, texts) == [[2, 1, 4]] * 2000
+    assert len(encoder._tokenizer.table) == known
+
+
+def test_threads_share_an_encoder(tmp_path: Path) -> None:
+    encoder = encoder_of(tmp_path)
+    texts = [" ".join([*WORDS[: number % 5], f"new{number}", "é" * (number % 3)])
+             for number in range(3000)]
+    with ThreadPoolExecutor(4) as pool:
+        parts = list(pool.map(lambda first: rows(encoder, texts[first : first + 100]),
+                              range(0, 3000, 100)))
+    assert [row for part in parts for row in part] == rows(encoder, texts)
 
 
 def test_no_texts_are_no_rows(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ Array = np.ndarray
 @njit
 def call_tile(x: Array, size: int, weights: Array, width: int, column: int, start: Array,
               starts: Array, out: Array) -> None:
-    tile(x, 0, size, weights, column, width, start, starts[0], starts[1], starts[2], starts[3],
-         out, column)
+    tile(x, 0, size, weights, column * size, start, starts[0], starts[1], starts[2], starts[3],
+         out, column, width)
 
 
 @njit
@@ -30,7 +30,8 @@ def test_a_tile_is_a_matrix_product_added_to_rows_from_anywhere(size: int) -> No
     weights = rng.normal(size=(size, width)).astype(np.float32)
     start = rng.normal(size=100).astype(np.float32)
     starts, out = np.array([7, 0, 30, 7]), np.zeros((TILE_ROWS, width), np.float32)
-    call_tile(x.reshape(-1), size, weights.reshape(-1), width, column, start, starts,
+    tiles = weights.reshape(size, -1, TILE_COLUMNS).swapaxes(0, 1)
+    call_tile(x.reshape(-1), size, tiles.reshape(-1), width, column, start, starts,
               out.reshape(-1))
     columns = slice(column, column + TILE_COLUMNS)
     wanted = x @ weights[:, columns] + [start[s : s + TILE_COLUMNS] for s in starts]

@@ -88,6 +88,29 @@ def test_nltk_finds_the_same_words_in_real_reviews(rule: str) -> None:
     assert words_of(texts, Recipe.of(tokens=rule)) == [oracle.tokenize(fold(t)) for t in texts]
 
 
+@pytest.mark.parametrize("rule", RULES)
+@settings(max_examples=100)
+@given(texts=st.lists(st.text(), max_size=5), known=st.lists(st.text(), max_size=5),
+       stops=st.sets(st.sampled_from(["a", "0", "é", "the"])))
+@example(texts=["incomprehensibilities UNCHARACTERISTICALLY " * 300, "é incomprehensibilities"],
+         known=["uncharacteristically x", "é"], stops=set())
+def test_words_are_found_as_they_are_when_nothing_else_is_learned(
+    rule: str, texts: list[str], known: list[str], stops: set[str]
+) -> None:
+    rules = Recipe.of(tokens=rule, stop_words=tuple(sorted(stops))).tokens
+    tokenizer = Tokenizer(rules)
+    tokenizer.tokenize(pa.array(known, pa.string()))
+    size = len(tokenizer.table)
+    for some in (texts, [*texts, " " * OVERREAD]):
+        ids, ends = tokenizer.find(pa.array(some, pa.string()))
+        assert len(tokenizer.table) == size
+        learning = Tokenizer(rules)
+        learning.tokenize(pa.array(known, pa.string()))
+        learned = learning.tokenize(pa.array(some, pa.string()))
+        assert ids.tolist() == np.minimum(learned.ids, size).tolist()
+        assert ends.tolist() == learned.ends.tolist()
+
+
 def test_stop_words_leave_no_trace_in_words_or_identity() -> None:
     recipe = Recipe.of(stop_words=("the", "a"))
     assert words_of(["The cat, a dog"], recipe) == [["cat", ",", "dog"]]
