@@ -1,7 +1,6 @@
 """`reviewmill cluster gpu`: whatever does not become a cluster is ended; mistakes are one line."""
 
 import hashlib
-import os
 import signal
 from collections.abc import Iterator
 
@@ -52,7 +51,7 @@ def test_ctrl_c_while_nodes_start_ends_them(
 ) -> None:
     def interrupt(**_: object) -> None:
         if ec2.order:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
     events = Cloud(REGION).ec2.meta.events
     events.register("before-call.ec2.DescribeInstances", interrupt)

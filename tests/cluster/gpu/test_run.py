@@ -1,6 +1,5 @@
 """A training on nodes: followed, asked to end where it has to, its folder fetched."""
 
-import os
 import signal
 import time
 from collections import Counter
@@ -100,14 +99,14 @@ def test_ctrl_c_ends_it_with_a_checkpoint_and_a_second_one_at_once(
     remote = shell(tmp_path / "node", UNTIL_ASKED, "kill -INT $PPID; echo alive")
     with Interrupts() as interrupts:
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         interrupts.asked = ""
         interrupts.polite = True
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         ended = run(remote, training(store, tmp_path / "run"), interrupts=interrupts)
         assert ended == Outcome(143, "SIGTERM")
         interrupts.ending = True
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_a_training_that_still_runs_is_followed_and_not_started_again(
