@@ -4,10 +4,11 @@ A task, its way to the body and its look-out for a client that leaves cost as mu
 The rules of calls are those of the application, which answers all that is not plain here.
 """
 
-from asyncio import CancelledError
+from asyncio import CancelledError, TimerHandle
 from typing import Any
 
 import orjson
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from scoring.service.app import NO_SNIFFING, SCORE, Guard
@@ -16,13 +17,28 @@ from scoring.service.connection import Connection
 from scoring.service.models import Models
 from scoring.service.served_model import Asked
 
+BODY_S = 0.05  # seconds in which the body of a call comes behind its head
+
 
 class DirectConnection(Connection):
     """A connection that answers a call whose body has come with its head, or right behind it."""
 
     models: Models
     guard: Guard  # of the application
+    body_s = BODY_S
     _asked: Asked | None = None
+    _waiting: tuple[RequestResponseCycle, Any, TimerHandle] | None = None  # for a body
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body has come; the application reads a long one."""
+        super().on_body(body)
+        if self._waiting is not None and _is_long(self._waiting[0]):
+            self._end_wait()
+
+    def on_message_complete(self) -> None:
+        """The whole request has come."""
+        super().on_message_complete()
+        self._end_wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone: its texts are not computed."""
@@ -38,6 +54,20 @@ class DirectConnection(Connection):
             super()._start_asgi_task(cycle, app)
 
     def _start(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if (cycle.more_body and not cycle.waiting_for_100_continue and not _is_long(cycle)
+                and not self.transport.is_closing()):
+            # Most clients send the body in a packet of its own.
+            self._waiting = cycle, app, self.loop.call_later(self.body_s, self._end_wait)
+        else:
+            self._go_on(cycle, app)
+
+    def _end_wait(self) -> None:
+        if self._waiting is not None:
+            (cycle, app, timer), self._waiting = self._waiting, None
+            timer.cancel()
+            self.loop.call_soon(self._go_on, cycle, app)
+
+    def _go_on(self, cycle: RequestResponseCycle, app: Any) -> None:
         if not self._is_plain(cycle):
             super()._start_asgi_task(cycle, app)
             return
@@ -92,6 +122,11 @@ class DirectConnection(Connection):
         if not cycle.keep_alive:
             self.transport.close()
         cycle.on_response()
+
+
+def _is_long(cycle: RequestResponseCycle) -> bool:
+    """True for a body of which uvicorn reads no more until somebody takes it."""
+    return len(cycle.body) > HIGH_WATER_LIMIT
 
 
 def connections_of(models: Models, guard: Guard) -> type[DirectConnection]:

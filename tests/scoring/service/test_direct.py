@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from scoring.encode import EncodedTexts
 from scoring.service.app import Guard
 from scoring.service.calls import json_response
-from scoring.service.direct import connections_of
+from scoring.service.direct import DirectConnection, connections_of
 from scoring.service.served_model import Asked
 from tests.scoring.service.server import Server
 
@@ -155,6 +155,28 @@ def test_only_plain_calls_are_not_handed_to_the_application(
     assert in_pieces(port, call(CALL, TOKEN))[0] == 404
     assert not model.asked.is_set()
     assert statuses == {401: 2, 404: 4}
+
+
+@pytest.mark.parametrize("there", [0, 10, 100_000], ids=["head", "part", "long part"])
+@pytest.mark.parametrize("body_s", [600, 0.01], ids=["patient", "hasty"])
+def test_a_body_behind_its_head_is_waited_for_unless_it_is_long_or_late(
+    pending: tuple[Pending, Counter[int], int], monkeypatch: pytest.MonkeyPatch,
+    there: int, body_s: float,
+) -> None:
+    _, _, port = pending
+    monkeypatch.setattr(DirectConnection, "body_s", body_s)
+    sent = call(FAILS + b" " * 200_000 if there > 1000 else FAILS, TOKEN)
+    split = sent.index(b"\r\n\r\n") + 4 + there
+    with connect(port) as client:
+        answers = client.makefile("rb")
+        # When the first one is answered, what came with it is read.
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n" + TOKEN + b"\r\n" + sent[:split])
+        assert read(answers)[0] == 404
+        if body_s > 1 and there < 1000:
+            client.sendall(sent[split:])
+            assert read(answers)[0] == 500
+        else:
+            assert read(answers)[0] == 404
 
 
 def test_an_error_is_an_answer_and_the_connection_goes_on(
