@@ -29,7 +29,7 @@ from reviews.recipe import load_recipe
 PHASES: dict[str, list[tuple[str, str]]] = {
     "inflate": [("~", "decompress' of 'isal_zlib.Decompress")],
     "find lines": [("stretches.py", "find_lines")],
-    "parse": [("json_lines.py", "parse"), ("columns.py", "to_reviews")],
+    "parse": [("json/lines.py", "parse"), ("columns.py", "to_reviews")],
     "clean, tokenize, hash": [("tokenizer.py", "tokenize"), ("html.py", "clean_html")],
     "write partitions": [("gather_reviews.py", "flush")],
     "de-duplicate": [("gather_reviews.py", "finish_partition")],

@@ -92,6 +92,14 @@ def test_the_peers_get_every_tenth_line(corpus: Path, tmp_path: Path) -> None:
         assert file.readlines() == lines[::10] * 2
 
 
+@pytest.mark.parametrize(("file", "function"), [
+    named for functions in PHASES.values() for named in functions if named[0] != "~"])
+def test_the_function_of_a_phase_is_there(file: str, function: str) -> None:
+    found = [path for package in ("reviews", "mapreduce") for path in (ROOT / package).rglob("*.py")
+             if path.as_posix().endswith(file) and f"def {function}(" in path.read_text()]
+    assert len(found) == 1
+
+
 def test_the_tables_of_prepare_have_the_peers_and_the_phases(
     corpus: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
