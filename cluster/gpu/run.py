@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import shlex
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from cluster.gpu.up import Node
 from cluster.interrupts import Interrupts
 from reviews.errors import EngineError
 from reviews.storage.files import is_remote
+from reviews.storage.repeated import repeated
 
 COPY_S = 3600.0  # limit for a store or a run folder
 SCRIPT = """echo $$ >train.shell
@@ -135,19 +135,10 @@ def train(
 @contextlib.contextmanager
 def kept_alive(remote: Remote, nodes: Sequence[Node], every_s: float) -> Iterator[None]:
     """Heartbeats to all nodes while the block runs, for what takes longer than a lease."""
-    ended = threading.Event()
-
-    def beat() -> None:
-        while not ended.wait(every_s):
-            on_all(nodes, lambda node: remote.call(node, remote.layout.heartbeat, 30))
-
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
+    with repeated(
+        lambda: on_all(nodes, lambda node: remote.call(node, remote.layout.heartbeat, 30)), every_s
+    ):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _bring(remote: Remote, nodes: Sequence[Node], training: Training) -> None:

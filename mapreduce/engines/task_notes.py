@@ -2,13 +2,13 @@
 
 import contextlib
 import re
-import threading
 from collections.abc import Iterable, Iterator
 
 from mapreduce.job import FAILURES, ended_folder
 from reviews.errors import UserError
 from reviews.runtime.progress import PROGRESS
 from reviews.storage.folders import join, names_below, read_whole
+from reviews.storage.repeated import repeated
 
 LAST_LINES = 12  # of a failed task, that are shown
 WATCH_S = 2.0  # between two looks at the number of tasks that have ended
@@ -19,20 +19,14 @@ _JAVA_FRAME = "at "
 @contextlib.contextmanager
 def watching(work: str, job: str, tasks: int) -> Iterator[None]:
     """Show meanwhile the share of the tasks of a job that have ended."""
-    over, folder = threading.Event(), join(work, ended_folder(job))
+    folder = join(work, ended_folder(job))
 
-    def watch() -> None:
-        while not over.wait(WATCH_S):
-            with contextlib.suppress(UserError):  # the next look may reach it
-                PROGRESS.tell(len(names_below(folder)), tasks)
+    def look() -> None:
+        with contextlib.suppress(UserError):  # the next look may reach it
+            PROGRESS.tell(len(names_below(folder)), tasks)
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
+    with repeated(look, WATCH_S):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def complaints(heard: Iterable[str]) -> str:

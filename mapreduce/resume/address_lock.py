@@ -9,7 +9,6 @@ import itertools
 import json
 import os
 import platform
-import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from typing import Any
 from mapreduce.findings import progress
 from reviews.errors import UserError
 from reviews.storage.folders import delete, read_whole, write_whole
+from reviews.storage.repeated import repeated
 
 BEAT_S = 3.0  # between two writings
 SILENCE_S = 20.0  # after so long without one, the holder has ended
@@ -33,24 +33,20 @@ def held(path: str, what: str) -> Iterator[None]:
     """
     _refuse_while_held(path, what)
     mine = {"run": uuid.uuid4().hex, "system": _system(), "process": os.getpid()}
-    over, beats = threading.Event(), itertools.count()
+    beats = itertools.count()
 
     def beat() -> None:
         write_whole(path, json.dumps({**mine, "beat": next(beats)}).encode())
 
-    def go_on() -> None:
-        while not over.wait(BEAT_S):
-            with contextlib.suppress(UserError):  # the next one may reach it
-                beat()
+    def try_to_beat() -> None:
+        with contextlib.suppress(UserError):  # the next one may reach it
+            beat()
 
     beat()
-    thread = threading.Thread(target=go_on, daemon=True)
-    thread.start()
     try:
-        yield
+        with repeated(try_to_beat, BEAT_S):
+            yield
     finally:
-        over.set()
-        thread.join()
         delete(path)
 
 

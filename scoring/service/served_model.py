@@ -108,7 +108,7 @@ class ServedModel:
 
 
 async def unless_gone(request: Request, found: asyncio.Future[Array]) -> Array:
-    """What has been found, unless the client goes before."""
+    """Probabilities of a call's texts; Refused where the client goes before they are there."""
     gone = asyncio.ensure_future(disconnected(request))
     gone.add_done_callback(lambda _: found.cancel())
     try:
