@@ -13,10 +13,20 @@ from pytest import MonkeyPatch
 import mapreduce.prepare
 from mapreduce.job import ReviewsJob
 from reviews.recipe import Recipe
-from tests.mapreduce.corpus import run
+from tests.mapreduce.corpus import bytes_of, make_reviews, run, write_reviews
 
 CONTEXT = multiprocessing.get_context("fork")
 DRIVER, TASK = "driver", "task"
+
+
+class Corpus:
+    """Reviews in four files, the store of an unbroken run, and the number of its shards."""
+
+    def __init__(self, folder: Path, recipe: Recipe, reviews: int) -> None:
+        rows = make_reviews(reviews, seed=5)
+        self.paths = [write_reviews(folder / f"{n}.json", rows[n::4] + rows[:50]) for n in range(4)]
+        self.expected = bytes_of(run(self.paths, folder / "store", recipe))
+        self.shards = len([name for name in self.expected if name.startswith("shards/")])
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from reviews.errors import UserError
 from reviews.recipe import Recipe
 from reviews.storage.folders import names_below, read_whole, write_whole
 from tests.cluster.aws import BUCKET, objects, pretended_aws
-from tests.mapreduce.corpus import bytes_of, make_reviews, run, write_reviews
-from tests.mapreduce.resume.kills import Call, EndOfTask, killed_at
+from tests.mapreduce.corpus import run
+from tests.mapreduce.resume.kills import Call, Corpus, EndOfTask, killed_at
 
 RECIPE = Recipe.of(length=4)
 TOP, OUT = "stores/one", f"s3://{BUCKET}/stores/one"
@@ -25,21 +25,11 @@ THIRD = EndOfTask("GatherReviews", "mapper", 3)
 JOB = {"jobs": 1}
 
 
-class Corpus:
-    """Reviews in four files, the store of an unbroken run, and the number of its shards."""
-
-    def __init__(self, folder: Path) -> None:
-        rows = make_reviews(800, seed=5)
-        self.paths = [write_reviews(folder / f"{n}.json", rows[n::4] + rows[:50]) for n in range(4)]
-        self.expected = bytes_of(run(self.paths, folder / "store", RECIPE))
-        self.shards = len([name for name in self.expected if name.startswith("shards/")])
-
-
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corpus]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mapreduce.prepare.PARTITION_BYTES", 60_000)
-        yield Corpus(tmp_path_factory.mktemp("corpus"))
+        yield Corpus(tmp_path_factory.mktemp("corpus"), RECIPE, 800)
 
 
 @pytest.fixture(autouse=True)

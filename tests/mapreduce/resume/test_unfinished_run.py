@@ -21,28 +21,17 @@ from reviews.runtime.file_locks import lock_file
 from reviews.storage.folders import names_below
 from reviews.store import Store
 from tests.mapreduce.corpus import bytes_of, make_reviews, run, write_reviews
-from tests.mapreduce.resume.kills import TASK, Call, EndOfTask, killed_at
+from tests.mapreduce.resume.kills import TASK, Call, Corpus, EndOfTask, killed_at
 
 RECIPE = Recipe.of(length=4, features=("votes", "verified:category"))
 LOCAL = {"runner": "local", "workers": 2}
-
-
-class Corpus:
-    """Reviews in four files, the store of an unbroken run, and the number of its shards."""
-
-    def __init__(self, folder: Path) -> None:
-        rows = make_reviews(1600, seed=5)
-        self.paths = [write_reviews(folder / f"{n}.json", rows[n::4] + rows[:50]) for n in range(4)]
-        store = run(self.paths, folder / "store", RECIPE)
-        self.expected = bytes_of(store)
-        self.shards = len([name for name in self.expected if name.startswith("shards/")])
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corpus]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mapreduce.prepare.PARTITION_BYTES", 60_000)
-        yield Corpus(tmp_path_factory.mktemp("corpus"))
+        yield Corpus(tmp_path_factory.mktemp("corpus"), RECIPE, 1600)
 
 
 @pytest.fixture
